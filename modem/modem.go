@@ -1,0 +1,166 @@
+// Package modem is one modem's life: it opens the port, finds out who answers,
+// brings the SIM and the registration up, sends, receives and recovers.
+//
+// One goroutine owns the modem; others ask it through a mailbox and read
+// Snapshot copies. The package knows no SQL: what arrives goes to a Sink, and
+// is deleted from the modem only after the Sink has said that it is safe.
+package modem
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"recado/modem/at"
+	"recado/modem/pdu"
+)
+
+// State is where a modem is in its life.
+type State string
+
+const (
+	StateAbsent     State = "absent"          // no such port; waits for it
+	StateSettling   State = "settling"        // just appeared
+	StateOpening    State = "opening"         //
+	StateLocked     State = "locked"          // another program holds the port
+	StateSync       State = "sync"            // looking for an answer to AT
+	StateIdent      State = "identifying"     //
+	StateSIM        State = "sim"             // waiting for the SIM, or its PIN
+	StateNoSIM      State = "no_sim"          //
+	StateSIMBlocked State = "sim_blocked"     // PIN or PUK wanted from an operator, network lock
+	StateConfig     State = "configuring"     //
+	StateRegister   State = "registering"     //
+	StateSIMDenied  State = "sim_denied"      // the network refuses this SIM
+	StateReady      State = "ready"           // able to send and receive
+	StateSending    State = "sending"         // ready, a submission is open
+	StateUnknown    State = "sending_unknown" // a submission's answer is owed: listens only
+	StateRecover    State = "recovering"      //
+	StateFault      State = "fault"           // the ladder is exhausted; probed now and then
+	StateDisabled   State = "disabled"        // by an operator
+)
+
+// Sink takes what the modem received. Its owner is the pool.
+type Sink interface {
+	// Store makes a received TPDU durable. The modem deletes it from its
+	// storage (or acknowledges it) only when Store returned nil.
+	Store(ctx context.Context, r Received) error
+	// Changed says that the snapshot changed: a hint, it must not block.
+	Changed(Snapshot)
+}
+
+// Received is a TPDU with where it came from.
+type Received struct {
+	PDU         pdu.Received
+	ICCID, IMSI string
+	Modem       string // Identity.ID
+	At          time.Time
+}
+
+// Config is what a modem needs to live.
+type Config struct {
+	// Name is the port as the operator named it: /dev/ttyUSB2, a pty's path,
+	// tcp:HOST:PORT, or emulated:N.
+	Name string
+	// Open opens the port; tty.Open for real ones.
+	Open func(ctx context.Context) (io.ReadWriteCloser, error)
+	Sink Sink
+	Log  *slog.Logger
+	// Now is the wall clock; time.Now when nil. Intervals are monotonic.
+	Now func() time.Time
+	// PIN gives the SIM's PIN; nil or "" when none is known.
+	PIN func(iccid string) string
+	// Settle is the quiet time after a port appears (2 s when 0; negative: none,
+	// for emulated modems).
+	Settle time.Duration
+}
+
+// Snapshot is a copy of what is known of a modem.
+type Snapshot struct {
+	// ID is the IMEI, else the USB path, else the port's name.
+	ID, IMEI                      string
+	Manufacturer, Model, Firmware string
+	Family                        string
+	Port, USBPath                 string
+	State                         State
+	Since                         time.Time
+	// Reason says in plain words what an operator should know or do; "" when
+	// all is well. LastError is the last fault, kept.
+	Reason, LastError string
+	Restarts          int
+	SIM               SIM
+	Signal            Signal
+	Registration      string // not_registered, home, searching, denied, unknown, roaming, sms_only
+	AccessTechnology  string // GSM, UTRAN, E-UTRAN …; "" unknown (TS 27.007 7.3)
+	Operator          string
+	// Storage is the SMS storage in use.
+	StorageName               string
+	StorageUsed, StorageTotal int
+	// ReportsBy is the ds value of AT+CNMI that was obtained: 0 none.
+	ReportsBy int
+}
+
+// SIM is the subscription in the modem.
+type SIM struct {
+	ICCID, IMSI string
+	// Number is the own number of AT+CNUM, "" when the SIM has none.
+	Number string
+	SMSC   string
+	// State is the answer to AT+CPIN?, "" before it is known.
+	State string
+	// PINTries are the tries left; -1 unknown.
+	PINTries int
+}
+
+// Signal is AT+CSQ.
+type Signal struct {
+	// Known is false for rssi 99: then RSSI means nothing.
+	Known bool
+	RSSI  int // dBm
+	BER   int // 0–7, -1 unknown
+}
+
+// Verdict is what the network made of a submission.
+type Verdict uint8
+
+const (
+	// NotSent: certainly nothing left; a retry is free.
+	NotSent Verdict = iota
+	// Accepted: the SMSC has it.
+	Accepted
+	// Rejected: the network or the modem definitely refused it.
+	Rejected
+	// Ambiguous: it may or may not have been sent.
+	Ambiguous
+)
+
+// Outcome is what became of one Send.
+type Outcome struct {
+	Verdict Verdict
+	// MR is TP-MR when Accepted, else -1.
+	MR   int
+	SCTS time.Time
+	// Code is "cms_38", "cme_10", "error", "timeout", "gone", "refused" …; "" when
+	// Accepted. Class is of ErrorClass, and says what the pool does next.
+	Code  string
+	Class ErrorClass
+	Err   error
+	// Phase is how far it came.
+	Phase at.Phase
+}
+
+// ErrorClass is what an error means for the message and the line
+// (R C N S D M B U of the error tables).
+type ErrorClass string
+
+const (
+	ClassNone      ErrorClass = ""
+	ClassRecipient ErrorClass = "recipient" // R permanent for this recipient
+	ClassContent   ErrorClass = "content"   // C permanent for this content
+	ClassNetwork   ErrorClass = "network"   // N temporary, back off
+	ClassSIM       ErrorClass = "sim"       // S try another SIM
+	ClassDevice    ErrorClass = "device"    // D try again, recover the modem
+	ClassStorage   ErrorClass = "storage"   // M
+	ClassBusy      ErrorClass = "busy"      // B same modem in a moment
+	ClassUnknown   ErrorClass = "unknown"   // U outcome unknown
+)
