@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"time"
 
-	"recado/modem/at"
 	"recado/modem/pdu"
 )
 
@@ -73,6 +72,10 @@ type Config struct {
 	// Settle is the quiet time after a port appears (2 s when 0; negative: none,
 	// for emulated modems).
 	Settle time.Duration
+	// ResultTimeout is how long Send waits for the network's answer after the
+	// PDU has left; the family's (180 s) when 0. When it is shorter, the modem
+	// goes on listening until those 180 s are over: see Outcome.Late.
+	ResultTimeout time.Duration
 }
 
 // Snapshot is a copy of what is known of a modem.
@@ -98,6 +101,9 @@ type Snapshot struct {
 	StorageUsed, StorageTotal int
 	// ReportsBy is the ds value of AT+CNMI that was obtained: 0 none.
 	ReportsBy int
+	// AmbiguousRecent counts the submissions of the last ten minutes whose
+	// answer was lost. At two the line should be given no more work for a while.
+	AmbiguousRecent int
 }
 
 // SIM is the subscription in the modem.
@@ -119,48 +125,3 @@ type Signal struct {
 	RSSI  int // dBm
 	BER   int // 0–7, -1 unknown
 }
-
-// Verdict is what the network made of a submission.
-type Verdict uint8
-
-const (
-	// NotSent: certainly nothing left; a retry is free.
-	NotSent Verdict = iota
-	// Accepted: the SMSC has it.
-	Accepted
-	// Rejected: the network or the modem definitely refused it.
-	Rejected
-	// Ambiguous: it may or may not have been sent.
-	Ambiguous
-)
-
-// Outcome is what became of one Send.
-type Outcome struct {
-	Verdict Verdict
-	// MR is TP-MR when Accepted, else -1.
-	MR   int
-	SCTS time.Time
-	// Code is "cms_38", "cme_10", "error", "timeout", "gone", "refused" …; "" when
-	// Accepted. Class is of ErrorClass, and says what the pool does next.
-	Code  string
-	Class ErrorClass
-	Err   error
-	// Phase is how far it came.
-	Phase at.Phase
-}
-
-// ErrorClass is what an error means for the message and the line
-// (R C N S D M B U of the error tables).
-type ErrorClass string
-
-const (
-	ClassNone      ErrorClass = ""
-	ClassRecipient ErrorClass = "recipient" // R permanent for this recipient
-	ClassContent   ErrorClass = "content"   // C permanent for this content
-	ClassNetwork   ErrorClass = "network"   // N temporary, back off
-	ClassSIM       ErrorClass = "sim"       // S try another SIM
-	ClassDevice    ErrorClass = "device"    // D try again, recover the modem
-	ClassStorage   ErrorClass = "storage"   // M
-	ClassBusy      ErrorClass = "busy"      // B same modem in a moment
-	ClassUnknown   ErrorClass = "unknown"   // U outcome unknown
-)

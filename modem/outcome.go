@@ -1,0 +1,67 @@
+package modem
+
+import (
+	"time"
+
+	"recado/modem/at"
+)
+
+// Verdict is what the network made of a submission.
+type Verdict uint8
+
+const (
+	// NotSent: certainly nothing left; a retry is free.
+	NotSent Verdict = iota
+	// Accepted: the SMSC has it.
+	Accepted
+	// Rejected: the network or the modem definitely refused it.
+	Rejected
+	// Ambiguous: it may or may not have been sent.
+	Ambiguous
+)
+
+// Outcome is what became of one Send.
+type Outcome struct {
+	Verdict Verdict
+	// MR is TP-MR when Accepted, else -1.
+	MR   int
+	SCTS time.Time
+	// Code is "cms_38", "cme_10", "error", "timeout", "gone", "refused" …; "" when
+	// Accepted. Class is of ErrorClass, and says what the pool does next.
+	Code  string
+	Class ErrorClass
+	Err   error
+	// Detail says in plain words what happened and what to do; "" when Accepted.
+	Detail string
+	// Phase is how far it came.
+	Phase at.Phase
+	// Late is not nil when the answer is Ambiguous and the modem still listens
+	// for the real one. It gives at most one Outcome, Accepted or Rejected, and
+	// is closed when listening ended; the line is not ready before that.
+	Late <-chan Outcome
+}
+
+// ErrorClass is what an error means for the message and the line
+// (R C N S D M B U of the error tables).
+type ErrorClass string
+
+const (
+	ClassNone      ErrorClass = ""
+	ClassRecipient ErrorClass = "recipient" // R permanent for this recipient
+	ClassContent   ErrorClass = "content"   // C permanent for this content
+	ClassNetwork   ErrorClass = "network"   // N temporary, back off
+	ClassSIM       ErrorClass = "sim"       // S try another SIM
+	ClassDevice    ErrorClass = "device"    // D try again, recover the modem
+	ClassStorage   ErrorClass = "storage"   // M
+	ClassBusy      ErrorClass = "busy"      // B same modem in a moment
+	ClassUnknown   ErrorClass = "unknown"   // U outcome unknown
+)
+
+// ClassOf reads the error tables: the verdict that holds when the error came
+// after the PDU had left, its class, its stable code, and plain words.
+func ClassOf(err error) (Verdict, ErrorClass, string, string) {
+	if err == nil {
+		return Accepted, ClassNone, "", ""
+	}
+	return Ambiguous, ClassUnknown, "unknown", err.Error()
+}
