@@ -44,7 +44,8 @@ type Options struct {
 	// Ref is the concatenation reference; its low 8 bits count unless Wide.
 	Ref  uint16
 	Wide bool
-	// Validity becomes the relative TP-VP, rounded up; 0 leaves it out.
+	// Validity becomes the relative TP-VP, rounded up to what its octet can say
+	// (5 minutes to 63 weeks); 0 or less leaves it out.
 	Validity time.Duration
 	// Report sets TP-SRR.
 	Report bool
@@ -58,13 +59,19 @@ type Segment struct {
 	Text string
 }
 
-// Outside is a character that GSM 7-bit does not have.
+// Outside is a character that keeps a text out of GSM 7-bit.
 type Outside struct {
+	// Char is what a reader takes for one character: a letter with its combining
+	// marks, an emoji with its modifiers.
 	Char string
-	// At is its place in the text, counted in characters (runes) from 0.
+	// At is its first place in the text as given, counted in runes from 0.
 	At int
-	// Suggestion is the nearest GSM 7-bit text; "" when there is none.
+	// Suggestion is the nearest GSM 7-bit text; "" when there is none, or when
+	// Drop is set.
 	Suggestion string
+	// Drop says that nothing is lost by leaving it out: a control or zero-width
+	// character.
+	Drop bool
 }
 
 // Measure says what a text will cost; it counts exactly as Encode encodes.
@@ -78,7 +85,9 @@ type Measure struct {
 	PerSegment int
 	// LeftInSegment is the room left in the last one.
 	LeftInSegment int
-	OutsideGSM7   []Outside
+	// OutsideGSM7 names what keeps the text out of GSM 7-bit, each distinct
+	// character once, at its first place; nil when the text fits.
+	OutsideGSM7 []Outside
 }
 
 // Kind is the type of a received TPDU.
@@ -89,8 +98,22 @@ const (
 	KindUnknown Kind = iota
 	KindDeliver
 	KindStatusReport
-	// KindSubmit is found stored on SIMs by other devices.
+	// KindSubmit is found stored on SIMs by other devices, and is what an
+	// emulated modem is given.
 	KindSubmit
+	// KindSubmitReport is the ackpdu of +CMGS when +CSMS is 1.
+	KindSubmitReport
+)
+
+// Direction tells apart the TPDUs that share a TP-MTI (9.2.3.1).
+type Direction uint8
+
+const (
+	// MT is from the network to the mobile: DELIVER, SUBMIT-REPORT,
+	// STATUS-REPORT.
+	MT Direction = iota
+	// MO is from the mobile to the network: SUBMIT.
+	MO
 )
 
 // Concat is the concatenation element of a user data header (TS 23.040
@@ -114,28 +137,44 @@ type Received struct {
 	// name.
 	Address      string
 	Alphanumeric bool
-	// MR is TP-MR of a STATUS-REPORT.
+	// MR is TP-MR of a STATUS-REPORT, or of a SUBMIT.
 	MR uint8
-	// ST is TP-ST of a STATUS-REPORT (9.2.3.15).
+	// ST is TP-ST of a STATUS-REPORT (9.2.3.15); StatusOf reads it.
 	ST uint8
+	// FCS is TP-FCS of a SUBMIT-REPORT that refuses (9.2.3.22), 0 else.
+	FCS uint8
 	// SCTS is the service centre's time stamp; zero when unreadable.
 	SCTS time.Time
 	// DT is TP-DT of a STATUS-REPORT; zero when unreadable.
 	DT time.Time
+	// Report is TP-SRR and Validity the relative TP-VP of a SUBMIT.
+	Report   bool
+	Validity time.Duration
 	// PID and DCS as received.
 	PID, DCS uint8
 	Encoding Encoding
 	// Class is the message class 0–3, -1 when the DCS names none.
 	Class int
-	Text  string
-	// Data is the user data without header, for Binary.
-	Data   []byte
+	// Text is this segment's own text. A pair or an escape that a foreign encoder
+	// split over two segments shows as U+FFFD here; JoinText mends it.
+	Text string
+	// Data is the user data without its header: one septet an octet for GSM7,
+	// octets as received for UCS2 and Binary.
+	Data []byte
+	// UDH is the user data header with its length octet first; nil when absent.
 	UDH    []byte
 	Concat *Concat // nil when the message is whole
 	// DstPort and SrcPort are of an application port header; -1 when absent.
 	DstPort, SrcPort int
 	// MWI says that it is a message-waiting indication.
 	MWI bool
-	// Err says what could not be read; the rest is a best effort then.
+	// Err says what could not be read; the rest is a best effort then. A
+	// deviation that costs nothing (padding, a missing fill digit, a reserved
+	// coding scheme) is no error. A STATUS-REPORT without a readable TP-ST is
+	// KindUnknown, so that nobody takes its zero for "delivered".
 	Err error
 }
+
+// Silent says that it is a type 0 short message (TP-PID 0x40, 9.2.3.9): to be
+// acknowledged and dropped, never shown.
+func (r Received) Silent() bool { return r.Kind == KindDeliver && r.PID == 0x40 }
