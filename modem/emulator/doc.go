@@ -1,0 +1,47 @@
+// Package emulator is a set of emulated modems on an emulated network: for the
+// demonstration (recado serve --emulate), for training, for other programs
+// (recado emulate) and for every test that needs a modem.
+//
+// A modem speaks AT as 3GPP TS 27.005 and TS 27.007 and ITU-T V.250 describe
+// it, with the habits of a family (see Families). It holds a SIM with a
+// number; the network knows SIMs by their numbers, so that a message sent to
+// the number of another emulated SIM arrives there. What the network accepted
+// is written to a ledger at that moment, whether or not the answer was heard:
+// the ledger is the truth that tests compare with.
+//
+// # Numbers that do something
+//
+// A recipient whose last seven digits are 9999 and a code makes the network
+// behave (+34 609 999 101 is undelivered). The codes are the table of Magic.
+//
+//	9999101  undelivered: report with TP-ST 0x43
+//	9999102  expired: report with TP-ST 0x46
+//	9999103  accepted, never reported
+//	9999104  a temporary report (0x22) first, then delivered
+//	9999105  delivered, the report comes twice
+//	9999106  delivered, the report comes a minute late
+//	9999107  delivered, the report comes before the answer to AT+CMGS
+//	9999108  forwarded, not confirmed (0x01)
+//	9999109  the service centre gave up for now (0x62)
+//	9999201  answers "Recibido: " and the text
+//	9999202  answers with a long message (three segments)
+//	9999203  answers in UCS-2, with accents and an emoji
+//	9999204  answers "BAJA"
+//	9999205  answers from the alphanumeric sender "Ayto"
+//	9999206  answers "SI"
+//	9999301  sent, and AT+CMGS is never answered
+//	9999302  not sent, and AT+CMGS is never answered
+//	9999303  sent, and AT+CMGS is answered 200 s late
+//	9999304  sent, and answered +CMS ERROR: 500
+//	9999305  sent, and AT+CMGS is answered 30 s late
+//	9998nnn  refused with +CMS ERROR: nnn (9998038: network out of order)
+//	9997nnn  the first try refused with +CMS ERROR: nnn, later ones pass
+//
+// Everyone else gets the message and, when asked, a report of delivery.
+//
+// # What happens by itself and what does not
+//
+// Nothing polls: an idle modem costs no CPU. Waits are computed from deadlines
+// and do not add up their errors. All waiting is by channels and timers, so
+// that a network and its in-process ports run inside a testing/synctest bubble.
+package emulator

@@ -1,0 +1,203 @@
+package emulator
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// ModemOptions describe a modem and the SIM in it. What is empty gets a value
+// that no other modem of the network has.
+type ModemOptions struct {
+	// Name is what the ledger calls it: "modem0".
+	Name string
+	IMEI string
+	// Family is one of Families; "generic" when empty.
+	Family string
+	// Firmware is the answer to AT+CGMR.
+	Firmware string
+	// The SIM. PIN locks it: AT+CPIN? says SIM PIN after every boot.
+	ICCID, IMSI, Number, PIN, PUK string
+	// NoSIM leaves the holder empty; see InsertSIM.
+	NoSIM bool
+	// Operator is the network's name, SMSC the service centre's number.
+	Operator, SMSC string
+	// Signal is the rssi of AT+CSQ, 1–31, or 99 for unknown.
+	Signal int
+	// SMSlots and MESlots are the sizes of the storages.
+	SMSlots, MESlots int
+	// BootTime is how long a (re)boot or a replug takes; 2 s when 0.
+	BootTime time.Duration
+}
+
+// registration states (+CREG <stat>, TS 27.007 clause 7.2).
+const (
+	regNone      = 0
+	regHome      = 1
+	regSearching = 2
+	regDenied    = 3
+)
+
+// Modem is one emulated modem. Its AT settings are those of the modem, not of
+// a session: as with a real one, closing the port changes nothing.
+type Modem struct {
+	net   *Network
+	index int
+	o     ModemOptions
+	fam   Family
+
+	mu      sync.Mutex // never held while the network's is taken
+	sim     *sim       // nil: none
+	power   powerState
+	booted  time.Time // when the last boot was finished
+	session *session  // nil: nobody has the port open
+	faults  []*Fault
+	state   atState
+	stores  map[string]*store
+	watch   []chan struct{} // closed when the port comes or goes
+}
+
+// Name is what the ledger calls the modem.
+func (m *Modem) Name() string { return m.o.Name }
+
+// Number is the number of the SIM in the modem; "" without one.
+func (m *Modem) Number() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.sim == nil {
+		return ""
+	}
+	return m.sim.number
+}
+
+// ICCID is that of the SIM in the modem; "" without one.
+func (m *Modem) ICCID() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.sim == nil {
+		return ""
+	}
+	return m.sim.iccid
+}
+
+// IMEI identifies the modem.
+func (m *Modem) IMEI() string { return m.o.IMEI }
+
+// Open opens the modem's port in the process. It errs like a device file:
+// ENOENT while the modem is unplugged, EBUSY while another has it open.
+func (m *Modem) Open(ctx context.Context) (io.ReadWriteCloser, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	host, device := newPipe()
+	s, err := m.attach(device, false)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: "emulated:" + m.o.Name, Err: err}
+	}
+	go s.run()
+	return &hostPort{pipeEnd: host, session: s}, nil
+}
+
+// hostPort is the driver's end of an in-process port. Close waits until the
+// session has ended.
+type hostPort struct {
+	*pipeEnd
+	session *session
+}
+
+func (p *hostPort) Close() error {
+	err := p.pipeEnd.Close()
+	<-p.session.ended
+	return err
+}
+
+// Serve lets the modem speak over any stream until the stream ends, the modem
+// is unplugged or ctx is done. A session that has the port already is ended
+// first. When rw is an io.Closer it is closed at the end, which also ends a
+// blocked Read; without Close, Serve returns only after Read does.
+func (m *Modem) Serve(ctx context.Context, rw io.ReadWriter) error {
+	s, err := m.attach(rw, true)
+	if err != nil {
+		if c, ok := rw.(io.Closer); ok {
+			_ = c.Close()
+		}
+		return fmt.Errorf("open %s: %w", m.o.Name, err)
+	}
+	stop := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
+	defer stop()
+	s.run()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.cause()
+}
+
+// attach makes a session the modem's one. With replace it ends the one that is
+// there; else that is EBUSY.
+func (m *Modem) attach(rw io.ReadWriter, replace bool) (*session, error) {
+	for {
+		m.mu.Lock()
+		if m.power == powerOff {
+			m.mu.Unlock()
+			return nil, syscall.ENOENT
+		}
+		old := m.session
+		if old == nil {
+			s := newSession(m, rw)
+			m.session = s
+			m.mu.Unlock()
+			return s, nil
+		}
+		m.mu.Unlock()
+		if !replace {
+			return nil, syscall.EBUSY
+		}
+		old.end(io.EOF)
+		<-old.ended
+	}
+}
+
+// detach is called by the session when it has ended.
+func (m *Modem) detach(s *session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.session == s {
+		m.session = nil
+	}
+}
+
+// withDefaults fills in what is unique to the index.
+func (o ModemOptions) withDefaults(i int) ModemOptions {
+	o.Name = cmp.Or(o.Name, fmt.Sprintf("modem%d", i))
+	o.IMEI = cmp.Or(o.IMEI, luhn(fmt.Sprintf("35693803%06d", 500000+i)))
+	o.Family = cmp.Or(o.Family, "generic")
+	o.ICCID = cmp.Or(o.ICCID, luhn(fmt.Sprintf("893407990000%06d", 1000+i)))
+	o.IMSI = cmp.Or(o.IMSI, fmt.Sprintf("21407%010d", 4000000+i))
+	o.Number = cmp.Or(o.Number, fmt.Sprintf("+346990%05d", 10000+i))
+	o.PUK = cmp.Or(o.PUK, fmt.Sprintf("%08d", 12340000+i))
+	o.Operator = cmp.Or(o.Operator, "Recado Red")
+	o.SMSC = cmp.Or(o.SMSC, "+34609090909")
+	o.Signal = cmp.Or(o.Signal, 14+i*5%14)
+	o.BootTime = cmp.Or(o.BootTime, 2*time.Second)
+	return o
+}
+
+// luhn adds the check digit of ISO/IEC 7812-1, which IMEI and ICCID carry.
+func luhn(s string) string {
+	sum := 0
+	for i := range len(s) {
+		d := int(s[len(s)-1-i] - '0')
+		if i%2 == 0 {
+			if d *= 2; d > 9 {
+				d -= 9
+			}
+		}
+		sum += d
+	}
+	return s + string(rune('0'+(10-sum%10)%10))
+}
