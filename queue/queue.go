@@ -162,7 +162,10 @@ type Message struct {
 	Segments  []Segment
 	// Attempts passed the gate. PossibleDuplicate: one of them lost its answer
 	// and another was made.
-	Attempts          int
+	Attempts int
+	// Failures are the tries in a row that were refused or never left: the
+	// back-off's exponent. Reset by an accepted segment.
+	Failures          int
 	PossibleDuplicate bool
 	CreatedAt         time.Time
 	SendAt            time.Time // zero: at once
