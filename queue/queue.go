@@ -76,7 +76,10 @@ var (
 	ErrMismatch = errors.New("this Idempotency-Key was used with another body")
 	// ErrAllRejected: no recipient was accepted; Result.Rejected says why.
 	ErrAllRejected = errors.New("no recipient was accepted")
-	// ErrPaused etc. are states of the pool, not of the store.
+	// ErrNoSIM: no SIM with this ICCID was ever seen.
+	ErrNoSIM = errors.New("no such SIM")
+	// ErrSIMName: another SIM has this name.
+	ErrSIMName = errors.New("another SIM has this name")
 )
 
 // Request asks for one text to one or more recipients: a message each.

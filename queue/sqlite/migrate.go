@@ -1,0 +1,119 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// NewerError says which schema the file has and which this program knows.
+type NewerError struct{ Have, Know int64 }
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("%v: its schema is %d, this program knows up to %d. Install the newer version again, or restore the backup that it made beside the file before migrating",
+		ErrNewer, e.Have, e.Know)
+}
+
+// Is makes errors.Is(err, ErrNewer) true.
+func (e *NewerError) Is(target error) bool { return target == ErrNewer }
+
+// migrate brings the schema up to date, one transaction a step, with a backup
+// before each step that finds data.
+func migrate(ctx context.Context, db *sql.DB, path string, o Options) error {
+	steps, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	return migrateFrom(ctx, db, path, steps, o)
+}
+
+func migrateFrom(ctx context.Context, db *sql.DB, path string, steps fs.FS, o Options) error {
+	have, err := schemaVersion(ctx, db)
+	if err != nil {
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	// Not closed: Provider.Close would close db.
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, steps, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	sources := p.ListSources()
+	know := sources[len(sources)-1].Version
+	if have > know {
+		return &NewerError{Have: have, Know: know}
+	}
+	for have < know {
+		if have > 0 {
+			file := fmt.Sprintf("%s.schema%d-%s.bak", path, have, o.Now().UTC().Format("20060102-150405"))
+			if err := backup(ctx, db, file); err != nil {
+				return fmt.Errorf("back up before migrating: %w", err)
+			}
+			o.Log.Info("backed up before migrating", "file", filepath.Base(file), "schema", have)
+		}
+		r, err := p.UpByOne(ctx)
+		if err != nil {
+			return fmt.Errorf("migrate from schema %d: %w", have, err)
+		}
+		have = r.Source.Version
+	}
+	return nil
+}
+
+// schemaVersion is the highest applied migration; 0 for a file with none. It
+// writes nothing, so that a file of a newer version stays as it is.
+func schemaVersion(ctx context.Context, db *sql.DB) (int64, error) {
+	var n int
+	err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'goose_db_version'`).Scan(&n)
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	var v sql.NullInt64
+	err = db.QueryRowContext(ctx, `SELECT max(version_id) FROM goose_db_version WHERE is_applied`).Scan(&v)
+	return v.Int64, err
+}
+
+// backup writes a whole copy of the database to file. The copy is on disk
+// under its name or not there at all.
+func backup(ctx context.Context, db *sql.DB, file string) error {
+	part := file + ".part"
+	if err := os.Remove(part); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	// Made first, to give it its mode before anything is in it: VACUUM INTO
+	// takes an empty file.
+	if err := private(part); err != nil {
+		return err
+	}
+	if _, err := db.ExecContext(ctx, `VACUUM INTO ?`, part); err != nil {
+		return err
+	}
+	if err := syncFile(part); err != nil {
+		return err
+	}
+	if err := os.Rename(part, file); err != nil {
+		return err
+	}
+	return syncFile(filepath.Dir(file))
+}
+
+// syncFile flushes a file or a folder to disk.
+func syncFile(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		_ = f.Close()
+		return err
+	}
+	return f.Close()
+}

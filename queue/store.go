@@ -1,0 +1,162 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"recado/queue/sqlite"
+)
+
+// Options for New.
+type Options struct {
+	// Clock; nil is the system's clock, trusted.
+	Clock Clock
+	// Numbers normalises recipients; nil is NewNumbers("ES", false).
+	Numbers *Numbers
+	// BootID names this run of the program in attempts; "" makes one.
+	BootID string
+	Log    *slog.Logger
+	// Registerer takes the metrics; nil: none.
+	Registerer prometheus.Registerer
+}
+
+// Store keeps the messages on their way out. Its methods may be called by any
+// goroutine; it starts none of its own.
+type Store struct {
+	db      *sqlite.DB
+	clock   Clock
+	numbers *Numbers
+	boot    string
+	log     *slog.Logger
+	metrics *metrics
+	rate    *rate
+	ready   atomic.Pointer[func()]
+
+	mu       sync.Mutex
+	watchers map[chan struct{}]struct{}
+}
+
+// New makes the Store over an open database and puts right what the last run
+// left: claims are cleared, and attempts whose answer it did not live to see
+// become uncertain.
+func New(ctx context.Context, db *sqlite.DB, o Options) (*Store, error) {
+	if o.Clock == nil {
+		o.Clock = systemClock{}
+	}
+	if o.Numbers == nil {
+		o.Numbers = NewNumbers("ES", false)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.BootID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return nil, fmt.Errorf("name this run: %w", err)
+		}
+		o.BootID = id.String()
+	}
+	s := &Store{db: db, clock: o.Clock, numbers: o.Numbers, boot: o.BootID, log: o.Log,
+		watchers: map[chan struct{}]struct{}{}}
+	var err error
+	if s.metrics, err = newMetrics(o.Registerer); err != nil {
+		return nil, fmt.Errorf("register the queue's metrics: %w", err)
+	}
+	if s.rate, err = loadRate(ctx, db, s.clock.Now()); err != nil {
+		return nil, fmt.Errorf("count what was sent: %w", err)
+	}
+	if err := s.recover(ctx); err != nil {
+		return nil, fmt.Errorf("recover the queue: %w", err)
+	}
+	return s, nil
+}
+
+// Numbers that the Store normalises recipients with.
+func (s *Store) Numbers() *Numbers { return s.numbers }
+
+// OnReady sets the function called after each commit that made a message
+// claimable or gave Wake something new to look at. It is called on the
+// writer's goroutine and must not block.
+func (s *Store) OnReady(f func()) { s.ready.Store(&f) }
+
+// Watch gives a hint after every commit that changed a message or added an
+// event: read Events and what is shown anew. Hints coalesce. The function ends
+// the watch.
+func (s *Store) Watch() (<-chan struct{}, func()) {
+	c := make(chan struct{}, 1)
+	s.mu.Lock()
+	s.watchers[c] = struct{}{}
+	s.mu.Unlock()
+	return c, func() {
+		s.mu.Lock()
+		delete(s.watchers, c)
+		s.mu.Unlock()
+	}
+}
+
+// changed is called after commits.
+func (s *Store) changed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.watchers {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// readied is called after commits.
+func (s *Store) readied() {
+	if f := s.ready.Load(); f != nil {
+		(*f)()
+	}
+	s.changed()
+}
+
+// Setting reads a setting; "" when it was never set.
+func (s *Store) Setting(ctx context.Context, key string) (string, error) {
+	return s.setting(ctx, key)
+}
+
+// SetSetting keeps a setting.
+func (s *Store) SetSetting(ctx context.Context, key, value string) error {
+	return s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+		_, err := tx.Exec(`INSERT INTO setting (key, value) VALUES (?, ?)
+			ON CONFLICT (key) DO UPDATE SET value = excluded.value`, key, value)
+		return err
+	})
+}
+
+type systemClock struct{}
+
+func (systemClock) Now() time.Time { return time.Now() }
+func (systemClock) Trusted() bool  { return true }
+
+// errStop is never returned to callers: it undoes a function given to Write
+// whose answer is "nothing to do".
+var errStop = errors.New("nothing to do")
+
+// ms is a time as the schema keeps it; 0 for the zero time.
+func ms(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// at is ms undone.
+func at(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
