@@ -24,6 +24,11 @@ var (
 	ErrUnsynced = errors.New("the modem still owes an answer")
 	// ErrFailed: the plain final result ERROR.
 	ErrFailed = errors.New("the modem answered ERROR")
+	// ErrNoReference: after the PDU the modem said OK, but no +CMGS. Nobody
+	// knows whether the message left; the channel holds until Resync.
+	ErrNoReference = errors.New("the modem said OK without +CMGS")
+	// ErrInvalid: the command or TPDU was refused before anything was written.
+	ErrInvalid = errors.New("not a command for this channel")
 )
 
 // CMSError is the number in +CMS ERROR (TS 27.005 clause 3.2.5).
@@ -35,6 +40,20 @@ func (e CMSError) Error() string { return fmt.Sprintf("+CMS ERROR: %d", int(e)) 
 type CMEError int
 
 func (e CMEError) Error() string { return fmt.Sprintf("+CME ERROR: %d", int(e)) }
+
+// TextError is a +CMS ERROR or +CME ERROR in words that have no known number
+// (AT+CMEE=2 that cannot be switched off). Known words become numbers.
+type TextError struct {
+	CMS  bool // +CMS ERROR, else +CME ERROR
+	Text string
+}
+
+func (e *TextError) Error() string {
+	if e.CMS {
+		return "+CMS ERROR: " + e.Text
+	}
+	return "+CME ERROR: " + e.Text
+}
 
 // URC is an unsolicited result code: its line, and the line that belongs to it
 // for +CMT, +CDS and +CBM.
@@ -59,13 +78,16 @@ const (
 // Submission is what became of one AT+CMGS.
 type Submission struct {
 	Phase Phase
-	// MR is TP-MR from +CMGS, valid when Err is nil.
+	// MR is TP-MR from +CMGS when Err is nil; -1 when there is none, or when the
+	// modem accepted without a number that can be read.
 	MR int
 	// SCTS is the time stamp that some modems add to +CMGS; zero else.
 	SCTS time.Time
 	// Err is nil when the network accepted; CMSError, CMEError, ErrFailed for
-	// the modem's words; the gate's own error when it refused; else ErrTimeout,
-	// ErrGone.
+	// the modem's words (also *TextError); the gate's own error when it refused;
+	// else ErrTimeout, ErrGone, ErrNoReference, ErrUnsynced, ErrInvalid. When the
+	// context ended it, both ErrTimeout and the context's cause match; a context
+	// that had ended before anything was written gives its cause alone.
 	Err error
 	// PromptAt and SentAt are when the prompt came and Ctrl-Z had left.
 	PromptAt, SentAt time.Time
