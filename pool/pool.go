@@ -1,15 +1,29 @@
 // Package pool owns the lines: it brings modems up, lets each ready line claim
 // and send the next message, and puts what they receive into the store. Only
 // pool knows both the hardware and the queue.
+//
+// A dispatcher hands the first message to the idle line that has sent least; a
+// busy line pulls its next one itself, in the transaction that commits the
+// outcome of the last. An unplugged line just stops asking.
 package pool
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"recado/modem"
+	"recado/modem/at"
+	"recado/queue"
+	"recado/queue/inbox"
 )
 
 // Port is a place where a modem may be.
@@ -21,46 +35,272 @@ type Port struct {
 	Emulated bool
 }
 
-// SIM states as api.md names them.
-const (
-	SIMReady        = "ready"
-	SIMBusy         = "busy"
-	SIMUnavailable  = "unavailable"
-	SIMDisabled     = "disabled"
-	SIMLimitReached = "limit_reached"
-	SIMNoCredit     = "no_credit"
-	SIMBlocked      = "blocked"
-	SIMQuarantined  = "quarantined"
-)
-
-// SIM is a subscription with what is known of it now and what was kept.
-type SIM struct {
-	ICCID, IMSI, Name string
-	// Number is the one a person entered, else the SIM's own.
-	Number, Operator string
-	State, Reason    string
-	Modem            string // id of the modem it is in; "" when in none
-	Emulated         bool
-	Enabled          bool
-	Signal           modem.Signal
-	Registration     string
-	AccessTechnology string
-	SMSC             string
-	SentTotal        int
-	FailedRecent     int // rejected and ambiguous attempts in the last hour
-	LastSentAt       time.Time
-	// Now is the message being sent: "" when idle.
-	Now string
-}
-
-// Share is a SIM's expected part of some work.
-type Share struct {
-	ICCID string
-	Share float64 // 0–1
+// Options are what a Pool works with. All but Registerer are needed.
+type Options struct {
+	Store      *queue.Store
+	Inbox      *inbox.Store
+	Clock      queue.Clock
+	Log        *slog.Logger
+	Registerer prometheus.Registerer // nil: no metrics
 }
 
 // Sentinels that callers branch on.
 var (
 	ErrNoModem = errors.New("no such modem")
 	ErrNoSIM   = errors.New("no such SIM")
+	// errPaused refuses the gate while sending is paused or the program stops.
+	errPaused = errors.New("sending is paused")
 )
+
+// settingPaused keeps the kill switch over a restart.
+const settingPaused = "sending_paused"
+
+// Pool is all lines of this box.
+type Pool struct {
+	store *queue.Store
+	inbox *inbox.Store
+	clock queue.Clock
+	log   *slog.Logger
+	met   *metrics
+
+	paused   atomic.Bool
+	draining atomic.Bool
+	// work has a token when something may have become claimable, or a line free.
+	work chan struct{}
+	// progressed is the dispatcher's last round, Unix ns of the monotonic clock.
+	progressed atomic.Int64
+
+	mu    sync.Mutex
+	lines []*line
+	run   context.Context // nil before Run
+	watch map[chan struct{}]bool
+	wg    sync.WaitGroup
+
+	simMu sync.Mutex
+	sims  map[string]*simRecord // by SIM key
+}
+
+// New makes a pool without lines; Add them, then Run.
+func New(o Options) *Pool {
+	return &Pool{
+		store: o.Store, inbox: o.Inbox, clock: o.Clock, log: o.Log,
+		met:   newMetrics(o.Registerer),
+		work:  make(chan struct{}, 1),
+		watch: map[chan struct{}]bool{},
+		sims:  map[string]*simRecord{},
+	}
+}
+
+// Add brings a modem on a port under the pool's care, at once when it runs.
+func (p *Pool) Add(port Port) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if slices.ContainsFunc(p.lines, func(l *line) bool { return l.port.Name == port.Name }) {
+		return fmt.Errorf("the port %s was named twice", port.Name)
+	}
+	l := newLine(p, port)
+	p.lines = append(p.lines, l)
+	if p.run != nil {
+		p.start(l)
+	}
+	return nil
+}
+
+// start runs a line's goroutines; p.mu is held.
+func (p *Pool) start(l *line) {
+	ctx := p.run
+	p.wg.Go(func() {
+		if err := l.modem.Run(ctx); err != nil && ctx.Err() == nil {
+			p.log.Error("a modem's care ended by itself", "port", l.port.Name, "error", err)
+		}
+	})
+	p.wg.Go(func() { l.follow(ctx) })
+	p.wg.Go(func() { l.serve(ctx) })
+}
+
+// Run drives all lines until ctx ends, then waits for them. Call Drain first
+// for an orderly stop: Run's end closes ports whatever is in flight.
+func (p *Pool) Run(ctx context.Context) error {
+	if v, err := p.store.Setting(ctx, settingPaused); err != nil {
+		return fmt.Errorf("reading whether sending is paused: %w", err)
+	} else {
+		p.paused.Store(v == "1")
+	}
+	if err := p.loadSIMs(ctx); err != nil {
+		return err
+	}
+	p.progressed.Store(time.Now().UnixNano())
+	p.store.OnReady(p.kick)
+	p.mu.Lock()
+	p.run = ctx
+	for _, l := range p.lines {
+		p.start(l)
+	}
+	p.mu.Unlock()
+	p.wg.Go(func() { p.dispatch(ctx) })
+	p.wg.Go(func() { p.keepTime(ctx) })
+	p.kick()
+	<-ctx.Done()
+	p.wg.Wait()
+	return nil
+}
+
+// Drain stops claiming and waits until no submission is open, or ctx ends.
+func (p *Pool) Drain(ctx context.Context) error {
+	p.draining.Store(true)
+	hint, cancel := p.Watch()
+	defer cancel()
+	for {
+		n := p.InFlight()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-hint:
+		case <-ctx.Done():
+			return fmt.Errorf("%d submissions were still waiting for the network's answer", n)
+		}
+	}
+}
+
+// InFlight is how many lines have a message in hand.
+func (p *Pool) InFlight() int {
+	n := 0
+	for _, l := range p.all() {
+		if l.isBusy() {
+			n++
+		}
+	}
+	return n
+}
+
+// Pause is the kill switch: from its return on no gate opens. The queue stays.
+func (p *Pool) Pause(ctx context.Context) error {
+	p.paused.Store(true)
+	p.changed()
+	return p.store.SetSetting(ctx, settingPaused, "1")
+}
+
+// Resume undoes Pause.
+func (p *Pool) Resume(ctx context.Context) error {
+	if err := p.store.SetSetting(ctx, settingPaused, "0"); err != nil {
+		return err
+	}
+	p.paused.Store(false)
+	p.changed()
+	p.kick()
+	return nil
+}
+
+// Paused says whether the kill switch is thrown.
+func (p *Pool) Paused() bool { return p.paused.Load() }
+
+// Ready is how many lines can send now.
+func (p *Pool) Ready() int {
+	n := 0
+	for _, l := range p.all() {
+		if l.able() {
+			n++
+		}
+	}
+	return n
+}
+
+// Progress is when the dispatcher last went round: at least every second while
+// it is well. For the watchdog.
+func (p *Pool) Progress() time.Time { return time.Unix(0, p.progressed.Load()) }
+
+// Watch returns a channel that gets a token after something visible changed: a
+// modem's state, a signal, what a line sends. Call the function when done.
+func (p *Pool) Watch() (<-chan struct{}, func()) {
+	c := make(chan struct{}, 1)
+	p.mu.Lock()
+	p.watch[c] = true
+	p.mu.Unlock()
+	return c, func() {
+		p.mu.Lock()
+		delete(p.watch, c)
+		p.mu.Unlock()
+	}
+}
+
+func (p *Pool) changed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.watch {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// kick wakes the dispatcher; it never blocks.
+func (p *Pool) kick() {
+	select {
+	case p.work <- struct{}{}:
+	default:
+	}
+}
+
+func (p *Pool) all() []*line {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.lines)
+}
+
+// Modems are snapshots of all modems, in the order their ports were named.
+// Their ID is unique in the pool, also when two devices claim one IMEI.
+func (p *Pool) Modems() []modem.Snapshot {
+	lines := p.all()
+	s := make([]modem.Snapshot, len(lines))
+	for i, l := range lines {
+		s[i] = l.snapshot()
+	}
+	return s
+}
+
+// Modem is the snapshot of one.
+func (p *Pool) Modem(id string) (modem.Snapshot, bool) {
+	if l := p.lineOf(id); l != nil {
+		return l.snapshot(), true
+	}
+	return modem.Snapshot{}, false
+}
+
+func (p *Pool) lineOf(id string) *line {
+	for _, l := range p.all() {
+		if l.snapshot().ID == id {
+			return l
+		}
+	}
+	return nil
+}
+
+// Restart resets a modem and forgives its line. ErrNoModem when there is none.
+func (p *Pool) Restart(ctx context.Context, id string) error {
+	l := p.lineOf(id)
+	if l == nil {
+		return ErrNoModem
+	}
+	l.forgive()
+	return l.modem.Restart(ctx)
+}
+
+// EnterPIN hands an operator's PIN to a modem. ErrNoModem when there is none.
+func (p *Pool) EnterPIN(ctx context.Context, id, pin string) error {
+	l := p.lineOf(id)
+	if l == nil {
+		return ErrNoModem
+	}
+	return l.modem.EnterPIN(ctx, pin)
+}
+
+// Trace is the modem's last redacted AT dialogue. ErrNoModem when there is none.
+func (p *Pool) Trace(id string) ([]at.TraceEntry, error) {
+	l := p.lineOf(id)
+	if l == nil {
+		return nil, ErrNoModem
+	}
+	return l.modem.Trace(), nil
+}

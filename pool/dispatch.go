@@ -1,0 +1,102 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+)
+
+const (
+	// safetyRound is how often the dispatcher looks without having been told:
+	// every hint is also sent, so this only bounds a mistake.
+	safetyRound = 5 * time.Second
+	// inboxRound is how often incomplete inbound messages are looked at.
+	inboxRound = 30 * time.Second
+)
+
+// dispatch hands messages to idle lines, the one that sent least first, so that
+// the SIMs are used evenly also when there is little to do. Busy lines pull
+// for themselves (line.send).
+func (p *Pool) dispatch(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	last := time.Now()
+	for {
+		told := true
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.work:
+		case <-tick.C:
+			told = false
+		}
+		now := time.Now()
+		p.progressed.Store(now.UnixNano())
+		if told || now.Sub(last) >= safetyRound {
+			last = now
+			p.handOut(ctx)
+		}
+	}
+}
+
+func (p *Pool) handOut(ctx context.Context) {
+	if p.paused.Load() || p.draining.Load() {
+		return
+	}
+	idle := slices.DeleteFunc(p.all(), func(l *line) bool { return !l.takeable() })
+	sent := make(map[*line]int, len(idle))
+	for _, l := range idle {
+		sent[l] = p.sentBy(l.simKey())
+	}
+	slices.SortStableFunc(idle, func(a, b *line) int { return cmp.Compare(sent[a], sent[b]) })
+	for _, l := range idle {
+		if !l.take() {
+			continue
+		}
+		c, err := p.store.Claim(ctx, l.queueLine())
+		if err != nil {
+			l.rest()
+			if ctx.Err() == nil {
+				p.log.Error("claiming a message", "error", err)
+			}
+			return
+		}
+		if c == nil {
+			l.rest() // another line may have one pinned to its SIM
+			continue
+		}
+		l.work <- c
+	}
+}
+
+// keepTime does what is due at a time: scheduled messages, back-offs, expiry,
+// the end of evidence windows, inbound messages that wait for segments.
+func (p *Pool) keepTime(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var inboxAt time.Time
+	for {
+		next, err := p.store.Wake(ctx)
+		if err != nil && ctx.Err() == nil {
+			p.log.Error("looking for messages that are due", "error", err)
+		}
+		if now := time.Now(); now.Sub(inboxAt) >= inboxRound {
+			inboxAt = now
+			if err := p.inbox.Tick(ctx); err != nil && ctx.Err() == nil {
+				p.log.Error("looking for incomplete inbound messages", "error", err)
+			}
+		}
+		// A due time nearer than the next tick is met exactly.
+		var due <-chan time.Time
+		if d := next.Sub(p.clock.Now()); !next.IsZero() && d < time.Second {
+			due = time.After(max(d, 10*time.Millisecond))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-due:
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"recado/modem"
+	"recado/queue"
+)
+
+const (
+	// ambiguousWindow and ambiguousMost: one sick modem must not make a whole
+	// queue uncertain (reliability: two lost answers in ten minutes).
+	ambiguousWindow = 10 * time.Minute
+	ambiguousMost   = 2
+	// simErrorsMost refusals in a row for the subscription's sake.
+	simErrorsMost = 3
+	// networkErrorsMost refusals in a row by the network, whoever the recipient.
+	networkErrorsMost = 3
+
+	quarantineFirst = 2 * time.Minute
+	quarantineMost  = 30 * time.Minute
+	// submissionGuess stands for a submission's time before one was measured.
+	submissionGuess = 4 * time.Second
+)
+
+// health is how a line fares; guarded by line.mu.
+type health struct {
+	// restUntil: no message before then; quarantined says that it is for
+	// repeated faults, with why.
+	restUntil   time.Time
+	quarantined bool
+	why         string
+
+	deviceErrors, simErrors, networkErrors int
+	ambiguous                              []time.Time
+	quarantines                            int
+	// took is the learned time of an accepted submission; 0 before the first.
+	took time.Duration
+}
+
+func (h *health) resting(now time.Time) bool { return now.Before(h.restUntil) }
+
+// quarantine is why the line is in quarantine; "" when it is not.
+func (h *health) quarantine(now time.Time) string {
+	if !h.quarantined || !h.resting(now) {
+		return ""
+	}
+	return h.why
+}
+
+// learn draws from an outcome how the line fares, and rests it when need be.
+func (l *line) learn(o modem.Outcome, took time.Duration) {
+	if errors.Is(o.Err, errPaused) || errors.Is(o.Err, queue.ErrNotClaimed) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := &l.health
+	now := time.Now()
+	switch {
+	case o.Verdict == modem.Accepted:
+		h.deviceErrors, h.simErrors, h.networkErrors, h.quarantines = 0, 0, 0, 0
+		if h.took == 0 {
+			h.took = took
+		} else {
+			h.took += (took - h.took) / 8
+		}
+	case o.Verdict == modem.Ambiguous:
+		h.ambiguous = append(h.ambiguous, now)
+		for len(h.ambiguous) > 0 && now.Sub(h.ambiguous[0]) > ambiguousWindow {
+			h.ambiguous = h.ambiguous[1:]
+		}
+		if n := len(h.ambiguous); n >= ambiguousMost {
+			l.quarantineLocked(fmt.Sprintf("%d submissions in ten minutes lost their answer; the modem or its signal may be bad", n))
+			h.ambiguous = nil
+		}
+	case o.Class == modem.ClassSIM:
+		if h.simErrors++; h.simErrors >= simErrorsMost {
+			h.simErrors = 0
+			l.quarantineLocked("the network refused this SIM several times (" + o.Code + "); check its contract and credit")
+		}
+	case o.Class == modem.ClassNetwork:
+		if h.networkErrors++; h.networkErrors >= networkErrorsMost {
+			l.restLocked(backoff(backoffFirst, h.networkErrors-networkErrorsMost, 5*time.Minute))
+		}
+	case o.Verdict == modem.NotSent:
+		h.deviceErrors++
+		l.restLocked(backoff(time.Second, h.deviceErrors-1, time.Minute))
+	}
+}
+
+func (l *line) restLocked(d time.Duration) {
+	l.restUntil = time.Now().Add(d)
+	time.AfterFunc(d, l.p.kick)
+}
+
+func (l *line) quarantineLocked(why string) {
+	l.quarantined, l.why = true, why
+	l.restLocked(backoff(quarantineFirst, l.quarantines, quarantineMost))
+	l.quarantines++
+	l.hint()
+}
+
+// suspend takes the line out until somebody restarts its modem.
+func (l *line) suspend(why string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.quarantined, l.why = true, why
+	l.restUntil = time.Now().Add(100 * 365 * 24 * time.Hour)
+	l.hint()
+}
+
+// forgive ends any rest: an operator has acted.
+func (l *line) forgive() {
+	l.mu.Lock()
+	took := l.took
+	l.health = health{took: took}
+	l.mu.Unlock()
+	l.hint()
+	l.p.kick()
+}

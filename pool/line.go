@@ -1,0 +1,317 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"recado/modem"
+	"recado/queue"
+)
+
+// line is one port with its modem and, when that is ready, its SIM.
+type line struct {
+	p     *Pool
+	port  Port
+	modem *modem.Modem
+	// work gives serve its first message; the line was taken before.
+	work chan *queue.Claimed
+	// news has the token of a changed snapshot.
+	news chan struct{}
+
+	mu   sync.Mutex
+	snap modem.Snapshot
+	// key is the SIM's: its ICCID, or what stands for it; "" while unknown.
+	key string
+	// twin names the port that has this SIM already.
+	twin string
+	// busy: a message is in hand, or being claimed.
+	busy bool
+	now  string // its id
+	// since is when the present state was told as an event.
+	told string
+	health
+}
+
+func newLine(p *Pool, port Port) *line {
+	l := &line{p: p, port: port, work: make(chan *queue.Claimed, 1), news: make(chan struct{}, 1)}
+	settle := time.Duration(0)
+	if port.Emulated {
+		settle = -1
+	}
+	l.modem = modem.New(modem.Config{
+		Name: port.Name, Open: port.Open, Sink: sink{l}, Log: p.log, Now: p.clock.Now, Settle: settle,
+	})
+	l.snap = l.modem.Snapshot()
+	return l
+}
+
+// snapshot is the modem's, with an ID that is unique in the pool.
+func (l *line) snapshot() modem.Snapshot {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.snap
+	if l.twin != "" && s.Reason == "" {
+		s.Reason = "this SIM is already in use on " + l.twin
+	}
+	if s.Reason == "" {
+		s.Reason = l.quarantine(time.Now())
+	}
+	return s
+}
+
+// queueLine is the line as the store knows it.
+func (l *line) queueLine() queue.Line {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return queue.Line{ICCID: l.key, IMSI: l.snap.SIM.IMSI, Number: l.p.numberOf(l.key, l.snap.SIM.Number), Modem: l.snap.ID}
+}
+
+func (l *line) simKey() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.key
+}
+
+func (l *line) isBusy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.busy
+}
+
+// able says that the line could send, busy or not.
+func (l *line) able() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ableLocked(time.Now())
+}
+
+func (l *line) ableLocked(now time.Time) bool {
+	switch l.snap.State {
+	case modem.StateReady, modem.StateSending:
+	default:
+		return false
+	}
+	return l.key != "" && l.twin == "" && l.p.enabled(l.key) && !l.resting(now)
+}
+
+func (l *line) takeable() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.busy && l.ableLocked(time.Now())
+}
+
+// take reserves an idle line; false when it no longer is.
+func (l *line) take() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy || !l.ableLocked(time.Now()) {
+		return false
+	}
+	l.busy = true
+	return true
+}
+
+// rest makes a line idle again.
+func (l *line) rest() {
+	l.mu.Lock()
+	l.busy, l.now = false, ""
+	l.mu.Unlock()
+	l.p.changed()
+}
+
+// serve sends what the dispatcher hands over, and then what the line pulls.
+func (l *line) serve(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			select {
+			case c := <-l.work: // handed over in the last moment
+				l.giveBack(c, queue.Outcome{Verdict: queue.NotSent, MR: -1, Retry: true, Code: "stopped"})
+			default:
+			}
+			return
+		case c := <-l.work:
+			for c != nil {
+				c = l.send(ctx, c)
+			}
+			l.rest()
+			l.p.kick() // a message may have come after the last look
+		}
+	}
+}
+
+// send submits the claimed message's next segment, commits what became of it,
+// and returns what to send next: that message's next segment, another message,
+// or nil.
+func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
+	// What is known must reach the disk also while the program stops.
+	ctx = context.WithoutCancel(ctx)
+	me := l.queueLine()
+	seg := c.Message.Segments[c.Next]
+	l.mu.Lock()
+	l.now = c.Message.ID
+	l.mu.Unlock()
+	l.p.changed()
+
+	var attempt int64
+	start := time.Now()
+	o := l.modem.Send(ctx, seg.TPDU, func() error {
+		if l.p.paused.Load() || l.p.draining.Load() {
+			return errPaused
+		}
+		id, err := l.p.store.Gate(ctx, me, c.Message.Seq, seg.N)
+		if err != nil {
+			return err
+		}
+		attempt = id
+		return nil
+	})
+	l.p.met.submitted(o, time.Since(start))
+	l.p.record(me.ICCID, o)
+	l.learn(o, time.Since(start))
+
+	out := l.outcome(o, c.Message)
+	next := &me
+	if !l.mayPull() {
+		next = nil
+	}
+	if attempt == 0 {
+		if !errors.Is(o.Err, queue.ErrNotClaimed) {
+			l.giveBack(c, out)
+		}
+		return l.pull(ctx, next)
+	}
+	following, err := l.p.store.Outcome(ctx, attempt, out, next)
+	if err != nil {
+		// The attempt stays open on disk: nothing more leaves on this SIM until
+		// the next start makes it uncertain.
+		l.p.log.Error("committing the outcome of a submission", "message", c.Message.ID, "error", err)
+		l.suspend("the outcome of a submission could not be stored")
+		return nil
+	}
+	if o.Late != nil {
+		l.p.wg.Go(func() { l.await(ctx, attempt, o.Late, c.Message) })
+	}
+	return following
+}
+
+// await takes the real answer to an attempt that was given up as lost, should
+// it still come while the modem listens.
+func (l *line) await(ctx context.Context, attempt int64, late <-chan modem.Outcome, m queue.Message) {
+	o, ok := <-late
+	if !ok {
+		return
+	}
+	if _, err := l.p.store.Outcome(ctx, attempt, l.outcome(o, m), nil); err != nil {
+		l.p.log.Error("committing a late answer", "message", m.ID, "error", err)
+	}
+}
+
+func (l *line) pull(ctx context.Context, me *queue.Line) *queue.Claimed {
+	if me == nil {
+		return nil
+	}
+	c, err := l.p.store.Claim(ctx, *me)
+	if err != nil {
+		l.p.log.Error("claiming a message", "error", err)
+		return nil
+	}
+	return c
+}
+
+func (l *line) giveBack(c *queue.Claimed, o queue.Outcome) {
+	if err := l.p.store.Unclaim(context.Background(), l.simKey(), c.Message.Seq, o); err != nil {
+		l.p.log.Error("giving a message back", "message", c.Message.ID, "error", err)
+	}
+}
+
+// mayPull says whether the line may take another message now.
+func (l *line) mayPull() bool {
+	return !l.p.paused.Load() && !l.p.draining.Load() && l.able()
+}
+
+// outcome translates the modem's words into the store's, with the decision.
+func (l *line) outcome(o modem.Outcome, m queue.Message) queue.Outcome {
+	out := queue.Outcome{
+		Verdict: verdicts[o.Verdict], MR: o.MR, SCTS: o.SCTS, Code: o.Code, Class: string(o.Class),
+		At: l.p.clock.Now(),
+	}
+	if out.Detail = o.Detail; out.Detail == "" && o.Err != nil {
+		out.Detail = o.Err.Error()
+	}
+	if o.Verdict == modem.Accepted || o.Verdict == modem.Ambiguous {
+		return out
+	}
+	if errors.Is(o.Err, errPaused) {
+		out.Retry = true
+		return out
+	}
+	d := decide(o, m.Failures, l.p.others(l, m))
+	out.Retry, out.After, out.AvoidSIM, out.Reason = d.retry, d.after, d.avoid, d.reason
+	return out
+}
+
+var verdicts = map[modem.Verdict]queue.Verdict{
+	modem.NotSent: queue.NotSent, modem.Accepted: queue.Accepted,
+	modem.Rejected: queue.Rejected, modem.Ambiguous: queue.Ambiguous,
+}
+
+// others says whether another line could send the message.
+func (p *Pool) others(not *line, m queue.Message) bool {
+	for _, s := range m.Segments {
+		if s.State != queue.SegmentPending && s.State != queue.SegmentSending {
+			return false // a part has left: it stays on its SIM
+		}
+	}
+	if m.SIM != "" {
+		return false
+	}
+	for _, l := range p.all() {
+		if l != not && l.able() {
+			return true
+		}
+	}
+	return false
+}
+
+// identify works out the SIM's key and whether another port has the same SIM.
+// Ports of one modem share IMEI and ICCID; the first keeps the SIM. Over TCP or
+// a pty two ports are two devices, whatever numbers they give: they are told
+// apart by their port.
+func (l *line) identify(s modem.Snapshot) (id, key, twin string) {
+	id, key = s.ID, s.SIM.ICCID
+	if key == "" && s.SIM.IMSI != "" {
+		key = "imsi-" + s.SIM.IMSI
+	}
+	if key == "" && (s.State == modem.StateReady || s.State == modem.StateSending) {
+		key = "port-" + l.port.Name
+	}
+	for _, other := range l.p.all() {
+		if other == l {
+			break // only those named before count: the order is stable
+		}
+		other.mu.Lock()
+		oid, okey, oport := other.snap.ID, other.key, other.port.Name
+		other.mu.Unlock()
+		sameSIM := key != "" && okey == key
+		if id != "" && oid == id && (!sameSIM || separate(l.port.Name)) {
+			id += "@" + l.port.Name
+		}
+		if sameSIM {
+			if separate(l.port.Name) {
+				key += "@" + l.port.Name
+			} else {
+				twin = oport
+			}
+		}
+	}
+	return id, key, twin
+}
+
+// separate says that a port is certainly a device of its own.
+func separate(port string) bool {
+	return strings.HasPrefix(port, "tcp:") || strings.HasPrefix(port, "emulated:") || !strings.HasPrefix(port, "/dev/tty")
+}

@@ -1,0 +1,121 @@
+package pool
+
+import (
+	"context"
+
+	"recado/modem"
+	"recado/modem/pdu"
+	"recado/queue"
+	"recado/queue/inbox"
+)
+
+// sink is where a line's modem puts what it receives and what it has become.
+type sink struct{ l *line }
+
+// Store commits a received TPDU. Only then does the modem delete its copy.
+func (s sink) Store(ctx context.Context, r modem.Received) error {
+	l := s.l
+	if l.simKey() == "" {
+		l.apply(l.modem.Snapshot()) // found while the modem was still coming up
+	}
+	me := l.queueLine()
+	if r.PDU.Kind == pdu.KindStatusReport {
+		return l.p.store.Report(ctx, queue.ReportIn{ICCID: me.ICCID, IMSI: me.IMSI, Modem: me.Modem, PDU: r.PDU, At: r.At})
+	}
+	return l.p.inbox.Ingest(ctx, inbox.In{
+		PDU: r.PDU, ICCID: me.ICCID, IMSI: me.IMSI, Number: me.Number, Modem: me.Modem, At: r.At,
+	})
+}
+
+// Changed notes the new snapshot; what must be written is left to follow.
+func (s sink) Changed(snap modem.Snapshot) {
+	s.l.apply(snap)
+	s.l.hint()
+	s.l.p.changed()
+	if s.l.takeable() {
+		s.l.p.kick()
+	}
+}
+
+func (l *line) apply(s modem.Snapshot) {
+	id, key, twin := l.identify(s)
+	s.ID = id
+	l.mu.Lock()
+	l.snap, l.key, l.twin = s, key, twin
+	l.mu.Unlock()
+}
+
+func (l *line) hint() {
+	select {
+	case l.news <- struct{}{}:
+	default:
+	}
+}
+
+// follow writes down what became of the modem and the SIM: the SIM's row, and
+// an event when a state changed that people or applications may wait for.
+func (l *line) follow(ctx context.Context) {
+	var row queue.SIMRow
+	var modemState modem.State
+	var simState string
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.news:
+		}
+		s := l.snapshot()
+		key := l.simKey()
+		if now := l.simRow(key, s); key != "" && now != row {
+			row = now
+			if err := l.p.saw(ctx, now); err != nil && ctx.Err() == nil {
+				l.p.log.Error("noting a SIM", "port", l.port.Name, "error", err)
+			}
+		}
+		if st := lasting(s.State); st != modemState {
+			modemState = st
+			l.p.emit(ctx, "modem.state", modemEvent{ID: s.ID, IMEI: s.IMEI, Port: s.Port, State: string(st), Reason: s.Reason, SIM: key})
+		}
+		if key == "" {
+			continue
+		}
+		st, reason := l.simState(s)
+		if st == SIMBusy {
+			st = SIMReady
+		}
+		if st != simState {
+			simState = st
+			l.p.emit(ctx, "sim.state", simEvent{ICCID: key, State: st, Reason: reason, Modem: s.ID})
+		}
+	}
+}
+
+// lasting leaves out the states that come and go with every message.
+func lasting(s modem.State) modem.State {
+	if s == modem.StateSending {
+		return modem.StateReady
+	}
+	return s
+}
+
+type modemEvent struct {
+	ID     string `json:"id"`
+	IMEI   string `json:"imei"`
+	Port   string `json:"port"`
+	State  string `json:"state"`
+	Reason string `json:"reason"`
+	SIM    string `json:"sim"`
+}
+
+type simEvent struct {
+	ICCID  string `json:"iccid"`
+	State  string `json:"state"`
+	Reason string `json:"reason"`
+	Modem  string `json:"modem"`
+}
+
+func (p *Pool) emit(ctx context.Context, typ string, data any) {
+	if err := p.store.Emit(ctx, typ, data); err != nil && ctx.Err() == nil {
+		p.log.Error("writing an event", "type", typ, "error", err)
+	}
+}
