@@ -120,7 +120,7 @@ const (
 // 9.2.3.24.1 and 9.2.3.24.8).
 type Concat struct {
 	Ref   uint16
-	Total uint8 // at least 1
+	Total uint8 // at least 2
 	Seq   uint8 // from 1
 	Wide  bool  // 16-bit reference
 }
@@ -155,8 +155,8 @@ type Received struct {
 	Encoding Encoding
 	// Class is the message class 0–3, -1 when the DCS names none.
 	Class int
-	// Text is this segment's own text. A pair or an escape that a foreign encoder
-	// split over two segments shows as U+FFFD here; JoinText mends it.
+	// Text is this segment's own text. A character that a foreign encoder split
+	// over two segments shows as U+FFFD or a space here; JoinText mends it.
 	Text string
 	// Data is the user data without its header: one septet an octet for GSM7,
 	// octets as received for UCS2 and Binary.
