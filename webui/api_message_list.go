@@ -1,0 +1,196 @@
+package webui
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"recado/queue"
+)
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+// MessageList is a part of the messages.
+type MessageList list[Message]
+
+type listMessagesIn struct {
+	Paging
+	State     []string  `query:"state" enum:"scheduled,held,queued,sending,sent,delivered,undelivered,uncertain,failed,expired,cancelled" doc:"One or more, separated by commas"`
+	To        string    `query:"to" maxLength:"32" doc:"The recipient's number"`
+	Class     string    `query:"class" enum:"otp,alert,normal,bulk"`
+	Reference string    `query:"reference" maxLength:"128"`
+	Campaign  string    `query:"campaign" maxLength:"64"`
+	Since     time.Time `query:"since" doc:"Accepted at or after"`
+	Until     time.Time `query:"until" doc:"Accepted before"`
+}
+
+func (s *Server) listMessages() *operation {
+	type out struct{ Body MessageList }
+	return op(operation{id: "list-messages", tag: "Messages", summary: "Messages, newest first"},
+		func(ctx context.Context, in *listMessagesIn) (*out, error) {
+			f := queue.Filter{Class: queue.Class(in.Class), Reference: in.Reference, Campaign: in.Campaign,
+				Since: in.Since, Until: in.Until, Limit: in.Limit, Cursor: in.Cursor, To: s.number(in.To)}
+			for _, state := range in.State {
+				f.States = append(f.States, queue.State(state))
+			}
+			messages, next, err := s.store.Messages(ctx, f)
+			return &out{MessageList(listed(messages, next, messageOf))}, err
+		})
+}
+
+// number completes a number that somebody looks for; what is none stays as it is
+// and finds nothing. A + that a query string turned into a space is put back.
+func (s *Server) number(raw string) string {
+	if raw == "" {
+		return ""
+	}
+	if e164, rejected := s.store.Numbers().Normalize(strings.Replace(raw, " ", "+", 1)); strings.HasPrefix(raw, " ") && rejected == nil {
+		return e164
+	}
+	if e164, rejected := s.store.Numbers().Normalize(raw); rejected == nil {
+		return e164
+	}
+	return raw
+}
+
+// TimelineEntry is one thing that happened to a message.
+type TimelineEntry struct {
+	At      time.Time `json:"at"`
+	Event   string    `json:"event" doc:"accepted, gate, answer, report, held, released, queued, retry, uncertain, resolved, expired, cancelled, failed, …"`
+	Segment *int      `json:"segment" doc:"Null: the whole message"`
+	Attempt *int      `json:"attempt" doc:"Its number within the message, from 1"`
+	SIM     *string   `json:"sim" doc:"ICCID"`
+	Modem   *string   `json:"modem"`
+	MR      *int      `json:"mr" doc:"TP-MR that the network gave"`
+	Verdict *string   `json:"verdict" doc:"Of an answer: accepted, rejected, ambiguous, not_sent, duplicate"`
+	Status  *int      `json:"status" doc:"TP-ST of a status report"`
+	Code    *string   `json:"code"`
+	Detail  *string   `json:"detail"`
+}
+
+func timelineOf(e queue.TimelineEntry) TimelineEntry {
+	return TimelineEntry{At: e.At.UTC(), Event: e.Event, Segment: counted(e.Segment), Attempt: counted(e.Attempt), SIM: some(e.SIM),
+		Modem: some(e.Modem), MR: known(e.MR), Verdict: some(e.Verdict), Status: known(e.Status), Code: some(e.Code), Detail: some(e.Detail)}
+}
+
+// counted is nil for 0, where things count from 1.
+func counted(n int) *int {
+	if n < 1 {
+		return nil
+	}
+	return &n
+}
+
+// Timeline is everything that happened to a message, oldest first.
+type Timeline list[TimelineEntry]
+
+func (s *Server) messageTimeline() *operation {
+	type out struct{ Body Timeline }
+	return op(operation{id: "get-message-timeline", tag: "Messages", summary: "Everything that happened to a message",
+		description: "Every attempt, answer and report, oldest first; the whole of it."},
+		func(ctx context.Context, in *MessageID) (*out, error) {
+			entries, err := s.store.Timeline(ctx, in.ID)
+			return &out{Timeline(listed(entries, "", timelineOf))}, err
+		})
+}
+
+type resolveIn struct {
+	MessageID
+	Body struct {
+		Action string `json:"action" enum:"resend,mark_sent,mark_failed" doc:"Send it again, take it as sent, or as failed"`
+	} `nameHint:"Resolution"`
+}
+
+func (s *Server) resolveMessage() *operation {
+	return op(operation{id: "resolve-message", tag: "Messages", summary: "Decide an uncertain message",
+		description: "For messages in state uncertain only: the network's answer was lost, and somebody knows better. 409 for others."},
+		func(ctx context.Context, in *resolveIn) (*messageOut, error) {
+			who := callerOf(ctx).principal
+			m, err := s.store.Resolve(ctx, in.ID, in.Body.Action, who.String())
+			if errors.Is(err, queue.ErrState) {
+				return nil, newProblem(http.StatusConflict, "only an uncertain message can be resolved")
+			}
+			if err != nil {
+				return nil, err
+			}
+			return &messageOut{messageOf(m)}, s.auth.Audit(ctx, who, "message.resolve", m.ID, in.Body.Action)
+		})
+}
+
+// Quote is what a request would cost.
+type Quote struct {
+	Encoding           string      `json:"encoding" enum:"gsm7,ucs2"`
+	Characters         int         `json:"characters" doc:"As the alphabet counts: an extension character of GSM 7-bit is two"`
+	Segments           int         `json:"segments" doc:"Of one message"`
+	PerSegment         int         `json:"per_segment" doc:"Room of each, in the same units"`
+	LeftInSegment      int         `json:"left_in_segment" doc:"Room left in the last one"`
+	OutsideGSM7        []Outside   `json:"outside_gsm7" nullable:"false" doc:"The characters that GSM 7-bit does not have"`
+	TransliteratedText string      `json:"transliterated_text" doc:"The text with those replaced by their nearest"`
+	Recipients         int         `json:"recipients"`
+	Accepted           int         `json:"accepted"`
+	Rejected           []Rejection `json:"rejected" nullable:"false"`
+	TotalSegments      int         `json:"total_segments" doc:"Over all accepted recipients"`
+	ETASeconds         *int        `json:"eta_seconds" doc:"When the last would be sent, behind what waits; null when no line is ready"`
+	SIMs               []SIMShare  `json:"sims" nullable:"false" doc:"How the SIMs would share it"`
+}
+
+// Outside is a character that GSM 7-bit does not have.
+type Outside struct {
+	Char       string  `json:"char"`
+	At         int     `json:"at" doc:"Its place in the text, in characters from 0"`
+	Suggestion *string `json:"suggestion" doc:"The nearest; null when there is none"`
+}
+
+// SIMShare is a SIM's part of some work.
+type SIMShare struct {
+	SIM   string  `json:"sim" doc:"ICCID"`
+	Share float64 `json:"share" doc:"0 to 1"`
+}
+
+func (s *Server) quoteMessages() *operation {
+	type (
+		in  struct{ Body MessageRequest }
+		out struct{ Body Quote }
+	)
+	return op(operation{id: "quote-messages", tag: "Messages", summary: "What a text would cost", maxBody: 256 << 10,
+		description: "Takes what POST /messages takes, and stores nothing."},
+		func(ctx context.Context, in *in) (*out, error) {
+			r, err := s.request(ctx, &in.Body)
+			if err != nil {
+				return nil, err
+			}
+			q, err := s.quote(ctx, r)
+			return &out{q}, err
+		})
+}
+
+// quote measures a request and estimates when it would be done.
+func (s *Server) quote(ctx context.Context, r queue.Request) (Quote, error) {
+	m, err := s.store.Quote(ctx, r)
+	if err != nil {
+		return Quote{}, err
+	}
+	q := Quote{Encoding: encodingName(m.Encoding), Characters: m.Characters, Segments: m.Segments, PerSegment: m.PerSegment,
+		LeftInSegment: m.LeftInSegment, OutsideGSM7: []Outside{}, TransliteratedText: m.TransliteratedText,
+		Recipients: m.Recipients, Accepted: m.Accepted, Rejected: []Rejection{}, TotalSegments: m.TotalSegments, SIMs: []SIMShare{}}
+	for _, o := range m.OutsideGSM7 {
+		q.OutsideGSM7 = append(q.OutsideGSM7, Outside{o.Char, o.At, some(o.Suggestion)})
+	}
+	for _, j := range m.Rejected {
+		q.Rejected = append(q.Rejected, rejectionOf(j))
+	}
+	eta, shares, err := s.pool.Estimate(ctx, m.TotalSegments, r.Class)
+	if err != nil {
+		return Quote{}, err
+	}
+	if eta >= 0 {
+		q.ETASeconds = new(int((eta + time.Second - 1) / time.Second))
+	}
+	for _, share := range shares {
+		q.SIMs = append(q.SIMs, SIMShare{share.ICCID, share.Share})
+	}
+	return q, nil
+}

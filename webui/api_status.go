@@ -1,0 +1,126 @@
+package webui
+
+import (
+	"context"
+	"time"
+
+	"recado/queue"
+)
+
+// Status is the box at a glance.
+type Status struct {
+	Queue      map[string]map[string]int `json:"queue" doc:"Messages that are not finished: by state (scheduled, held, queued, sending), then class"`
+	Today      map[string]int            `json:"today" doc:"Changes into each state since local midnight"`
+	Sent       SentCounts                `json:"sent" doc:"Messages that the network accepted whole"`
+	LinesReady int                       `json:"lines_ready" doc:"Modems with a SIM, able to send now"`
+	Uncertain  int                       `json:"uncertain" doc:"Messages whose answer was lost, and that nobody has resolved"`
+	Unread     int                       `json:"unread" doc:"Received messages that nobody has read"`
+	Paused     bool                      `json:"paused" doc:"Sending is stopped by POST /sending/pause"`
+	Clock      ClockStatus               `json:"clock"`
+	Storage    StorageStatus             `json:"storage"`
+	Version    string                    `json:"version"`
+	StartedAt  time.Time                 `json:"started_at"`
+}
+
+// SentCounts are messages sent in the last minute, hour and day.
+type SentCounts struct {
+	LastMinute int `json:"last_minute"`
+	LastHour   int `json:"last_hour"`
+	LastDay    int `json:"last_day"`
+}
+
+// ClockStatus says whether the time can be believed: nothing scheduled happens
+// while it cannot.
+type ClockStatus struct {
+	Now     time.Time `json:"now"`
+	Trusted bool      `json:"trusted"`
+}
+
+// StorageStatus is the room left, in bytes.
+type StorageStatus struct {
+	Free     *int64 `json:"free_bytes" doc:"On the data folder's disk; null when not known"`
+	Total    *int64 `json:"total_bytes"`
+	Database *int64 `json:"database_bytes"`
+}
+
+func (s *Server) getStatus() *operation {
+	type (
+		in  struct{}
+		out struct{ Body Status }
+	)
+	return op(operation{id: "get-status", tag: "Status", summary: "The box at a glance"},
+		func(ctx context.Context, _ *in) (*out, error) {
+			st, err := s.status(ctx)
+			return &out{st}, err
+		})
+}
+
+// status gathers what is shown at /status and, in words, on the dashboard.
+func (s *Server) status(ctx context.Context) (Status, error) {
+	depth, err := s.store.Depth(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	stats, err := s.store.Stats(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	unread, err := s.inbox.Unread(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	st := Status{Queue: map[string]map[string]int{}, Today: map[string]int{},
+		Sent:       SentCounts{stats.SentMinute, stats.SentHour, stats.SentDay},
+		LinesReady: s.pool.Ready(), Uncertain: stats.Uncertain, Unread: unread, Paused: s.pool.Paused(),
+		Clock:   ClockStatus{Now: s.clock.Now().UTC(), Trusted: s.clock.Trusted()},
+		Version: s.version, StartedAt: s.started.UTC()}
+	for _, state := range []queue.State{queue.Scheduled, queue.Held, queue.Queued, queue.Sending} {
+		classes := map[string]int{}
+		for _, class := range []queue.Class{queue.OTP, queue.Alert, queue.Normal, queue.Bulk} {
+			classes[string(class)] = depth[state][class]
+		}
+		st.Queue[string(state)] = classes
+	}
+	for _, state := range queue.States {
+		st.Today[string(state)] = stats.Today[state]
+	}
+	if s.storage != nil {
+		room, err := s.storage()
+		if err != nil {
+			s.log.Warn("the room on the disk is not known", "err", err)
+		} else {
+			st.Storage = StorageStatus{&room.Free, &room.Total, &room.Database}
+		}
+	}
+	return st, nil
+}
+
+// SendingState says whether the box sends.
+type SendingState struct {
+	Paused bool `json:"paused"`
+}
+
+type sendingOut struct{ Body SendingState }
+
+func (s *Server) pauseSending() *operation {
+	return op(operation{id: "pause-sending", tag: "Status", summary: "Stop sending",
+		description: "Within a second nothing more leaves; what is queued stays, and survives a restart. Submissions in flight are finished."},
+		func(ctx context.Context, _ *struct{}) (*sendingOut, error) { return s.setPaused(ctx, true) })
+}
+
+func (s *Server) resumeSending() *operation {
+	return op(operation{id: "resume-sending", tag: "Status", summary: "Send again"},
+		func(ctx context.Context, _ *struct{}) (*sendingOut, error) { return s.setPaused(ctx, false) })
+}
+
+// setPaused turns the kill switch, and leaves an audit row.
+func (s *Server) setPaused(ctx context.Context, paused bool) (*sendingOut, error) {
+	turn, action := s.pool.Resume, "sending.resume"
+	if paused {
+		turn, action = s.pool.Pause, "sending.pause"
+	}
+	if err := turn(ctx); err != nil {
+		return nil, err
+	}
+	return &sendingOut{SendingState{s.pool.Paused()}}, s.auth.Audit(ctx, callerOf(ctx).principal, action, "", "")
+}

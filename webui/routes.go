@@ -1,0 +1,153 @@
+package webui
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"recado/webui/auth"
+)
+
+// route is one line of the table. Exactly one of api and handle is set.
+type route struct {
+	method, path string // path as OpenAPI writes it: /messages/{id}
+	who          access
+	api          *operation
+	handle       echo.HandlerFunc
+}
+
+type routeKey struct{ method, path string } // path as Echo writes it: /messages/:id
+
+const v1 = "/api/v1"
+
+// table is every route of the server: the API here, the pages in page_routes.go.
+// A route that is not in it does not exist; who may is asked before its handler.
+func (s *Server) table() []route {
+	return append([]route{
+		{"POST", v1 + "/messages", scope(auth.MessagesSend), s.submitMessages(), nil},
+		{"GET", v1 + "/messages", scope(auth.MessagesRead), s.listMessages(), nil},
+		{"POST", v1 + "/messages/quote", scope(auth.MessagesSend), s.quoteMessages(), nil},
+		{"GET", v1 + "/messages/{id}", scope(auth.MessagesRead), s.getMessage(), nil},
+		{"DELETE", v1 + "/messages/{id}", scope(auth.MessagesSend), s.cancelMessage(), nil},
+		{"GET", v1 + "/messages/{id}/timeline", scope(auth.MessagesRead), s.messageTimeline(), nil},
+		{"POST", v1 + "/messages/{id}/resolve", scope(auth.MessagesSend), s.resolveMessage(), nil},
+
+		{"GET", v1 + "/inbox", scope(auth.InboxRead), s.listInbox(), nil},
+		{"GET", v1 + "/inbox/{id}", scope(auth.InboxRead), s.getInbox(), nil},
+		{"PATCH", v1 + "/inbox/{id}", scope(auth.InboxWrite), s.patchInbox(), nil},
+		{"GET", v1 + "/conversations", scope(auth.InboxRead), s.listConversations(), nil},
+		{"GET", v1 + "/conversations/{number}/messages", scope(auth.InboxRead), s.conversationMessages(), nil},
+		{"POST", v1 + "/conversations/{number}/reply", scope(auth.MessagesSend), s.replyConversation(), nil},
+
+		{"GET", v1 + "/sims", scope(auth.SIMsRead), s.listSIMs(), nil},
+		{"GET", v1 + "/sims/{iccid}", scope(auth.SIMsRead), s.getSIM(), nil},
+		{"PATCH", v1 + "/sims/{iccid}", scope(auth.SIMsControl), s.patchSIM(), nil},
+		{"GET", v1 + "/modems", scope(auth.SIMsRead), s.listModems(), nil},
+		{"GET", v1 + "/modems/{id}", scope(auth.SIMsRead), s.getModem(), nil},
+		{"POST", v1 + "/modems/{id}/restart", scope(auth.SIMsControl), s.restartModem(), nil},
+		{"GET", v1 + "/status", scope(auth.SIMsRead, auth.MessagesRead), s.getStatus(), nil},
+		{"POST", v1 + "/sending/pause", scope(auth.SIMsControl), s.pauseSending(), nil},
+		{"POST", v1 + "/sending/resume", scope(auth.SIMsControl), s.resumeSending(), nil},
+
+		// Each event is shown only to who may read its kind.
+		{"GET", v1 + "/events", scope(auth.MessagesRead, auth.InboxRead, auth.SIMsRead, auth.ContactsRead, auth.CampaignsRead, auth.Webhooks),
+			nil, s.streamEvents},
+
+		{"GET", v1 + "/keys", scope(auth.Admin), s.listKeys(), nil},
+		{"POST", v1 + "/keys", scope(auth.Admin), s.createKey(), nil},
+		{"DELETE", v1 + "/keys/{id}", scope(auth.Admin), s.revokeKey(), nil},
+		{"POST", v1 + "/emulator/inbound", scope(auth.InboxWrite), s.emulateInbound(), nil},
+
+		// Nothing private: whether it lives, and what the API looks like.
+		{"GET", "/health/live", public(), nil, s.healthLive},
+		{"HEAD", "/health/live", public(), nil, s.healthLive},
+		{"GET", "/health/ready", public(), nil, s.healthReady},
+		{"HEAD", "/health/ready", public(), nil, s.healthReady},
+		{"GET", "/openapi.json", public(), nil, s.openAPI},
+		{"GET", "/docs", public(), nil, s.docs},
+		{"GET", "/metrics", ownBoxOrKey(), nil, s.showMetrics},
+	}, s.pageRoutes()...)
+}
+
+// access says who may use a route. The zero value lets nobody in.
+type access struct {
+	public bool         // everybody
+	setup  bool         // everybody, while no administrator exists
+	anyone bool         // every key and every person
+	own    bool         // everybody on the box itself
+	scopes []auth.Scope // who has one of them, or admin
+	role   auth.Role    // a person of this role or a mightier one, and the console
+}
+
+func public() access                   { return access{public: true} }
+func setup() access                    { return access{setup: true} }
+func signedIn() access                 { return access{role: auth.RoleReader} }
+func role(least auth.Role) access      { return access{role: least} }
+func scope(oneOf ...auth.Scope) access { return access{scopes: oneOf} }
+func ownBoxOrKey() access              { return access{own: true, anyone: true} }
+
+// allows tells whether the principal may; own is true for a request from the
+// box itself. setup is asked elsewhere.
+func (a access) allows(p auth.Principal, own bool) bool {
+	switch {
+	case a.public, a.own && own, a.anyone && !p.Nobody():
+		return true
+	case a.role != "":
+		return rank(p.Role) >= rank(a.role)
+	}
+	for _, scope := range a.scopes {
+		if p.May(scope) {
+			return true
+		}
+	}
+	return false
+}
+
+func rank(r auth.Role) int {
+	switch r {
+	case auth.RoleAdmin:
+		return 3
+	case auth.RoleOperator:
+		return 2
+	case auth.RoleReader:
+		return 1
+	}
+	return 0
+}
+
+// String says in an error's detail what is missing.
+func (a access) String() string {
+	if a.role != "" {
+		return "the role " + string(a.role)
+	}
+	names := make([]string, len(a.scopes))
+	for i, scope := range a.scopes {
+		names[i] = string(scope)
+	}
+	return "the scope " + strings.Join(names, " or ")
+}
+
+// register hands the table to Echo and huma, and makes /openapi.json.
+func (s *Server) register() error {
+	s.api = s.newAPI()
+	s.routes = map[routeKey]*route{}
+	for _, r := range s.table() {
+		key := routeKey{r.method, strings.NewReplacer("{", ":", "}", "").Replace(r.path)}
+		if s.routes[key] != nil || (r.api == nil) == (r.handle == nil) {
+			return fmt.Errorf("webui: route %s %s is in the table twice, or has no handler", r.method, r.path)
+		}
+		s.routes[key] = &r
+		if r.handle != nil {
+			s.echo.Add(r.method, key.path, r.handle)
+			continue
+		}
+		r.api.attach(s, r)
+	}
+	for _, r := range s.echo.Routes() {
+		if s.routes[routeKey{r.Method, r.Path}] == nil {
+			return fmt.Errorf("webui: route %s %s is not in the table", r.Method, r.Path)
+		}
+	}
+	return s.describe()
+}
