@@ -1,0 +1,66 @@
+# Recado. `make` lists what there is.
+
+PREFIX  ?= /usr
+DESTDIR ?=
+SECONDS_EACH ?= 30
+
+# A checkout without tags or without git has a version all the same.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+export CGO_ENABLED := 1
+
+GO      ?= go
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.PHONY: help build run test check lint check-emulator browser-test bench fuzz install clean
+.DEFAULT_GOAL := help
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## bin/recado
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/recado ./cmd/recado
+
+run: build ## The appliance with four emulated modems on http://127.0.0.1:8080/
+	bin/recado serve --emulate 4 --trust-clock --data ./data --listen 127.0.0.1:8080
+
+test: lint check-emulator browser-test check ## Everything; installs from Debian and npm what it needs and is not there
+
+check: ## go test with the race detector
+	@./.ci/need gcc systemd-analyze
+	$(GO) test -race -timeout 20m ./...
+
+lint: ## gofmt, go vet, staticcheck
+	@./.ci/need gcc
+	@unformatted=$$(gofmt -l cmd modem pool queue webui); \
+	if [ -n "$$unformatted" ]; then echo "gofmt -w $$unformatted" >&2; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+bench: ## Benchmarks of every package
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## Every fuzz target for SECONDS_EACH seconds (30)
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(SECONDS_EACH)s $$package || exit 1; \
+		done; \
+	done
+
+install: build ## Binary, units, udev rule under DESTDIR (PREFIX=/usr)
+	install -D -m 755 bin/recado '$(DESTDIR)$(PREFIX)/bin/recado'
+	install -D -m 644 systemd/60-recado-modems.rules '$(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-recado-modems.rules'
+	install -D -m 644 systemd/recado.sysusers '$(DESTDIR)$(PREFIX)/lib/sysusers.d/recado.conf'
+	install -D -m 644 systemd/recado.tmpfiles '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/recado.conf'
+	install -D -m 644 systemd/serial-getty-recado.conf '$(DESTDIR)$(PREFIX)/share/recado/serial-getty-recado.conf'
+	install -D -m 644 README.md '$(DESTDIR)$(PREFIX)/share/doc/recado/README.md'
+	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
+	@# The unit says where the binary is.
+	sed 's|/usr/bin/recado|$(PREFIX)/bin/recado|' systemd/recado.service > '$(DESTDIR)$(PREFIX)/lib/systemd/system/recado.service'
+	sed -i 's|/usr/bin/recado|$(PREFIX)/bin/recado|' '$(DESTDIR)$(PREFIX)/share/recado/serial-getty-recado.conf'
+	@# What somebody has changed stays.
+	[ -e '$(DESTDIR)/etc/recado/recado.toml' ] || install -D -m 640 systemd/recado.toml '$(DESTDIR)/etc/recado/recado.toml'
+
+clean: ## What make made (not ./data)
+	rm -rf bin
+	$(GO) clean -testcache

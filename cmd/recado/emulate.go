@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"recado/modem/emulator"
+)
+
+// emulateCmd is `recado emulate`.
+type emulateCmd struct {
+	Modems  int           `required:"" placeholder:"N" help:"How many."`
+	Dir     string        `placeholder:"DIR" help:"Folder for the ptys: DIR/modem0, DIR/modem1, …"`
+	TCP     string        `name:"tcp" placeholder:"ADDR" help:"Also on TCP: HOST:PORT of the first, the next ports for the others; port 0 takes free ones."`
+	Latency time.Duration `placeholder:"D" help:"From Ctrl-Z to the network's answer."`
+	Ledger  string        `placeholder:"FILE" help:"Append what the network accepted, as JSON lines."`
+}
+
+// Run emulates until a signal comes.
+func (c *emulateCmd) Run(ctx context.Context, t terminal) error {
+	if c.Modems < 1 || c.Modems > 256 {
+		return usagef("--modems %d: give a number from 1 to 256", c.Modems)
+	}
+	if c.Dir == "" && c.TCP == "" {
+		return usagef("name a folder for the ptys with --dir, or an address with --tcp")
+	}
+	o := emulatedNetwork(nil)
+	o.Latency = c.Latency
+	if c.Ledger != "" {
+		file, err := os.OpenFile(c.Ledger, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return fmt.Errorf("open the ledger: %w", err)
+		}
+		defer file.Close()
+		o.Ledger = file
+	}
+	return emulator.Emulate(ctx, emulator.EmulateOptions{
+		Modems: c.Modems, Dir: c.Dir, TCP: c.TCP, Network: o,
+		Ready: func(_ *emulator.Network, ports []emulator.Port) { announcePorts(t.Out, ports) },
+	})
+}
+
+// announcePorts prints a line for each modem: its number, and where it can be reached.
+func announcePorts(w io.Writer, ports []emulator.Port) {
+	for _, p := range ports {
+		line := p.Modem.Name() + " " + p.Modem.Number()
+		if p.Path != "" {
+			line += " " + p.Path
+		}
+		if p.Addr != "" {
+			line += " tcp:" + p.Addr
+		}
+		fmt.Fprintln(w, line)
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+// emulatedNetwork is a network that is quick, but leaves time to watch a message go through
+// its states.
+func emulatedNetwork(ledger io.Writer) emulator.NetworkOptions {
+	return emulator.NetworkOptions{Ledger: ledger, ReportDelay: time.Second}
+}

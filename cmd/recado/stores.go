@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"recado/queue"
+	"recado/queue/inbox"
+	"recado/queue/sqlite"
+	"recado/webui/auth"
+)
+
+// stores are what an appliance keeps, over one database.
+type stores struct {
+	db    *sqlite.DB
+	queue *queue.Store
+	inbox *inbox.Store
+	auth  *auth.Store
+}
+
+// openStores opens the database of a locked data folder, brings its schema up to this
+// version's and puts right what an interrupted run left open.
+func openStores(ctx context.Context, dir dataDir, phones phoneFlag, clock queue.Clock, log *slog.Logger, metrics prometheus.Registerer) (*stores, error) {
+	db, err := sqlite.Open(ctx, dir.database(), sqlite.Options{Log: log})
+	if errors.Is(err, sqlite.ErrNewer) {
+		return nil, fmt.Errorf("%s was written by a newer version: install that version or a later one (this is %s): %w",
+			dir.database(), versionText(), err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", dir.database(), err)
+	}
+	messages, err := queue.New(ctx, db, queue.Options{
+		Clock: clock, Numbers: queue.NewNumbers(phones.Country, phones.Abroad), Log: log, Registerer: metrics,
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read the queue: %w", err), db.Close())
+	}
+	return &stores{
+		db:    db,
+		queue: messages,
+		inbox: inbox.New(db, messages, inbox.Options{Clock: clock, Log: log}),
+		auth:  auth.New(db, clock, auth.Options{Log: log}),
+	}, nil
+}

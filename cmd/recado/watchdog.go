@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"recado/pool"
+	"recado/queue/sqlite"
+)
+
+// progress knows whether the parts that must never stand still move.
+type progress struct {
+	db      *sqlite.DB
+	pool    *pool.Pool
+	started time.Time
+	// probe is the URL of this process's own health page.
+	probe string
+}
+
+// stalled is how long the writer or the dispatcher may be without a sign of life. Both give
+// one at least every few seconds when idle; a slow SD card may hold a commit for some.
+const stalled = 20 * time.Second
+
+// check says what stands still, nil when nothing does.
+func (p *progress) check(ctx context.Context) error {
+	now := time.Now()
+	if d := now.Sub(p.db.Progress()); d > stalled {
+		return fmt.Errorf("the database has not moved for %s", d.Round(time.Second))
+	}
+	// The pool's first round comes a moment after its start.
+	if d := min(now.Sub(p.pool.Progress()), now.Sub(p.started)); d > stalled {
+		return fmt.Errorf("the lines have not moved for %s", d.Round(time.Second))
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.probe, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("HTTP does not answer: %w", err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("HTTP answers %s", answer.Status)
+	}
+	return nil
+}
+
+// watch pets systemd's watchdog, as long as there is progress, until the stop that it returns.
+// Without a watchdog (no WATCHDOG_USEC) it does nothing.
+func (p *progress) watch(log *slog.Logger) (stop func(context.Context) error) {
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || interval == 0 {
+		return func(context.Context) error { return nil }
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(interval / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			one, cancelOne := context.WithTimeout(ctx, interval/3)
+			err := p.check(one)
+			cancelOne()
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				log.Error("no progress, the watchdog is not told otherwise", "error", err)
+			default:
+				_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog)
+			}
+		}
+	}()
+	return func(context.Context) error {
+		cancel()
+		<-ended
+		return nil
+	}
+}
