@@ -1,0 +1,189 @@
+package console
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestEveryMenuItemHasAScriptableTwin(t *testing.T) {
+	for _, row := range []struct {
+		command string
+		secret  string
+		shows   []string // all of them
+		asks    string   // the request that changes something
+	}{
+		{command: "status", shows: []string{"1.2.3", "1/2", "queued: 7", "1/20/300", "5"}},
+		{command: "lines", shows: []string{"Cita", "Movistar", "-71 dBm", "ready", "42"}},
+		{command: "modem list", shows: []string{"860000000000017", "locked", "held by smsd (PID 12): stop it"}},
+		{command: "modem show 1", shows: []string{"EC25", "893400000000000001"}},
+		{command: "modem show /dev/ttyUSB9", shows: []string{"locked"}},
+		{command: "modem restart 1", shows: []string{"Done."}, asks: "POST /api/v1/modems/860000000000017/restart"},
+		{command: "modem trace 1 1", shows: []string{"< +CSQ: 21,99"}},
+		{command: "sim list", shows: []string{"Cita", "Otra", "unavailable"}},
+		{command: "sim show cita", shows: []string{"+34600000000"}},
+		{command: `sim name Cita "Avisos del padrón"`, shows: []string{"Done."}, asks: `PATCH /api/v1/sims/893400000000000001 {"name":"Avisos del padrón"}`},
+		{command: "sim disable 1", shows: []string{"Done."}, asks: `PATCH /api/v1/sims/893400000000000001 {"enabled":false}`},
+		{command: "sim enable 893400000000000001", shows: []string{"Done."}, asks: `PATCH /api/v1/sims/893400000000000001 {"enabled":true}`},
+		{command: "pin 1", secret: "1234\n", shows: []string{"Done."}, asks: `POST /control/modems/860000000000017/pin {"pin":"1234"}`},
+		{command: "send 600111222 Mañana a las 9", shows: []string{"Accepted: 0193, queued."}, asks: `POST /api/v1/messages {"text":"Mañana a las 9","to":"600111222"}`},
+		{command: "queue", shows: []string{"queued", "*********222"}},
+		{command: "pause", shows: []string{"Done."}, asks: "POST /api/v1/sending/pause"},
+		{command: "resume", shows: []string{"Done."}, asks: "POST /api/v1/sending/resume"},
+		{command: "password jefa", secret: "una larga y buena\r\n", shows: []string{"Done."}, asks: `POST /control/users/jefa/password {"password":"una larga y buena"}`},
+		{command: "lang es", shows: []string{"Español."}},
+		{command: "help", shows: []string{"modem trace MODEM [LINES]", "password PERSON"}},
+		{command: "quit"},
+	} {
+		t.Run(row.command, func(t *testing.T) {
+			box := twoModems(t)
+			var out strings.Builder
+			err := New(Options{API: box, Secrets: strings.NewReader(row.secret)}).Exec(t.Context(), row.command, &out)
+			require.NoError(t, err)
+			for _, text := range row.shows {
+				require.Contains(t, out.String(), text)
+			}
+			if row.asks == "" {
+				require.Empty(t, box.wasAsked())
+			} else {
+				require.Equal(t, []string{row.asks}, box.wasAsked())
+			}
+			require.NotContains(t, out.String(), "SECRETO", "the console shows no message's text")
+			require.NotContains(t, out.String(), "600111222", "a number is masked")
+		})
+	}
+}
+
+func TestExecRefusesWhatItCannotDo(t *testing.T) {
+	for _, row := range []struct{ command, says string }{
+		{"frobnicate", `no command "frobnicate"`},
+		{"", "no command"},
+		{"modem restart", "use: modem restart MODEM"},
+		{"modem restart 1 2", "use: modem restart MODEM"},
+		{"modem trace 1 none", "use: modem trace MODEM [LINES]"},
+		{"send 600111222", "use: send TO TEXT"},
+		{"lang fr", "languages: es, en"},
+		{"password jefa", "type the password"},
+	} {
+		t.Run(row.command, func(t *testing.T) {
+			box := twoModems(t)
+			err := New(Options{API: box, Secrets: strings.NewReader("")}).Exec(t.Context(), row.command, &strings.Builder{})
+			var usage *UsageError
+			require.ErrorAs(t, err, &usage)
+			require.ErrorContains(t, err, row.says)
+			require.Empty(t, box.wasAsked())
+		})
+	}
+}
+
+func TestExecSaysWhatTheApplianceSays(t *testing.T) {
+	box := twoModems(t)
+	box.answers["POST /api/v1/messages"] = errors.New("to: this is no number")
+	err := New(Options{API: box}).Exec(t.Context(), "send x hello", &strings.Builder{})
+	require.EqualError(t, err, "to: this is no number")
+}
+
+func TestWithoutADaemonNothingIsAskedOfModems(t *testing.T) {
+	box := twoModems(t)
+	box.alone = true
+	for _, command := range []string{"modem restart 1", "modem trace 1", "pin 1", "log"} {
+		err := New(Options{API: box, Secrets: strings.NewReader("1234\n")}).Exec(t.Context(), command, &strings.Builder{})
+		require.ErrorContains(t, err, "recado is not running", command)
+	}
+	require.Empty(t, box.wasAsked())
+	var out strings.Builder
+	require.NoError(t, New(Options{API: box}).Exec(t.Context(), "status", &out))
+	require.Contains(t, out.String(), "recado is not running")
+}
+
+func TestControlCharactersOfAModemDoNotReachTheTerminal(t *testing.T) {
+	box := twoModems(t)
+	box.answers["GET /control/modems/860000000000017/trace"] =
+		`[{"at":"2026-11-01T10:00:00Z","out":false,"line":"\u001b[2J\u0007evil\r\n"}]`
+	var out strings.Builder
+	require.NoError(t, New(Options{API: box}).Exec(t.Context(), "modem trace 1", &out))
+	require.Contains(t, out.String(), ".[2J.evil.")
+	require.NotContains(t, out.String(), "\x1b")
+}
+
+func TestASCIITerminalGetsASCII(t *testing.T) {
+	box := twoModems(t)
+	box.answers["GET /api/v1/sims?limit=500"] = `{"items":[{"iccid":"1","name":"Ñandú 😀","state":"ready","modem":"x"}]}`
+	var out strings.Builder
+	require.NoError(t, New(Options{API: box, Language: Spanish, ASCII: true}).Exec(t.Context(), "sim list", &out))
+	require.Contains(t, out.String(), "Nandu ?")
+	require.Contains(t, out.String(), "NUMERO")
+	for _, r := range out.String() {
+		require.Less(t, r, rune(0x80))
+	}
+}
+
+func TestEveryTextIsInBothLanguages(t *testing.T) {
+	for key, w := range words {
+		require.NotEmpty(t, w.en, key)
+		require.NotEmpty(t, w.es, key)
+		require.Equal(t, strings.Count(w.en, "%"), strings.Count(w.es, "%"), "%s takes the same values in both", key)
+	}
+	for _, c := range commands() {
+		require.Contains(t, words, c.help, c.name)
+		for _, a := range c.args {
+			if !a.optional {
+				require.Contains(t, words, a.prompt, c.name)
+			}
+		}
+	}
+}
+
+func TestMenuFitsAnOldTerminal(t *testing.T) {
+	for _, language := range []string{English, Spanish} {
+		var out strings.Builder
+		s := &session{Console: New(Options{API: twoModems(t)}), ctx: t.Context(), out: &out, language: language}
+		s.banner()
+		s.menu()
+		lines := strings.Split(strings.TrimRight(out.String(), "\n"), "\n")
+		require.Less(t, len(lines), 24, "banner, menu and prompt")
+		for _, line := range lines {
+			require.LessOrEqual(t, len([]rune(line)), 80, line)
+			require.False(t, strings.HasSuffix(line, "~"), "nothing is cut: %s", line)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	for _, row := range []struct {
+		line, name string
+		args       []string
+	}{
+		{"1", "status", nil},
+		{" STATUS ", "status", nil},
+		{"modem", "modem list", nil},
+		{"Modem  Show   1", "modem show", []string{"1"}},
+		{"?", "help", nil},
+		{"send 600 a  b 'c'", "send", []string{"600", "a  b 'c'"}},
+		{`send 600 "a  b"`, "send", []string{"600", "a  b"}},
+		{`sim name "Sala dos" 'La de abajo'`, "sim name", []string{"Sala dos", "La de abajo"}},
+		{`modem show "unclosed`, "modem show", []string{`"unclosed`}},
+	} {
+		c, args, ok := find(row.line)
+		require.True(t, ok, row.line)
+		require.Equal(t, row.name, c.name, row.line)
+		require.Equal(t, row.args, args, row.line)
+	}
+}
+
+func FuzzFind(f *testing.F) {
+	for _, line := range []string{"", "1", "22 x", `send 6 "`, "modem show '", "\x00", "sim name ñ ''"} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		c, args, ok := find(line)
+		if ok && c.run == nil {
+			t.Fatalf("%q found a command without an action", line)
+		}
+		if c.rest && len(args) > len(c.args) {
+			t.Fatalf("%q: %d arguments for %q", line, len(args), c.usage())
+		}
+	})
+}

@@ -1,0 +1,98 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// box is an appliance for tests: answers by "METHOD path", and what was asked.
+type box struct {
+	t       *testing.T
+	answers map[string]any // an error is given back as such
+	alone   bool
+	log     io.ReadCloser
+
+	mu    sync.Mutex
+	asked []string // METHOD path body
+}
+
+func (b *box) Do(_ context.Context, method, path string, in, out any) error {
+	body := ""
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = " " + string(text)
+	}
+	b.mu.Lock()
+	b.asked = append(b.asked, method+" "+path+body)
+	b.mu.Unlock()
+	answer, ok := b.answers[method+" "+path]
+	if !ok {
+		return fmt.Errorf("not_found: %s %s", method, path)
+	}
+	if err, is := answer.(error); is {
+		return err
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal([]byte(answer.(string)), out)
+}
+
+func (b *box) Stream(ctx context.Context, path string) (io.ReadCloser, error) {
+	context.AfterFunc(ctx, func() { b.log.Close() })
+	return b.log, nil
+}
+
+func (b *box) Alone() bool { return b.alone }
+
+// wasAsked are the requests that change something.
+func (b *box) wasAsked() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var changes []string
+	for _, a := range b.asked {
+		if !strings.HasPrefix(a, "GET ") {
+			changes = append(changes, a)
+		}
+	}
+	return changes
+}
+
+// twoModems is a box with two modems, a SIM in each.
+func twoModems(t *testing.T) *box {
+	return &box{t: t, answers: map[string]any{
+		"GET /control/info": `{"version":"1.2.3","host":"caja","addresses":["http://192.168.1.9:8080/"],"pid":7,
+			"started":"2026-11-01T10:00:00Z","setup_code":"ABCD-EFGH","clock_trusted":true}`,
+		"GET /control/users": `[{"name":"ana","role":"reader"},{"name":"jefa","role":"admin"}]`,
+		"GET /api/v1/status": `{"version":"1.2.3","queue":{"queued":{"normal":3,"bulk":4},"sent":{"normal":2}},
+			"sent":{"minute":1,"hour":20,"day":300},"lines":{"ready":1,"total":2},"uncertain":5}`,
+		"GET /api/v1/modems": `{"items":[
+			{"id":"860000000000017","port":"/dev/ttyUSB2","model":"EC25","state":"ready","sim":"893400000000000001"},
+			{"id":"/dev/ttyUSB9","port":"/dev/ttyUSB9","state":"locked","reason":"held by smsd (PID 12): stop it"}],"next":null}`,
+		"GET /api/v1/sims?limit=500": `{"items":[{"iccid":"893400000000000001","name":"Cita","number":"+34600000001",
+			"operator":"Movistar","state":"ready","modem":"860000000000017","signal":{"rssi_dbm":-71},"sent_total":42},
+			{"iccid":"893400000000000002","name":"Otra","state":"unavailable","signal":{"rssi_dbm":null}}],"next":null}`,
+		"GET /api/v1/sims?limit=2": `{"items":[{"iccid":"1"},{"iccid":"2"}],"next":null}`,
+		"GET /api/v1/sims/893400000000000001": `{"iccid":"893400000000000001","name":"Cita","state":"ready",
+			"signal":{"rssi_dbm":-71},"smsc":"+34600000000"}`,
+		"GET /api/v1/messages?limit=10": `{"items":[{"id":"0193","to":"+34600111222","text":"SECRETO","class":"normal",
+			"state":"sent","created_at":"2026-11-01T10:00:00Z"}],"next":null}`,
+		"GET /control/modems/860000000000017/trace": `[{"at":"2026-11-01T10:00:00Z","out":true,"line":"AT+CSQ"},
+			{"at":"2026-11-01T10:00:00Z","out":false,"line":"+CSQ: 21,99"}]`,
+		"POST /api/v1/modems/860000000000017/restart": `{}`,
+		"PATCH /api/v1/sims/893400000000000001":       `{}`,
+		"POST /control/modems/860000000000017/pin":    `{}`,
+		"POST /control/users/jefa/password":           `{}`,
+		"POST /api/v1/messages":                       `{"messages":[{"id":"0193","state":"queued"}],"rejected":[]}`,
+		"POST /api/v1/sending/pause":                  `{}`,
+		"POST /api/v1/sending/resume":                 `{}`,
+	}}
+}
