@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -35,7 +36,7 @@ func op[I, O any](o operation, handler func(context.Context, *I) (*O, error)) *o
 			Description: describeAccess(o.description, r.who), DefaultStatus: o.status, MaxBodyBytes: o.maxBody,
 			BodyReadTimeout: 15 * time.Second, RejectUnknownQueryParameters: true,
 			Responses: map[string]*huma.Response{"default": problemResponse(s.api.OpenAPI().Components.Schemas)},
-			Security:  []map[string][]string{{"bearer": {}}, {"header": {}}},
+			Security:  security(),
 		}, func(ctx context.Context, in *I) (*O, error) {
 			out, err := handler(ctx, in)
 			if err != nil {
@@ -45,6 +46,14 @@ func op[I, O any](o operation, handler func(context.Context, *I) (*O, error)) *o
 		})
 	}
 	return &o
+}
+
+func security() []map[string][]string { return []map[string][]string{{"bearer": {}}, {"header": {}}} }
+
+// problemResponse describes every answer that is not the good one.
+func problemResponse(schemas huma.Registry) *huma.Response {
+	return &huma.Response{Description: "An error", Content: map[string]*huma.MediaType{
+		"application/problem+json": {Schema: schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")}}}
 }
 
 func describeAccess(description string, who access) string {
@@ -84,24 +93,34 @@ func marshal(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
+// audited leaves a row of what was done. It was done: that the row could not be
+// written is for the log, not for who did it.
+func (s *Server) audited(ctx context.Context, action, object, detail string) {
+	if err := s.auth.Audit(ctx, callerOf(ctx).principal, action, object, detail); err != nil {
+		s.log.Error("the audit trail lacks a row", "action", action, "object", object, "err", err)
+	}
+}
+
 // oneStatus makes huma's 400 (JSON that cannot be read, no body) the 422 that
 // the contract knows, and lets what is left of a body too large be read, so that
 // a client that is still sending it gets to see the answer.
-type oneStatus struct{ huma.Context }
+type oneStatus struct{ humaContext }
+
+type humaContext = huma.Context // embedded under a name that is not its method's
 
 // Unwrap lets humaecho find its own context.
-func (c oneStatus) Unwrap() huma.Context { return c.Context }
+func (c oneStatus) Unwrap() huma.Context { return c.humaContext }
 
 // SetStatus implements huma.Context.
 func (c oneStatus) SetStatus(status int) {
 	if status == http.StatusBadRequest {
 		status = http.StatusUnprocessableEntity
 	}
-	c.Context.SetStatus(status)
+	c.humaContext.SetStatus(status)
 }
 
 // BodyReader implements huma.Context.
-func (c oneStatus) BodyReader() io.Reader { return drained{c.Context.BodyReader()} }
+func (c oneStatus) BodyReader() io.Reader { return drained{c.humaContext.BodyReader()} }
 
 // maxDrain is how much of a refused body is read and thrown away.
 const maxDrain = 8 << 20
@@ -141,7 +160,11 @@ func (s *Server) transform(ctx huma.Context, _ string, v any) (any, error) {
 func (s *Server) describe() error {
 	api := s.api.OpenAPI()
 	schemas := api.Components.Schemas
-	describeEvents(api, schemas)
+	for _, r := range s.routes {
+		if r.path == v1+"/events" {
+			s.describeEvents(api, r.path, r.who)
+		}
+	}
 	// Every error is a Problem; huma's own model is only an intermediate form.
 	delete(schemas.Map(), "ErrorModel")
 	delete(schemas.Map(), "ErrorDetail")

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"recado/webui/auth"
 )
 
@@ -58,6 +60,16 @@ type KeyRequest struct {
 	Class     string       `json:"class,omitempty" enum:"otp,alert,normal,bulk" doc:"The only class that it may send; any when absent"`
 	Networks  []string     `json:"networks,omitempty" nullable:"false" maxItems:"32" doc:"Networks (192.168.1.0/24) or addresses it may come from; anywhere when absent"`
 	ExpiresAt *time.Time   `json:"expires_at,omitempty" doc:"Never when absent"`
+}
+
+// TransformSchema names the scopes that there are.
+func (KeyRequest) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	items := s.Properties["scopes"].Items
+	for _, scope := range auth.Scopes() {
+		items.Enum = append(items.Enum, string(scope))
+	}
+	items.PrecomputeMessages()
+	return s
 }
 
 func (s *Server) createKey() *operation {

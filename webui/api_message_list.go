@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"recado/modem/pdu"
 	"recado/queue"
 )
 
@@ -116,7 +117,8 @@ func (s *Server) resolveMessage() *operation {
 			if err != nil {
 				return nil, err
 			}
-			return &messageOut{messageOf(m)}, s.auth.Audit(ctx, who, "message.resolve", m.ID, in.Body.Action)
+			s.audited(ctx, "message.resolve", m.ID, in.Body.Action)
+			return &messageOut{messageOf(m)}, nil
 		})
 }
 
@@ -193,4 +195,11 @@ func (s *Server) quote(ctx context.Context, r queue.Request) (Quote, error) {
 		q.SIMs = append(q.SIMs, SIMShare{share.ICCID, share.Share})
 	}
 	return q, nil
+}
+
+func encodingName(e pdu.Encoding) string {
+	if e == pdu.UCS2 {
+		return "ucs2"
+	}
+	return "gsm7"
 }

@@ -217,11 +217,11 @@ func (s *Server) submitMessages() *operation {
 			if err != nil {
 				return nil, err
 			}
-			s.metrics.accepted(r.Class, len(result.Messages))
 			if result.Replayed != nil {
 				out := &submitOut{Replayed: "true"}
 				return out, json.Unmarshal(result.Replayed, &out.Body)
 			}
+			s.metrics.accepted(r.Class, len(result.Messages))
 			return &submitOut{Body: submittedOf(result)}, nil
 		})
 }

@@ -122,5 +122,6 @@ func (s *Server) setPaused(ctx context.Context, paused bool) (*sendingOut, error
 	if err := turn(ctx); err != nil {
 		return nil, err
 	}
-	return &sendingOut{SendingState{s.pool.Paused()}}, s.auth.Audit(ctx, callerOf(ctx).principal, action, "", "")
+	s.audited(ctx, action, "", "")
+	return &sendingOut{SendingState{s.pool.Paused()}}, nil
 }

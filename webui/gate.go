@@ -17,7 +17,7 @@ import (
 )
 
 type (
-	localKey     struct{} // marks a request of the control socket
+	localKey  struct{} // marks a request of the control socket
 	callerKey struct{} // *caller of the request
 )
 
@@ -123,15 +123,12 @@ func (s *Server) identify(c echo.Context, local bool) (auth.Principal, error) {
 		return auth.Principal{}, unauthorized("an API key does not belong into an address, where logs keep it; " +
 			"revoke this one, and send the key as Authorization: Bearer rk_…")
 	}
-	secret := r.Header.Get("X-API-Key")
-	if header := r.Header.Get("Authorization"); header != "" {
-		scheme, value, _ := strings.Cut(header, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			return auth.Principal{}, s.refused(r, "the Authorization header must be: Bearer rk_…")
-		}
-		secret = strings.TrimSpace(value)
-	} else if secret == "" {
-		return s.fromSession(c)
+	if r.Header.Get("Authorization") == "" && r.Header.Get("X-API-Key") == "" {
+		return s.fromSession(c, true)
+	}
+	secret := credentials(r)
+	if secret == "" {
+		return auth.Principal{}, s.refused(r, "the Authorization header must be: Bearer rk_…")
 	}
 	p, err := s.auth.Verify(r.Context(), secret, remote(r))
 	switch err {
@@ -143,6 +140,19 @@ func (s *Server) identify(c echo.Context, local bool) (auth.Principal, error) {
 		return p, newProblem(http.StatusForbidden, err.Error())
 	}
 	return p, err
+}
+
+// credentials is the API key of a request; "" when there is none.
+func credentials(r *http.Request) string {
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return r.Header.Get("X-API-Key")
+	}
+	scheme, secret, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(secret)
 }
 
 // refused counts a failed authentication; too many from one address are told to

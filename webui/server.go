@@ -87,9 +87,7 @@ type Server struct {
 	failures *failures // of authentication, by address
 	running  sync.Map  // Idempotency-Keys being worked on
 	pages    *views    // templates and words of the pages
-	closing  chan struct{}
-	closed   sync.Once
-	streams  sync.WaitGroup // live event streams
+	streams  *streams  // live ones
 }
 
 // New puts the server together. It starts nothing.
@@ -101,7 +99,7 @@ func New(o Options) (*Server, error) {
 		store: o.Store, inbox: o.Inbox, pool: o.Pool, auth: o.Auth, clock: o.Clock, log: o.Log, registry: o.Registry,
 		version: o.Version, emulator: o.Emulator, checks: o.Checks, storage: o.Storage, started: o.Started,
 		hosts: allowedHosts(o.Hosts), csrf: http.NewCrossOriginProtection(), failures: newFailures(),
-		closing: make(chan struct{}),
+		streams: newStreams(),
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -162,10 +160,7 @@ func (s *Server) HTTP(handler http.Handler) *http.Server {
 
 // Close ends the live event streams and waits for them. Further requests are
 // still answered; new streams are not.
-func (s *Server) Close() {
-	s.closed.Do(func() { close(s.closing) })
-	s.streams.Wait()
-}
+func (s *Server) Close() { s.streams.close() }
 
 // allowedHosts are the names in lower case that a request may be addressed to.
 // Addresses of the box itself are recognised by the connection.

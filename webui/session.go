@@ -36,8 +36,10 @@ func cookieName(r *http.Request) string {
 	return "recado"
 }
 
-// fromSession finds the person of the browser's session; nobody without one.
-func (s *Server) fromSession(c echo.Context) (auth.Principal, error) {
+// fromSession finds the person of the browser's session; nobody without one. A
+// look that is no request of the person's does not touch: it keeps no session
+// alive.
+func (s *Server) fromSession(c echo.Context, touch bool) (auth.Principal, error) {
 	r := c.Request()
 	cookie, err := r.Cookie(cookieName(r))
 	if err != nil || cookie.Value == "" {
@@ -55,12 +57,15 @@ func (s *Server) fromSession(c echo.Context) (auth.Principal, error) {
 	seen := time.Unix(s.sessions.GetInt64(ctx, sessionSeen), 0)
 	person, err := s.auth.Person(ctx, id)
 	if err == auth.ErrNoPerson || now.Sub(seen) > sessionIdle {
+		if !touch {
+			return auth.Principal{}, nil
+		}
 		return auth.Principal{}, s.sessions.Destroy(ctx)
 	}
 	if err != nil {
 		return auth.Principal{}, err
 	}
-	if now.Sub(seen) >= time.Minute {
+	if touch && now.Sub(seen) >= time.Minute {
 		s.sessions.Put(ctx, sessionSeen, now.Unix())
 		if _, _, err := s.sessions.Commit(ctx); err != nil {
 			// A full disk must not sign everybody out.

@@ -70,6 +70,11 @@ func (s *Store) CreatePerson(ctx context.Context, name string, role Role, passwo
 	return s.createPerson(ctx, Console(), name, role, password, "", nil)
 }
 
+// CreatePersonBy is CreatePerson with who did it, for the audit trail.
+func (s *Store) CreatePersonBy(ctx context.Context, who Principal, name string, role Role, password string) (Person, error) {
+	return s.createPerson(ctx, who, name, role, password, "", nil)
+}
+
 // createPerson asks allowed, when there is one, inside the transaction. who is
 // nobody when the person makes itself (the first administrator).
 func (s *Store) createPerson(ctx context.Context, who Principal, name string, role Role, password, language string, allowed func(*sqlite.Tx) error) (Person, error) {
