@@ -29,7 +29,7 @@ const (
 	Scheduled   State = "scheduled"   // Store.Wake, when send_at has come and the clock is trusted
 	Held        State = "held"        // an operator, or what held it
 	Queued      State = "queued"      // a line's gate; Cancel; Expire
-	Sending     State = "sending"     // Store.Outcome
+	Sending     State = "sending"     // Store.Outcome; unclaimed between two segments of a long message
 	Sent        State = "sent"        // a status report
 	Delivered   State = "delivered"   // final
 	Undelivered State = "undelivered" // final
@@ -202,7 +202,9 @@ type Line struct {
 	Modem               string // modem id
 }
 
-// Claimed is a message reserved for a line, with what it needs to send.
+// Claimed is a message reserved for a line, with what it needs to send. A claim
+// is for one segment: Outcome gives it back, and the message's next segment is
+// claimed anew, before or after what has a better lane.
 type Claimed struct {
 	Message Message
 	// Next is the index in Message.Segments of the segment to send now.
@@ -228,9 +230,10 @@ type Outcome struct {
 	Class   string
 	Detail  string
 	At      time.Time
-	// What the pool decided for a message that goes on: Retry puts it back not
-	// before After from now; else a Rejected one fails with Reason. AvoidSIM keeps it off
-	// this SIM on the next try.
+	// What the pool decided: Retry puts the message back, not before After from
+	// At. Without Retry a Rejected one, and a NotSent one with a Reason, fails
+	// with Reason. AvoidSIM keeps it off this SIM on the next try, as long as
+	// another may take it (a minute). After and AvoidSIM count as a failure.
 	Retry    bool
 	After    time.Duration
 	Reason   string

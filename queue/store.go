@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -42,6 +41,7 @@ type Store struct {
 
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
+	tidied   time.Time // by Wake
 }
 
 // New makes the Store over an open database and puts right what the last run
@@ -140,10 +140,6 @@ type systemClock struct{}
 
 func (systemClock) Now() time.Time { return time.Now() }
 func (systemClock) Trusted() bool  { return true }
-
-// errStop is never returned to callers: it undoes a function given to Write
-// whose answer is "nothing to do".
-var errStop = errors.New("nothing to do")
 
 // ms is a time as the schema keeps it; 0 for the zero time.
 func ms(t time.Time) int64 {

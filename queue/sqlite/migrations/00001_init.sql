@@ -23,10 +23,12 @@ CREATE TABLE message (
   delivery   TEXT NOT NULL CHECK (delivery IN ('at_most_once','at_least_once','bounded')),
   report     INTEGER NOT NULL DEFAULT 1,
   flash      INTEGER NOT NULL DEFAULT 0,
-  sim        TEXT NOT NULL DEFAULT '',     -- ICCID: the wished one, then the one that sends; '' any
+  sim        TEXT NOT NULL DEFAULT '',     -- ICCID that may claim it: the wished one, or the one it is bound to since a segment left; '' any
+  wish       TEXT NOT NULL DEFAULT '',     -- ICCID that was asked for; '' any
   sender     TEXT NOT NULL DEFAULT '',     -- the SIM's number when it was sent
   modem      TEXT NOT NULL DEFAULT '',
-  avoid_sim  TEXT NOT NULL DEFAULT '',     -- not this SIM on the next try
+  avoid_sim  TEXT NOT NULL DEFAULT '',     -- not this SIM on the next try, …
+  avoid_until INTEGER NOT NULL DEFAULT 0,  -- … until then: it may be the only one left
   campaign   TEXT NOT NULL DEFAULT '',
   key_id     TEXT NOT NULL DEFAULT '',
   reply_to   TEXT NOT NULL DEFAULT '',
@@ -37,7 +39,7 @@ CREATE TABLE message (
   failures   INTEGER NOT NULL DEFAULT 0,   -- consecutive ones, for back-off
   possible_duplicate INTEGER NOT NULL DEFAULT 0,
   claimed_by TEXT NOT NULL DEFAULT '',     -- ICCID of the line that has it; '' nobody. Cleared at boot
-  not_before INTEGER NOT NULL DEFAULT 0,   -- 0: ready now; else Wake looks again then
+  not_before INTEGER NOT NULL DEFAULT 0,   -- 0: ready now; else back-off or send_at: Wake looks again then
   valid_ms   INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
   send_at    INTEGER NOT NULL DEFAULT 0,
@@ -50,14 +52,53 @@ CREATE TABLE message (
   error_detail TEXT NOT NULL DEFAULT ''
 );
 -- What a line may claim, in the order it claims: its own pinned ones (sim = ICCID) and anybody's (sim = '').
-CREATE INDEX message_ready  ON message(sim, lane, seq) WHERE state = 'queued' AND claimed_by = '' AND not_before = 0;
+-- 'sending' and unclaimed is a long message between two of its segments.
+CREATE INDEX message_ready  ON message(sim, lane, seq) WHERE state IN ('queued','sending') AND claimed_by = '' AND not_before = 0;
+CREATE INDEX message_claim  ON message(claimed_by) WHERE claimed_by <> '';
 CREATE INDEX message_wait   ON message(not_before) WHERE not_before > 0;
-CREATE INDEX message_expiry ON message(expires_at) WHERE state IN ('scheduled','held','queued');
+CREATE INDEX message_avoid  ON message(avoid_until) WHERE avoid_until > 0;
+CREATE INDEX message_expiry ON message(expires_at) WHERE state IN ('scheduled','held','queued','sending');
+CREATE INDEX message_sent   ON message(sent_at) WHERE sent_at > 0;
 CREATE INDEX message_state  ON message(state, seq);
 CREATE INDEX message_to     ON message(recipient, seq);
 CREATE INDEX message_ref    ON message(reference, seq) WHERE reference <> '';
 CREATE INDEX message_campaign ON message(campaign, seq) WHERE campaign <> '';
 CREATE INDEX message_decide ON message(decide_at) WHERE decide_at > 0;
+
+-- How many messages there are by state and class, kept by the rows themselves:
+-- a page asks every second, and counting a million rows takes one.
+CREATE TABLE tally (
+  state TEXT NOT NULL,
+  class TEXT NOT NULL,
+  n     INTEGER NOT NULL,
+  PRIMARY KEY (state, class)
+) WITHOUT ROWID;
+-- +goose StatementBegin
+CREATE TRIGGER message_tally_insert AFTER INSERT ON message BEGIN
+  INSERT INTO tally (state, class, n) VALUES (NEW.state, NEW.class, 1)
+    ON CONFLICT (state, class) DO UPDATE SET n = n + 1;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER message_tally_update AFTER UPDATE OF state ON message WHEN OLD.state <> NEW.state BEGIN
+  UPDATE tally SET n = n - 1 WHERE state = OLD.state AND class = OLD.class;
+  INSERT INTO tally (state, class, n) VALUES (NEW.state, NEW.class, 1)
+    ON CONFLICT (state, class) DO UPDATE SET n = n + 1;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER message_tally_delete AFTER DELETE ON message BEGIN
+  UPDATE tally SET n = n - 1 WHERE state = OLD.state AND class = OLD.class;
+END;
+-- +goose StatementEnd
+
+-- How many messages came into each state on each local day.
+CREATE TABLE daily (
+  day   TEXT NOT NULL,                     -- 2006-01-02
+  state TEXT NOT NULL,
+  n     INTEGER NOT NULL,
+  PRIMARY KEY (day, state)
+) WITHOUT ROWID;
 
 CREATE TABLE segment (
   message    INTEGER NOT NULL REFERENCES message(seq) ON DELETE CASCADE,
@@ -83,8 +124,10 @@ CREATE TABLE attempt (
   boot_id   TEXT NOT NULL,                 -- this run of the program
   gate_at   INTEGER NOT NULL,
   phase     TEXT NOT NULL CHECK (phase IN ('prepared','done')),
-  outcome   TEXT NOT NULL DEFAULT '' CHECK (outcome IN ('','not_sent','accepted','rejected','ambiguous')),
+  outcome   TEXT NOT NULL DEFAULT '' CHECK (outcome IN ('','not_sent','accepted','rejected','ambiguous','duplicate')),
+               -- duplicate: accepted too, after another attempt of the segment had been
   mr        INTEGER NOT NULL DEFAULT -1,
+  prev_mr   INTEGER NOT NULL DEFAULT -1,   -- the SIM's TP-MR before: a lost one is likely the next
   scts      INTEGER NOT NULL DEFAULT 0,
   code      TEXT NOT NULL DEFAULT '',
   class     TEXT NOT NULL DEFAULT '',
@@ -103,7 +146,7 @@ CREATE INDEX attempt_at ON attempt(gate_at);
 
 CREATE TABLE report (
   id        INTEGER PRIMARY KEY,
-  hash      BLOB NOT NULL UNIQUE,          -- of IMSI and raw TPDU
+  hash      BLOB NOT NULL UNIQUE,          -- of SIM and raw TPDU
   iccid     TEXT NOT NULL,
   imsi      TEXT NOT NULL,
   modem     TEXT NOT NULL,
@@ -118,7 +161,8 @@ CREATE TABLE report (
   n         INTEGER NOT NULL DEFAULT 0,
   dup_count INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX report_orphan  ON report(iccid, mr) WHERE message IS NULL;
+CREATE INDEX report_orphan  ON report(iccid, id) WHERE message IS NULL;
+CREATE INDEX report_orphan_age ON report(received_at) WHERE message IS NULL;
 CREATE INDEX report_message ON report(message, id) WHERE message IS NOT NULL;
 
 -- What the timeline cannot read from the other tables: held, released, retried, resolved, …
@@ -162,7 +206,7 @@ CREATE INDEX event_age ON event(at);
 
 CREATE TABLE inbound_raw (
   id     INTEGER PRIMARY KEY,
-  hash   BLOB NOT NULL UNIQUE,             -- of IMSI and raw TPDU
+  hash   BLOB NOT NULL UNIQUE,             -- of SIM and raw TPDU
   iccid  TEXT NOT NULL,
   imsi   TEXT NOT NULL,
   modem  TEXT NOT NULL,
@@ -192,18 +236,24 @@ CREATE TABLE inbound (
   ref    INTEGER NOT NULL DEFAULT -1,
   wide   INTEGER NOT NULL DEFAULT 0,
   open   INTEGER NOT NULL DEFAULT 0,       -- still waiting for segments
+  shut   INTEGER NOT NULL DEFAULT 0,       -- another set took its key: takes no more segments
   partial_at INTEGER NOT NULL DEFAULT 0,   -- inbound.partial was told
   read_at INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX inbound_open   ON inbound(imsi, sender, ref, total, wide) WHERE open = 1;
+-- A late segment still finds a set that waits no more, unless that was shut.
+CREATE INDEX inbound_set    ON inbound(iccid, sender, ref, total, wide, seq) WHERE complete = 0 AND shut = 0;
+CREATE INDEX inbound_open   ON inbound(received_at) WHERE open = 1;
+CREATE INDEX inbound_open_sender ON inbound(sender, seq) WHERE open = 1;
 CREATE INDEX inbound_sender ON inbound(sender, seq);
 CREATE INDEX inbound_unread ON inbound(seq) WHERE read_at = 0;
 
 CREATE TABLE inbound_segment (
   inbound INTEGER NOT NULL REFERENCES inbound(seq) ON DELETE CASCADE,
   n       INTEGER NOT NULL,
-  text    TEXT NOT NULL,
   raw     INTEGER NOT NULL,                -- inbound_raw.id
+  encoding INTEGER NOT NULL,               -- pdu.Encoding, with udh and data what joining needs
+  udh     BLOB,
+  data    BLOB,
   hash    BLOB NOT NULL,                   -- of the TPDU's user data, to tell a repeat from another set
   PRIMARY KEY (inbound, n)
 ) WITHOUT ROWID;
@@ -214,6 +264,7 @@ CREATE TABLE conversation (
   last_at INTEGER NOT NULL,
   last_text TEXT NOT NULL,
   last_out INTEGER NOT NULL DEFAULT 0,     -- 1: the last one was ours
+  last_in INTEGER NOT NULL DEFAULT 0,      -- inbound.seq of the last one received
   iccid   TEXT NOT NULL,                   -- the SIM that received last: replies leave on it
   unread  INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
@@ -234,6 +285,7 @@ CREATE TABLE sim (
   first_seen INTEGER NOT NULL,
   last_seen  INTEGER NOT NULL,
   sent_total INTEGER NOT NULL DEFAULT 0,   -- segments accepted
+  last_mr    INTEGER NOT NULL DEFAULT -1,  -- TP-MR of the last one
   last_sent_at INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX sim_name ON sim(name) WHERE name <> '';

@@ -1,0 +1,135 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"recado/queue/sqlite"
+)
+
+// claimSQL reserves the first message that a SIM may send: of its own (sim =
+// ICCID) and of anybody's (sim = ”), each read from the front of the same
+// partial index, so that its cost does not grow with the queue. ?1 ICCID, ?2
+// now, 0 while the clock is untrusted.
+const claimSQL = `
+UPDATE message SET claimed_by = ?1 WHERE seq = (
+  SELECT seq FROM (
+    SELECT * FROM (
+      SELECT lane, seq FROM message
+      WHERE sim = ?1 AND state IN ('queued','sending') AND claimed_by = '' AND not_before = 0 AND expires_at > ?2
+      ORDER BY lane, seq LIMIT 1)
+    UNION ALL
+    SELECT * FROM (
+      SELECT lane, seq FROM message
+      WHERE sim = '' AND state IN ('queued','sending') AND claimed_by = '' AND not_before = 0 AND expires_at > ?2
+        AND avoid_sim <> ?1
+      ORDER BY lane, seq LIMIT 1))
+  ORDER BY lane, seq LIMIT 1)
+RETURNING seq`
+
+// Claim reserves the next message for a line: of the best lane the one that
+// was accepted first. nil, nil: there is none for this SIM.
+func (s *Store) Claim(ctx context.Context, l Line) (*Claimed, error) {
+	var c *Claimed
+	err := s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) (err error) {
+		c, err = s.claim(tx, l)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	return c, nil
+}
+
+func (s *Store) claim(tx *sqlite.Tx, l Line) (*Claimed, error) {
+	if l.ICCID == "" {
+		return nil, errors.New("the line has no SIM")
+	}
+	var seq int64
+	err := tx.QueryRow(claimSQL, l.ICCID, s.trusted()).Scan(&seq)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := load(tx, seq)
+	if err != nil {
+		return nil, err
+	}
+	return &Claimed{Message: r.Message, Next: r.next() - 1}, nil
+}
+
+// trusted is now in the schema's milliseconds, 0 while the clock cannot be
+// trusted: then nothing expires.
+func (s *Store) trusted() int64 {
+	if !s.clock.Trusted() {
+		return 0
+	}
+	return ms(s.clock.Now())
+}
+
+// Unclaim gives a message back before its gate: nothing of this claim was
+// sent. o says what hindered it and when it may be tried again; with a Reason
+// and without Retry the message fails. It does nothing when the line no longer
+// has the message.
+func (s *Store) Unclaim(ctx context.Context, iccid string, seq int64, o Outcome) error {
+	err := s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error {
+		r, err := load(tx, seq)
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if r.claimedBy != iccid || r.open() {
+			return nil
+		}
+		s.refused(r, o, iccid, r.next())
+		return s.save(tx, r)
+	})
+	if err != nil {
+		return fmt.Errorf("give message back: %w", err)
+	}
+	return nil
+}
+
+// refused puts a message back, or fails it, after a try that certainly sent
+// nothing. n is the segment that was tried.
+func (s *Store) refused(r *record, o Outcome, iccid string, n int) {
+	if o.Code != "" {
+		r.Error = &Error{Code: o.Code, Class: o.Class, Detail: o.Detail}
+	}
+	if !o.Retry && (o.Verdict == Rejected || o.Reason != "") {
+		r.segment(n).State = SegmentFailed
+		r.State, r.Reason = Failed, o.Reason
+		if r.Reason == "" {
+			r.Reason = ReasonRejected
+		}
+		if left := r.left(); left > 0 && r.Error != nil {
+			r.Error.Detail = fmt.Sprintf("%s (%d of %d segments had been sent)", r.Error.Detail, left, len(r.Segments))
+		}
+		return
+	}
+	if g := r.segment(n); g.State == SegmentSending || g.State == SegmentUncertain {
+		g.State = SegmentPending
+	}
+	when := o.At
+	if when.IsZero() {
+		when = s.clock.Now()
+	}
+	var after time.Time
+	if o.After > 0 {
+		after = when.Add(o.After)
+	}
+	if o.After > 0 || o.AvoidSIM {
+		r.Failures++
+	}
+	r.back(after)
+	if o.AvoidSIM && r.SIM == "" {
+		r.avoidSIM, r.avoidUntil = iccid, ms(when.Add(o.After).Add(avoidFor))
+	}
+}

@@ -1,0 +1,57 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"recado/queue/sqlite"
+)
+
+// Gate makes the attempt to submit segment n (from 1) durable. Only when it
+// returned nil may the TPDU and Ctrl-Z leave. It errs with ErrNotClaimed when
+// the message is no longer this line's to send: cancelled, expired, resolved by
+// evidence, claimed anew. The unique indexes refuse a second open attempt of
+// the segment or of the SIM whatever the callers do.
+func (s *Store) Gate(ctx context.Context, l Line, seq int64, n int) (attempt int64, err error) {
+	err = s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) (err error) {
+		attempt, err = s.gate(tx, l, seq, n)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("open the gate: %w", err)
+	}
+	return attempt, nil
+}
+
+func (s *Store) gate(tx *sqlite.Tx, l Line, seq int64, n int) (int64, error) {
+	now := s.clock.Now()
+	var no int
+	err := tx.QueryRow(`UPDATE message SET state = 'sending', reason = '', sim = ?1, sender = ?2, modem = ?3, attempts = attempts + 1,
+			avoid_sim = '', avoid_until = 0
+		WHERE seq = ?4 AND claimed_by = ?1 AND state IN ('queued','sending') AND next = ?5 AND expires_at > ?6
+		RETURNING attempts`,
+		l.ICCID, l.Number, l.Modem, seq, n, s.trusted()).Scan(&no)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, ErrNotClaimed
+	}
+	if err != nil {
+		return 0, err
+	}
+	res, err := tx.Exec(`UPDATE segment SET state = 'sending' WHERE message = ? AND n = ? AND state = 'pending'`, seq, n)
+	if err != nil {
+		return 0, err
+	}
+	if rows, err := res.RowsAffected(); err != nil || rows != 1 {
+		return 0, errors.Join(ErrNotClaimed, err)
+	}
+	res, err = tx.Exec(`INSERT INTO attempt (message, n, no, modem, iccid, imsi, boot_id, gate_at, phase, prev_mr)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'prepared', coalesce((SELECT last_mr FROM sim WHERE iccid = ?5), -1))`,
+		seq, n, no, l.Modem, l.ICCID, l.IMSI, s.boot, ms(now))
+	if err != nil {
+		return 0, fmt.Errorf("record the attempt: %w", err)
+	}
+	tx.AfterCommit(s.changed)
+	return res.LastInsertId()
+}

@@ -1,0 +1,71 @@
+package queue
+
+import "time"
+
+// policy is what a class means. Reasons: a code is useless after ten minutes;
+// an alert or an appointment is of use for a day; a campaign may take longer
+// than a day to leave within the SIMs' limits.
+type policy struct {
+	lane     int           // 0 goes first
+	valid    time.Duration // how long it may wait to be sent
+	delivery Delivery
+	// window is how long evidence is awaited after an answer was lost.
+	window time.Duration
+}
+
+var policies = map[Class]policy{
+	OTP:    {lane: 0, valid: 10 * time.Minute, delivery: AtMostOnce, window: time.Minute},
+	Alert:  {lane: 0, valid: 24 * time.Hour, delivery: AtLeastOnce, window: 20 * time.Second},
+	Normal: {lane: 1, valid: 24 * time.Hour, delivery: Bounded, window: 3 * time.Minute},
+	Bulk:   {lane: 2, valid: 72 * time.Hour, delivery: AtMostOnce, window: 10 * time.Minute},
+}
+
+const (
+	minValid = time.Minute
+	// maxValid: SMSCs rarely keep a message longer than a week.
+	maxValid = 7 * 24 * time.Hour
+	// maxAhead is how far send_at may lie.
+	maxAhead = 366 * 24 * time.Hour
+
+	maxRecipients  = 1000
+	maxReference   = 128
+	maxText        = 40_000 // characters: 255 segments of GSM 7-bit hold 39,015
+	defaultMaxSegs = 10
+	limitSegs      = 255 // TS 23.040 9.2.3.24.1: one octet
+
+	// avoidFor is how long a message waits for another SIM than the one that
+	// failed it.
+	avoidFor = time.Minute
+	// keepKeys is how long an Idempotency-Key is kept: 72 h are promised.
+	keepKeys = 96 * time.Hour
+	// keepOrphans is how long a report without a message is kept.
+	keepOrphans = 7 * 24 * time.Hour
+	// keepEvents is how long events can be read again: webhooks retry for 72 h.
+	keepEvents = 7 * 24 * time.Hour
+)
+
+// Reasons of a message's state: stable codes.
+const (
+	ReasonAnswerLost = "answer_lost" // uncertain: evidence is awaited
+	ReasonNoEvidence = "no_evidence" // uncertain: for good, unless evidence comes or somebody decides
+	ReasonRejected   = "rejected"    // failed: refused for good
+	ReasonPartial    = "partial"     // failed: some segments left, the rest will not
+	ReasonValidity   = "validity"    // expired
+	ReasonResolved   = "resolved"    // failed: somebody said so
+)
+
+// mayRetry says whether a message whose answer was lost is sent again after
+// its window. lost counts its lost answers. A segment of a long message is sent
+// again whatever the delivery: it is the identical TPDU on the same SIM, and
+// phones drop a segment they have while the message is incomplete
+// (reliability §2.5).
+func mayRetry(d Delivery, segments, lost int) bool {
+	switch {
+	case segments > 1 || d == AtLeastOnce:
+		return lost < 3
+	case d == Bounded:
+		return lost < 2
+	default:
+		return false
+	}
+}

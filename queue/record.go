@@ -1,0 +1,241 @@
+package queue
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"recado/queue/sqlite"
+)
+
+// record is a message as transitions see it, inside the writer's transaction.
+type record struct {
+	Message
+	wish, claimedBy, avoidSIM                string
+	lost                                     int // attempts whose answer was lost
+	avoidUntil, notBefore, decideAt, validMS int64
+	was                                      State  // as loaded: the guard of save
+	changed                                  []bool // segments to save
+}
+
+const messageColumns = `seq, id, recipient, sender, text, class, state, reason, reference, encoding, delivery, report, flash,
+	sim, campaign, attempts, possible_duplicate, failures, created_at, send_at, expires_at, sent_at, delivered_at,
+	error_code, error_class, error_detail,
+	wish, claimed_by, avoid_sim, ambiguous, avoid_until, not_before, decide_at, valid_ms`
+
+// scan reads messageColumns.
+func (r *record) scan(row interface{ Scan(...any) error }) error {
+	var created, send, expires, sent, delivered int64
+	var e Error
+	err := row.Scan(&r.Seq, &r.ID, &r.To, &r.From, &r.Text, &r.Class, &r.State, &r.Reason, &r.Reference, &r.Encoding, &r.Delivery, &r.Report, &r.Flash,
+		&r.SIM, &r.Campaign, &r.Attempts, &r.PossibleDuplicate, &r.Failures, &created, &send, &expires, &sent, &delivered,
+		&e.Code, &e.Class, &e.Detail,
+		&r.wish, &r.claimedBy, &r.avoidSIM, &r.lost, &r.avoidUntil, &r.notBefore, &r.decideAt, &r.validMS)
+	if err != nil {
+		return err
+	}
+	r.CreatedAt, r.SendAt, r.ExpiresAt, r.SentAt, r.DeliveredAt = at(created), at(send), at(expires), at(sent), at(delivered)
+	if e != (Error{}) {
+		r.Error = &e
+	}
+	r.was = r.State
+	return nil
+}
+
+const segmentColumns = `message, n, state, tpdu, mr, sent_at, report_at, report_status`
+
+func scanSegment(rows *sql.Rows) (message int64, g Segment, err error) {
+	var sent, report int64
+	err = rows.Scan(&message, &g.N, &g.State, &g.TPDU, &g.MR, &sent, &report, &g.ReportStatus)
+	g.SentAt, g.ReportAt = at(sent), at(report)
+	return message, g, err
+}
+
+// load reads a message with its segments; ErrNotFound.
+func load(tx *sqlite.Tx, seq int64) (*record, error) {
+	return loadRow(tx, tx.QueryRow(`SELECT `+messageColumns+` FROM message WHERE seq = ?`, seq))
+}
+
+func loadByID(tx *sqlite.Tx, id string) (*record, error) {
+	return loadRow(tx, tx.QueryRow(`SELECT `+messageColumns+` FROM message WHERE id = ?`, id))
+}
+
+func loadRow(tx *sqlite.Tx, row *sql.Row) (*record, error) {
+	r := &record{}
+	if err := r.scan(row); err != nil {
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, ErrNotFound
+		}
+		return nil, fmt.Errorf("read message: %w", err)
+	}
+	rows, err := tx.Query(`SELECT `+segmentColumns+` FROM segment WHERE message = ? ORDER BY n`, r.Seq)
+	if err != nil {
+		return nil, fmt.Errorf("read segments: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		_, g, err := scanSegment(rows)
+		if err != nil {
+			return nil, fmt.Errorf("read segments: %w", err)
+		}
+		r.Segments = append(r.Segments, g)
+	}
+	r.changed = make([]bool, len(r.Segments))
+	return r, rows.Err()
+}
+
+// segment n (from 1), to be changed.
+func (r *record) segment(n int) *Segment {
+	r.changed[n-1] = true
+	return &r.Segments[n-1]
+}
+
+// out says that the network has the segment.
+func (g Segment) out() bool {
+	return g.State == SegmentSent || g.State == SegmentDelivered || g.State == SegmentUndelivered
+}
+
+func (r *record) count(is func(Segment) bool) (n int) {
+	for _, g := range r.Segments {
+		if is(g) {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *record) left() int       { return r.count(Segment.out) }
+func (r *record) allOut() bool    { return r.left() == len(r.Segments) }
+func (r *record) open() bool      { return r.any(SegmentSending) }
+func (r *record) unsettled() bool { return r.any(SegmentUncertain) }
+
+func (r *record) any(s SegmentState) bool {
+	return slices.ContainsFunc(r.Segments, func(g Segment) bool { return g.State == s })
+}
+
+// next is the segment to send next, from 1: the first that the network does
+// not have. len+1 when it has all.
+func (r *record) next() int {
+	for _, g := range r.Segments {
+		if !g.out() {
+			return g.N
+		}
+	}
+	return len(r.Segments) + 1
+}
+
+// bound says that a segment of a long message has left, or may have: the rest
+// must follow on the same SIM, else the phone cannot put it together.
+func (r *record) bound() bool {
+	return len(r.Segments) > 1 && (r.left() > 0 || r.lost > 0)
+}
+
+// final says that nothing moves the message but evidence.
+func (s State) final() bool {
+	switch s {
+	case Sent, Delivered, Undelivered, Failed, Expired, Cancelled:
+		return true
+	}
+	return false
+}
+
+// back puts the message where a line finds it again: queued, or, when a
+// segment has left, sending and unclaimed. after is when; zero: now.
+func (r *record) back(after time.Time) {
+	r.State = Queued
+	if r.left() > 0 {
+		r.State = Sending
+	}
+	r.Reason = ""
+	r.claimedBy = ""
+	r.decideAt = 0
+	r.notBefore = ms(after)
+	if !r.bound() {
+		r.SIM = r.wish
+	}
+}
+
+// settle follows the segments: the message is the least of them.
+func (r *record) settle(when time.Time) {
+	switch {
+	case r.open(), r.State == Cancelled:
+	case r.unsettled():
+		r.State, r.claimedBy, r.notBefore = Uncertain, "", 0
+	case r.allOut():
+		r.Reason, r.Error = "", nil
+		r.State = Sent
+		switch {
+		case r.any(SegmentUndelivered):
+			r.State = Undelivered
+		case !r.any(SegmentSent):
+			r.State = Delivered
+			if r.DeliveredAt.IsZero() {
+				r.DeliveredAt = when
+			}
+		}
+		if r.SentAt.IsZero() {
+			r.SentAt = when
+		}
+	case r.State == Uncertain || r.State == Sending:
+		r.back(time.Time{})
+	}
+}
+
+// save writes what changed, guarded by the state it was in, and with a change
+// of state its event, its count and its hint.
+func (s *Store) save(tx *sqlite.Tx, r *record) error {
+	for i, changed := range r.changed {
+		if !changed {
+			continue
+		}
+		g := r.Segments[i]
+		if _, err := tx.Exec(`UPDATE segment SET state = ?, mr = ?, sent_at = ?, report_at = ?, report_status = ? WHERE message = ? AND n = ?`,
+			string(g.State), g.MR, ms(g.SentAt), ms(g.ReportAt), g.ReportStatus, r.Seq, g.N); err != nil {
+			return fmt.Errorf("save segment: %w", err)
+		}
+		r.changed[i] = false
+	}
+	if r.State.final() {
+		r.claimedBy, r.notBefore, r.decideAt = "", 0, 0
+		r.avoidSIM, r.avoidUntil = "", 0
+	}
+	var e Error
+	if r.Error != nil {
+		e = *r.Error
+	}
+	res, err := tx.Exec(`UPDATE message SET state = ?, reason = ?, sim = ?, next = ?, attempts = ?, ambiguous = ?, failures = ?, possible_duplicate = ?,
+			claimed_by = ?, not_before = ?, avoid_sim = ?, avoid_until = ?, decide_at = ?, expires_at = ?, sent_at = ?, delivered_at = ?,
+			error_code = ?, error_class = ?, error_detail = ?
+		WHERE seq = ? AND state = ?`,
+		string(r.State), r.Reason, r.SIM, r.next(), r.Attempts, r.lost, r.Failures, r.PossibleDuplicate,
+		r.claimedBy, r.notBefore, r.avoidSIM, r.avoidUntil, r.decideAt, ms(r.ExpiresAt), ms(r.SentAt), ms(r.DeliveredAt),
+		e.Code, e.Class, e.Detail, r.Seq, string(r.was))
+	if err != nil {
+		return fmt.Errorf("save message: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(fmt.Errorf("save message: it is no longer %s", r.was), err)
+	}
+	switch {
+	case (r.State == Queued || r.State == Sending) && r.claimedBy == "" && r.notBefore == 0:
+		tx.AfterCommit(s.readied)
+	default:
+		tx.AfterCommit(s.changed)
+	}
+	if r.State == r.was {
+		return nil
+	}
+	r.was = r.State
+	return s.entered(tx, r)
+}
+
+// note keeps a line of the message's history.
+func (s *Store) note(tx *sqlite.Tx, seq int64, event, detail string) error {
+	_, err := tx.Exec(`INSERT INTO history (message, at, event, detail) VALUES (?, ?, ?, ?)`, seq, ms(s.clock.Now()), event, detail)
+	if err != nil {
+		return fmt.Errorf("keep history: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+package queue
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"recado/modem/pdu"
+	"recado/queue/sqlite"
+)
+
+// ReportIn is a status report with where it came from.
+type ReportIn struct {
+	ICCID, IMSI string
+	Modem       string
+	PDU         pdu.Received
+	At          time.Time
+}
+
+// report is a row of the table.
+type report struct {
+	id               int64
+	iccid            string
+	mr               int
+	recipient        string
+	status           uint8
+	scts, dt, arrive int64
+}
+
+// Report makes a status report durable and applies it to the segment that it
+// belongs to; one without is kept for a week and tried again after every
+// outcome. The same TPDU from the same SIM counts once. It returns nil when the
+// modem may forget the report.
+func (s *Store) Report(ctx context.Context, in ReportIn) error {
+	if in.PDU.Kind != pdu.KindStatusReport {
+		return fmt.Errorf("store report: the TPDU is no status report")
+	}
+	if in.At.IsZero() {
+		in.At = s.clock.Now()
+	}
+	hash := reportHash(in)
+	result := ""
+	err := s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error {
+		rep := report{iccid: in.ICCID, mr: int(in.PDU.MR), recipient: in.PDU.Address, status: in.PDU.ST,
+			scts: ms(in.PDU.SCTS), dt: ms(in.PDU.DT), arrive: ms(in.At)}
+		var dup int
+		err := tx.QueryRow(`INSERT INTO report (hash, iccid, imsi, modem, raw, mr, recipient, status, scts, dt, received_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (hash) DO UPDATE SET dup_count = dup_count + 1 RETURNING id, dup_count`,
+			hash, in.ICCID, in.IMSI, in.Modem, in.PDU.Raw, rep.mr, rep.recipient, rep.status, rep.scts, rep.dt, rep.arrive).
+			Scan(&rep.id, &dup)
+		if err != nil {
+			return err
+		}
+		if dup > 0 {
+			result = "repeated"
+			return nil
+		}
+		found, err := s.place(tx, rep)
+		result = "orphan"
+		if found {
+			result = "matched"
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store report: %w", err)
+	}
+	s.metrics.reported(result)
+	return nil
+}
+
+// reportHash tells a report read again from another one: the SIM's name in the
+// pool and the octets. Not the IMSI alone: emulated modems of other programs
+// share theirs.
+func reportHash(in ReportIn) []byte {
+	h := sha256.New()
+	sim := in.ICCID
+	if sim == "" {
+		sim = "imsi " + in.IMSI
+	}
+	_, _ = fmt.Fprintf(h, "%s\n", sim)
+	_, _ = h.Write(in.PDU.Raw)
+	return h.Sum(nil)
+}
+
+// place finds the report's segment and applies it; false when there is none.
+func (s *Store) place(tx *sqlite.Tx, rep report) (bool, error) {
+	a, other, err := s.match(tx, rep)
+	if err != nil || a == nil {
+		return false, err
+	}
+	if _, err := tx.Exec(`UPDATE report SET message = ?, n = ? WHERE id = ?`, a.message, a.n, rep.id); err != nil {
+		return false, err
+	}
+	if other {
+		if err := s.note(tx, a.message, "report_other_sim", rep.iccid); err != nil {
+			return false, err
+		}
+	}
+	return true, s.apply(tx, rep, a)
+}
+
+// matchOrphans tries a SIM's reports again that found no segment.
+func (s *Store) matchOrphans(tx *sqlite.Tx, iccid string) error {
+	rows, err := tx.Query(`SELECT id, iccid, mr, recipient, status, scts, dt, received_at FROM report
+		WHERE message IS NULL AND iccid = ? ORDER BY id DESC LIMIT 64`, iccid)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var list []report
+	for rows.Next() {
+		var r report
+		if err := rows.Scan(&r.id, &r.iccid, &r.mr, &r.recipient, &r.status, &r.scts, &r.dt, &r.arrive); err != nil {
+			return err
+		}
+		list = append(list, r)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for i := len(list) - 1; i >= 0; i-- { // in the order they came
+		if _, err := s.place(tx, list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply changes the segment and the message by what a report says.
+func (s *Store) apply(tx *sqlite.Tx, rep report, a *attempt) error {
+	status := pdu.StatusOf(rep.status)
+	r, err := load(tx, a.message)
+	if err != nil {
+		return err
+	}
+	g := r.segment(a.n)
+	if g.State == SegmentDelivered {
+		return s.save(tx, r) // an earlier report was final, and the best
+	}
+	if final := g.State == SegmentUndelivered; final && !status.Delivered() {
+		return s.save(tx, r)
+	}
+	g.ReportAt, g.ReportStatus = at(rep.arrive), int(rep.status)
+	if status == pdu.StatusReserved {
+		return s.save(tx, r) // kept as it came, it means nothing
+	}
+	if a.outcome == "ambiguous" {
+		if err := s.proved(tx, r, a, rep); err != nil {
+			return err
+		}
+	}
+	if !g.out() { // also when a retry was planned meanwhile
+		g.State, g.MR = SegmentSent, rep.mr
+		if g.SentAt.IsZero() {
+			g.SentAt = at(a.gateAt)
+		}
+	}
+	switch {
+	case status.Delivered():
+		g.State = SegmentDelivered
+	case status.Failed():
+		g.State = SegmentUndelivered
+		r.Error = &Error{Code: fmt.Sprintf("report_%02x", rep.status), Class: "network", Detail: pdu.StatusText(rep.status)}
+	}
+	why := r.Error
+	if r.SentAt.IsZero() && r.allOut() {
+		r.SentAt = g.SentAt
+	}
+	r.settle(deliveredAt(rep, r.SentAt))
+	if r.State == Undelivered {
+		r.Error = why
+	}
+	return s.save(tx, r)
+}
+
+// proved: the report shows that an attempt whose answer was lost was accepted.
+func (s *Store) proved(tx *sqlite.Tx, r *record, a *attempt, rep report) error {
+	name, err := acceptedName(tx, *a)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`UPDATE attempt SET outcome = ?, mr = ? WHERE id = ?`, name, rep.mr, a.id); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`UPDATE sim SET sent_total = sent_total + 1 WHERE iccid = ?`, a.iccid); err != nil {
+		return err
+	}
+	return s.note(tx, r.Seq, "proved", fmt.Sprintf("a status report shows that segment %d was sent", a.n))
+}
+
+// deliveredAt is the discharge time, kept between sending and the report's
+// arrival: the service centre's clock is not ours.
+func deliveredAt(rep report, sent time.Time) time.Time {
+	dt := rep.dt
+	if dt > rep.arrive || dt < ms(sent) {
+		dt = rep.arrive
+	}
+	return at(dt)
+}

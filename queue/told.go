@@ -1,0 +1,117 @@
+package queue
+
+import (
+	"fmt"
+	"time"
+
+	"recado/queue/sqlite"
+)
+
+// MessageEvent is the data of a message.* event: the API's message without its
+// text.
+type MessageEvent struct {
+	ID                string         `json:"id"`
+	To                string         `json:"to"`
+	From              string         `json:"from"`
+	Class             Class          `json:"class"`
+	State             State          `json:"state"`
+	Reason            string         `json:"reason"`
+	Reference         string         `json:"reference"`
+	Encoding          string         `json:"encoding"`
+	Delivery          Delivery       `json:"delivery"`
+	SIM               string         `json:"sim"`
+	Campaign          string         `json:"campaign"`
+	Segments          []SegmentEvent `json:"segments"`
+	Attempts          int            `json:"attempts"`
+	PossibleDuplicate bool           `json:"possible_duplicate"`
+	CreatedAt         *time.Time     `json:"created_at"`
+	SendAt            *time.Time     `json:"send_at"`
+	ExpiresAt         *time.Time     `json:"expires_at"`
+	SentAt            *time.Time     `json:"sent_at"`
+	DeliveredAt       *time.Time     `json:"delivered_at"`
+	Error             *ErrorEvent    `json:"error"`
+}
+
+// SegmentEvent is one segment of a MessageEvent.
+type SegmentEvent struct {
+	N            int          `json:"n"`
+	State        SegmentState `json:"state"`
+	MR           *int         `json:"mr"`
+	SentAt       *time.Time   `json:"sent_at"`
+	ReportAt     *time.Time   `json:"report_at"`
+	ReportStatus *int         `json:"report_status"`
+}
+
+// ErrorEvent is the last error of a MessageEvent.
+type ErrorEvent struct {
+	Code   string `json:"code"`
+	Class  string `json:"class"`
+	Detail string `json:"detail"`
+}
+
+// EventOf is the message as events carry it.
+func EventOf(m Message) MessageEvent {
+	e := MessageEvent{
+		ID: m.ID, To: m.To, From: m.From, Class: m.Class, State: m.State, Reason: m.Reason, Reference: m.Reference,
+		Encoding: m.Encoding, Delivery: m.Delivery, SIM: m.SIM, Campaign: m.Campaign, Attempts: m.Attempts,
+		PossibleDuplicate: m.PossibleDuplicate, CreatedAt: moment(m.CreatedAt), SendAt: moment(m.SendAt),
+		ExpiresAt: moment(m.ExpiresAt), SentAt: moment(m.SentAt), DeliveredAt: moment(m.DeliveredAt),
+		Segments: make([]SegmentEvent, len(m.Segments)),
+	}
+	for i, g := range m.Segments {
+		e.Segments[i] = SegmentEvent{N: g.N, State: g.State, MR: known(g.MR), SentAt: moment(g.SentAt),
+			ReportAt: moment(g.ReportAt), ReportStatus: known(g.ReportStatus)}
+	}
+	if m.Error != nil {
+		e.Error = &ErrorEvent{m.Error.Code, m.Error.Class, m.Error.Detail}
+	}
+	return e
+}
+
+// moment is null in JSON for the zero time.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// known is null in JSON for -1.
+func known(n int) *int {
+	if n < 0 {
+		return nil
+	}
+	return &n
+}
+
+// told are the states whose entering is an event.
+var told = map[State]string{
+	Held: "message.held", Sent: "message.sent", Delivered: "message.delivered", Undelivered: "message.undelivered",
+	Uncertain: "message.uncertain", Failed: "message.failed", Expired: "message.expired", Cancelled: "message.cancelled",
+}
+
+// entered records that the message came into its state: the day's count, the
+// event, the metrics.
+func (s *Store) entered(tx *sqlite.Tx, r *record) error {
+	now := s.clock.Now()
+	if _, err := tx.Exec(`INSERT INTO daily (day, state, n) VALUES (?, ?, 1) ON CONFLICT (day, state) DO UPDATE SET n = n + 1`,
+		day(now), string(r.State)); err != nil {
+		return fmt.Errorf("count: %w", err)
+	}
+	state, class := r.State, r.Class
+	tx.AfterCommit(func() {
+		s.metrics.entered(state, class)
+		if state == Sent {
+			s.rate.add(now)
+		}
+	})
+	typ, ok := told[r.State]
+	if !ok {
+		return nil
+	}
+	return s.AppendEvent(tx, typ, EventOf(r.Message))
+}
+
+// day is the local day that the counts of "today" go by.
+func day(t time.Time) string { return t.Local().Format(time.DateOnly) }
