@@ -1,34 +1,133 @@
 package modem
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"sync"
+	"time"
 
 	"recado/modem/at"
+	"recado/modem/family"
 )
 
 // Modem is one modem. Run owns it; the other methods may be called from any
 // goroutine.
+//
+// The actor's mailbox has three openings, and their order is the priority of
+// what waits there: sends, so that a waiting message goes before any chore's
+// next command; orders of an operator; and news, what the modem said by itself
+// and what the sink has stored.
 type Modem struct {
-	c Config
+	c      Config
+	log    *slog.Logger
+	sends  chan *sendRequest
+	orders chan *order
+	news   chan struct{} // cap 1: there is something in urcs or kept
+	trace  traceRing
+	keeper *keeper
 
-	mu   sync.Mutex
+	notifying sync.Mutex // orders the calls of Sink.Changed
+
+	mu   sync.Mutex // guards what follows
 	snap Snapshot
+	urcs []at.URC
+	kept []kept
+	// closing is closed when the modem stops taking sends; nil: takes none now.
+	closing chan struct{}
+	// interrupt ends the wait for the network's answer; nil when none is open.
+	interrupt context.CancelCauseFunc
+
+	life life // owned by Run's goroutine
+}
+
+// life is what outlives a port's being open. Owned by Run's goroutine.
+type life struct {
+	disabled bool
+	family   *family.Family // of the last session: the channel is built for it
+	known    bool           // something here has answered to AT before
+	mutes    int            // sessions in a row in which nothing answered
+	away     time.Time      // until when a restarted modem may stay away
+	resets   []time.Time
+	lost     []time.Time     // ambiguous submissions
+	tried    map[pinTry]bool // PINs that were sent
+	refused  map[string]bool // ICCIDs that refused one
 }
 
 // ErrNotReady: the modem cannot take the order now; the snapshot says why.
 var ErrNotReady = errors.New("the modem is not ready")
 
+// urcBacklog bounds what a chattering modem can make us keep.
+const urcBacklog = 1000
+
+type sendRequest struct {
+	ctx  context.Context
+	tpdu []byte
+	gate func() error
+	done chan Outcome // cap 1
+}
+
+type orderKind uint8
+
+const (
+	orderRestart orderKind = iota
+	orderPIN
+	orderDisable
+	orderEnable
+)
+
+type order struct {
+	kind orderKind
+	pin  string
+	done chan error // cap 1
+}
+
 // New makes a modem; nothing happens before Run.
 func New(c Config) *Modem {
-	return &Modem{c: c, snap: Snapshot{ID: c.Name, Port: c.Name, State: StateAbsent}}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Settle = cmp.Or(c.Settle, 2*time.Second)
+	m := &Modem{
+		c:      c,
+		log:    c.Log.With("port", c.Name),
+		sends:  make(chan *sendRequest),
+		orders: make(chan *order),
+		news:   make(chan struct{}, 1),
+		snap: Snapshot{
+			ID: c.Name, Port: c.Name, State: StateAbsent, Since: c.Now(),
+			SIM: SIM{PINTries: -1}, Signal: Signal{BER: -1}, Registration: "unknown",
+		},
+		life: life{family: &family.Generic, tried: map[pinTry]bool{}, refused: map[string]bool{}},
+	}
+	m.keeper = newKeeper(m)
+	return m
 }
 
 // Run lives the modem's life until ctx ends: it opens, brings up, serves,
-// recovers and never gives up. It returns ctx's error.
+// recovers and never gives up. It closes the port, waits for what it started,
+// and returns ctx's error. A submission that is open then is Ambiguous: let it
+// end first. Run is called once.
 func (m *Modem) Run(ctx context.Context) error {
-	<-ctx.Done()
+	// The keeper outlives ctx by a moment: what has no copy in the modem must
+	// still reach the sink.
+	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { m.keeper.run(keeping) })
+	for ctx.Err() == nil {
+		m.between(ctx, m.session(ctx))
+	}
+	flush := time.AfterFunc(5*time.Second, stop)
+	m.keeper.finish()
+	wg.Wait()
+	flush.Stop()
+	stop()
+	m.setState(StateAbsent, "stopped")
 	return ctx.Err()
 }
 
@@ -39,26 +138,226 @@ func (m *Modem) Snapshot() Snapshot {
 	return m.snap
 }
 
-// Send submits one TPDU and returns what became of it. Only a ready modem
-// sends; else the outcome is NotSent. gate is called after the modem's prompt
-// and before the first octet of the TPDU; when it errs nothing is sent. Before
-// the gate ctx ends the wait, after it only the modem's answer, its end, or the
-// timeout does.
+// Trace is the last 500 lines of the dialogue, redacted, oldest first.
+func (m *Modem) Trace() []at.TraceEntry { return m.trace.lines() }
+
+// Send submits one TPDU (without SMSC octets) and returns what became of it.
+// Only a ready modem sends; else the outcome is NotSent at once. gate is called
+// after the modem's prompt and before the first octet of the TPDU; when it errs
+// nothing is sent. Before the gate ctx ends the wait; after it only the modem's
+// answer, its end, or the timeout does.
+//
+// One at a time: a second call waits for the first.
 func (m *Modem) Send(ctx context.Context, tpdu []byte, gate func() error) Outcome {
-	return Outcome{Verdict: NotSent, MR: -1, Code: "not_ready", Class: ClassDevice, Err: ErrNotReady}
+	m.mu.Lock()
+	closing, state := m.closing, m.snap.State
+	m.mu.Unlock()
+	r := &sendRequest{ctx: ctx, tpdu: tpdu, gate: gate, done: make(chan Outcome, 1)}
+	if closing == nil {
+		return notSent(fmt.Errorf("%w: %s", ErrNotReady, state))
+	}
+	select {
+	case m.sends <- r:
+		return <-r.done
+	case <-closing:
+		return notSent(ErrNotReady)
+	case <-ctx.Done():
+		return notSent(ctx.Err())
+	}
 }
 
-// Restart restarts the module (AT+CFUN=1,1 where it can), else reopens the port.
-func (m *Modem) Restart(ctx context.Context) error { return ErrNotReady }
+// Restart restarts the module (AT+CFUN=1,1 where it can), else reopens the
+// port. A submission that is open is waited for, as long as ctx lasts. nil
+// means that the restart has begun.
+func (m *Modem) Restart(ctx context.Context) error {
+	return m.ask(ctx, &order{kind: orderRestart})
+}
 
-// EnterPIN gives the SIM its PIN, by order of an operator.
-func (m *Modem) EnterPIN(ctx context.Context, pin string) error { return ErrNotReady }
+// EnterPIN gives the SIM its PIN, by order of an operator: at most once for the
+// same PIN, and never when only one try is known to be left.
+func (m *Modem) EnterPIN(ctx context.Context, pin string) error {
+	if !validPIN(pin) {
+		return errors.New("a PIN has 4 to 8 digits")
+	}
+	return m.ask(ctx, &order{kind: orderPIN, pin: pin})
+}
 
 // Disable closes the port and leaves it closed until Enable.
-func (m *Modem) Disable(ctx context.Context) error { return ErrNotReady }
+func (m *Modem) Disable(ctx context.Context) error {
+	return m.ask(ctx, &order{kind: orderDisable})
+}
 
 // Enable ends Disable.
-func (m *Modem) Enable(ctx context.Context) error { return ErrNotReady }
+func (m *Modem) Enable(ctx context.Context) error {
+	return m.ask(ctx, &order{kind: orderEnable})
+}
 
-// Trace is the last 500 lines of the dialogue, redacted, oldest first.
-func (m *Modem) Trace() []at.TraceEntry { return nil }
+func (m *Modem) ask(ctx context.Context, o *order) error {
+	o.done = make(chan error, 1)
+	select {
+	case m.orders <- o:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNotReady, ctx.Err())
+	}
+	select {
+	case err := <-o.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// between is what happens when a port has been closed: what it says of the
+// modem, and how long to leave it alone.
+func (m *Modem) between(ctx context.Context, why error) {
+	var d *demand
+	switch {
+	case ctx.Err() != nil, errors.Is(why, errReopen):
+		return
+	case errors.Is(why, errDisabled):
+		m.setState(StateDisabled, "switched off by an operator")
+		for m.life.disabled && ctx.Err() == nil {
+			m.pause(ctx, time.Hour)
+		}
+	case errors.As(why, &d): // a restart: told and waited for by the session
+	case errors.Is(why, errMute):
+		m.muted(ctx)
+	case errors.Is(why, at.ErrGone):
+		m.fault(StateAbsent, "the port went away: check the cable and the power", why)
+	default:
+		m.fault(StateRecover, "the port is opened anew: "+why.Error(), why)
+		m.pause(ctx, time.Second)
+	}
+}
+
+// pause waits without a port: only orders are served.
+func (m *Modem) pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			return
+		case o := <-m.orders:
+			switch o.kind {
+			case orderDisable:
+				m.life.disabled = true
+				o.done <- nil
+			case orderEnable:
+				m.life.disabled = false
+				o.done <- nil
+			case orderRestart:
+				o.done <- nil // the port is opened at once
+			default:
+				o.done <- ErrNotReady
+				continue
+			}
+			return
+		case <-m.news:
+			// What was stored for a port that is closed needs no deletion.
+			m.mu.Lock()
+			m.kept, m.urcs = nil, nil
+			m.mu.Unlock()
+		}
+	}
+}
+
+// update changes the snapshot and tells the sink when it did change.
+func (m *Modem) update(change func(*Snapshot)) {
+	if m.edit(change) {
+		m.tell()
+	}
+}
+
+func (m *Modem) edit(change func(*Snapshot)) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was := m.snap
+	change(&m.snap)
+	if m.snap.State != was.State {
+		m.snap.Since = m.c.Now()
+	}
+	return m.snap != was
+}
+
+// tell hands the sink the newest snapshot; the calls are in order.
+func (m *Modem) tell() {
+	m.notifying.Lock()
+	defer m.notifying.Unlock()
+	m.c.Sink.Changed(m.Snapshot())
+}
+
+func (m *Modem) setState(s State, reason string) {
+	if was := m.Snapshot(); was.State != s || was.Reason != reason {
+		m.log.Debug("modem state", "state", s, "reason", reason)
+	}
+	m.update(func(n *Snapshot) { n.State, n.Reason = s, reason })
+}
+
+// fault is setState for what should be remembered as the last error.
+func (m *Modem) fault(s State, reason string, err error) {
+	m.update(func(n *Snapshot) {
+		n.State, n.Reason, n.LastError = s, reason, reason
+		if err != nil {
+			n.LastError = err.Error()
+		}
+	})
+	m.log.Info("modem trouble", "state", s, "reason", reason, "error", err)
+}
+
+// heard is the channel's callback for unsolicited result codes. Reports and
+// messages without a stored copy go to the keeper at once: they must not wait
+// behind an open submission.
+func (m *Modem) heard(s *session, u at.URC) {
+	if s.takePDU(u) {
+		return
+	}
+	kind := classify(u.Line, s.family())
+	if kind == urcOther {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if kind == urcBoot && m.interrupt != nil {
+		m.interrupt(errRebooted) // the modem has forgotten the submission
+	}
+	if len(m.urcs) < urcBacklog {
+		m.urcs = append(m.urcs, u)
+	}
+	m.wake()
+}
+
+// wake tells the actor that there is news.
+func (m *Modem) wake() {
+	select {
+	case m.news <- struct{}{}:
+	default:
+	}
+}
+
+// traceRing keeps the last lines of the dialogue.
+type traceRing struct {
+	mu   sync.Mutex
+	ring [500]at.TraceEntry
+	n    int // lines ever
+}
+
+func (t *traceRing) add(e at.TraceEntry) {
+	t.mu.Lock()
+	t.ring[t.n%len(t.ring)] = e
+	t.n++
+	t.mu.Unlock()
+}
+
+func (t *traceRing) lines() []at.TraceEntry {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	first := max(0, t.n-len(t.ring))
+	out := make([]at.TraceEntry, 0, t.n-first)
+	for i := first; i < t.n; i++ {
+		out = append(out, t.ring[i%len(t.ring)])
+	}
+	return out
+}

@@ -56,12 +56,3 @@ const (
 	ClassBusy      ErrorClass = "busy"      // B same modem in a moment
 	ClassUnknown   ErrorClass = "unknown"   // U outcome unknown
 )
-
-// ClassOf reads the error tables: the verdict that holds when the error came
-// after the PDU had left, its class, its stable code, and plain words.
-func ClassOf(err error) (Verdict, ErrorClass, string, string) {
-	if err == nil {
-		return Accepted, ClassNone, "", ""
-	}
-	return Ambiguous, ClassUnknown, "unknown", err.Error()
-}

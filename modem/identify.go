@@ -1,0 +1,117 @@
+package modem
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"recado/modem/family"
+)
+
+// How long commands may take (the longest that drivers have needed).
+const (
+	shortAnswer   = 3 * time.Second
+	regAnswer     = 5 * time.Second
+	simAnswer     = 10 * time.Second
+	pinAnswer     = 30 * time.Second
+	radioAnswer   = 40 * time.Second
+	memoryAnswer  = 20 * time.Second
+	cnmiAnswer    = 10 * time.Second
+	listAnswer    = 60 * time.Second
+	readAnswer    = 10 * time.Second
+	deleteAnswer  = 25 * time.Second
+	confirmAnswer = 5 * time.Second
+)
+
+// identify makes the dialogue terse and finds out who answers.
+func (s *session) identify(ctx context.Context) error {
+	m := s.m
+	m.setState(StateIdent, "")
+	if err := s.must(ctx, "E0", shortAnswer, 3); err != nil {
+		return err
+	}
+	s.ask(ctx, "V1", shortAnswer)
+	s.ask(ctx, "Q0", shortAnswer)
+	// Numbers, not words; some take only the words, Wavecom only the numbers.
+	if _, err := s.ask(ctx, "+CMEE=1", shortAnswer); err != nil {
+		s.ask(ctx, "+CMEE=2", shortAnswer)
+	}
+	maker := s.identity(ctx, "+CGMI")
+	model := s.identity(ctx, "+CGMM")
+	firmware := s.identity(ctx, "+CGMR")
+	imei := s.imei(ctx)
+	if s.err != nil {
+		return s.err
+	}
+	fam := family.Match(maker, model)
+	was := s.fam.Swap(fam)
+	m.life.family = fam
+	m.update(func(n *Snapshot) {
+		n.Manufacturer, n.Model, n.Firmware, n.IMEI, n.Family = maker, model, firmware, imei, fam.Name
+		if n.ID = m.c.Name; imei != "" {
+			n.ID = imei
+		}
+	})
+	if fam.Pace != was.Pace || fam.AfterPrompt != was.AfterPrompt ||
+		fam.PromptTimeout != was.PromptTimeout || fam.ResultTimeout != was.ResultTimeout {
+		return errReopen // the channel has the other family's pace
+	}
+	for _, cmd := range fam.Init {
+		s.ask(ctx, cmd, memoryAnswer)
+	}
+	return s.err
+}
+
+func (s *session) identity(ctx context.Context, cmd string) string {
+	lines, err := s.ask(ctx, cmd, simAnswer)
+	if err != nil {
+		return ""
+	}
+	return identity(lines, cmd)
+}
+
+// imei reads AT+CGSN: 15 digits, 14 without the check digit, 16 with the
+// software version. Clones say all zeros.
+func (s *session) imei(ctx context.Context) string {
+	for _, cmd := range []string{"+CGSN", "+GSN"} {
+		lines, err := s.ask(ctx, cmd, simAnswer)
+		if err != nil {
+			continue
+		}
+		for _, l := range lines {
+			if d := digits(l); len(d) >= 14 && len(d) <= 16 && digits(d) != "" && !allZero(d) {
+				return d
+			}
+		}
+	}
+	return ""
+}
+
+func allZero(s string) bool {
+	for i := range len(s) {
+		if s[i] != '0' {
+			return false
+		}
+	}
+	return true
+}
+
+// must runs a command without which the modem is of no use, tries times, a
+// second apart.
+func (s *session) must(ctx context.Context, cmd string, timeout time.Duration, tries int) error {
+	var err error
+	for try := range tries {
+		if try > 0 {
+			if err := s.wait(ctx, time.Second); err != nil {
+				return err
+			}
+		}
+		if _, err = s.ask(ctx, cmd, timeout); err == nil {
+			return nil
+		}
+		if s.err != nil {
+			return s.err
+		}
+	}
+	return &demand{stepReset, fmt.Sprintf("the modem refuses AT%s: %v", command(cmd), err)}
+}

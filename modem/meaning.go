@@ -1,0 +1,125 @@
+package modem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"recado/modem/at"
+)
+
+// Meaning is a row of the error tables: what a code of +CMS ERROR or +CME
+// ERROR says about the message, the SIM and the modem.
+type Meaning struct {
+	// Code is stable: "cms_38", "cme_10", "error", "timeout", "gone".
+	Code string
+	// Says is the standard's text; Do is what an operator can do about it.
+	Says, Do string
+	// Verdict holds when the code came after the PDU had left. Before that
+	// nothing was sent whatever the code.
+	Verdict Verdict
+	Class   ErrorClass
+	// Wait is the least pause before a retry. Tries bounds the retries that are
+	// worth while (0: the class decides), Then is the class afterwards.
+	Wait  time.Duration
+	Tries int
+	Then  ErrorClass
+
+	// after is what the modem itself has to do about it.
+	after step
+}
+
+// step is where a modem goes on its way up, or back to after an error. The
+// higher, the further back.
+type step uint8
+
+const (
+	stepNone         step = iota
+	stepSweep             // the storage is full: read and delete now
+	stepRegister          // wait for the network again
+	stepSetup             // configure again (ladder L1)
+	stepSIM               // look at the SIM again
+	stepIdentify          // from the first AT on: the modem has restarted
+	stepReset             // restart the module (ladder L3)
+	stepOrderedReset      // the same, by an operator: no limit
+)
+
+// Detail joins what an error says and what to do.
+func (m Meaning) Detail() string {
+	if m.Do == "" {
+		return m.Says
+	}
+	return m.Says + "; " + m.Do
+}
+
+// ClassOf reads the error tables: the verdict that holds when the error came
+// after the PDU had left, its class, its stable code, and plain words.
+func ClassOf(err error) (Verdict, ErrorClass, string, string) {
+	if err == nil {
+		return Accepted, ClassNone, "", ""
+	}
+	m := MeaningOf(err)
+	return m.Verdict, m.Class, m.Code, m.Detail()
+}
+
+// MeaningOf is the row of the error tables for err. An error that no table
+// knows takes the safe side: the outcome is unknown.
+func MeaningOf(err error) Meaning {
+	if cms, ok := errors.AsType[at.CMSError](err); ok {
+		return meaningOfCMS(int(cms))
+	}
+	if cme, ok := errors.AsType[at.CMEError](err); ok {
+		return meaningOfCME(int(cme))
+	}
+	switch {
+	case errors.Is(err, at.ErrTimeout):
+		return Meaning{Code: "timeout", Says: "no answer in time", Verdict: Ambiguous, Class: ClassUnknown}
+	case errors.Is(err, at.ErrGone):
+		return Meaning{Code: "gone", Says: "the modem went away", Do: "check the cable and the power", Verdict: Ambiguous, Class: ClassUnknown}
+	case errors.Is(err, errRebooted):
+		return Meaning{Code: "rebooted", Says: "the modem restarted by itself", Do: "check its power supply", Verdict: Ambiguous, Class: ClassUnknown}
+	case errors.Is(err, at.ErrFailed):
+		return Meaning{Code: "error", Says: "the modem answered ERROR without a reason", Verdict: Ambiguous, Class: ClassUnknown, after: stepSetup}
+	case errors.Is(err, ErrNotReady):
+		return Meaning{Code: "not_ready", Says: err.Error(), Verdict: NotSent, Class: ClassDevice}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return Meaning{Code: "cancelled", Says: "given up before an answer", Verdict: Ambiguous, Class: ClassUnknown}
+	}
+	return Meaning{Code: "unknown", Says: err.Error(), Verdict: Ambiguous, Class: ClassUnknown}
+}
+
+// meaningOfCMS finds a code in the table, else in what the standards say of
+// its range: 1–127 are RP causes and 128–255 TP causes, so the network did
+// answer; from 256 on nobody knows what an unlisted number means.
+func meaningOfCMS(code int) Meaning {
+	m, ok := cmsErrors[code]
+	switch {
+	case ok:
+	case code >= 1 && code <= 127: // TS 24.011 8.2.5.4: unlisted is 41 (MO)
+		m = Meaning{Says: "the network refused it for a reason without a name", Verdict: Rejected, Class: ClassNetwork, Tries: 2, Then: ClassRecipient}
+	case code >= 224 && code <= 254: // TS 23.040 9.2.3.22: values specific to an application
+		m = Meaning{Says: "the service centre refused it for a reason of its own", Verdict: Rejected, Class: ClassNetwork, Tries: 2, Then: ClassRecipient}
+	case code >= 128 && code <= 255:
+		m = Meaning{Says: "the service centre refused it for a reason without a name", Verdict: Rejected, Class: ClassNetwork, Tries: 2, Then: ClassRecipient}
+	case code >= 516 && code <= 599:
+		m = Meaning{Says: "an error of this manufacturer's own", Do: "see the modem's manual", Verdict: Ambiguous, Class: ClassDevice, Tries: 1, Then: ClassNetwork}
+	default:
+		m = Meaning{Says: "an error that no table knows", Do: "see the modem's manual", Verdict: Ambiguous, Class: ClassUnknown, Tries: 1}
+	}
+	m.Code = fmt.Sprintf("cms_%d", code)
+	return m
+}
+
+func meaningOfCME(code int) Meaning {
+	m, ok := cmeErrors[code]
+	switch {
+	case ok:
+	case code >= 127 && code <= 151, code >= 171 && code <= 233:
+		m = Meaning{Says: "an error of data sessions", Verdict: Ambiguous, Class: ClassNetwork}
+	default:
+		m = Meaning{Says: "an error of this manufacturer's own", Do: "see the modem's manual", Verdict: Ambiguous, Class: ClassDevice, Tries: 1, Then: ClassNetwork}
+	}
+	m.Code = fmt.Sprintf("cme_%d", code)
+	return m
+}

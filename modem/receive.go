@@ -1,0 +1,321 @@
+package modem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"recado/modem/at"
+)
+
+// hint is what +CMTI or +CDSI said: something is in a memory. index -1: look
+// through all of it. mem "" is the current one.
+type hint struct {
+	mem       string
+	index     int
+	tries     int
+	notBefore time.Time
+}
+
+// listWay is how a modem lets its messages be listed.
+type listWay uint8
+
+const (
+	listByNumber listWay = iota // AT+CMGL=4 (TS 27.005 4.1)
+	listByWord                  // AT+CMGL="ALL", as in text mode: seen where 4 is refused
+	listOneByOne                // AT+CMGR over all indexes
+)
+
+// hintBacklog: with more hints than this a sweep is cheaper anyway.
+const hintBacklog = 50
+
+func (s *session) noteHint(h hint) {
+	for _, other := range s.hints {
+		if other.mem == h.mem && (other.index == h.index || other.index < 0) {
+			return
+		}
+	}
+	if len(s.hints) >= hintBacklog {
+		h.index = -1
+	}
+	s.hints = append(s.hints, h)
+	s.want(s.readHints, 0)
+}
+
+// serveHints reads what was announced. From three in one memory on, one list is
+// cheaper than as many reads.
+func (s *session) serveHints(ctx context.Context) {
+	now := time.Now()
+	due := map[string][]hint{}
+	var order []string
+	later := s.hints[:0]
+	for _, h := range s.hints {
+		if h.notBefore.After(now) {
+			later = append(later, h)
+			continue
+		}
+		if h.mem == "" {
+			h.mem = s.mem
+		}
+		if due[h.mem] == nil {
+			order = append(order, h.mem)
+		}
+		due[h.mem] = append(due[h.mem], h)
+	}
+	s.hints = later
+	for _, h := range later {
+		s.want(s.readHints, h.notBefore.Sub(now))
+	}
+	for _, mem := range order {
+		s.in(ctx, mem, func() {
+			hints := due[mem]
+			all := len(hints) >= 3
+			for _, h := range hints {
+				all = all || h.index < 0
+			}
+			if all {
+				s.sweep(ctx, mem)
+				return
+			}
+			for _, h := range hints {
+				s.read(ctx, h)
+			}
+		})
+	}
+}
+
+// in runs f while mem is the memory that is read from.
+func (s *session) in(ctx context.Context, mem string, f func()) {
+	if mem == s.mem || mem == "" {
+		f()
+		return
+	}
+	if _, err := s.ask(ctx, fmt.Sprintf(`+CPMS="%s"`, mem), memoryAnswer); err != nil {
+		// It cannot be read from: then it may be in the one that can.
+		s.want(s.sweepHere, 0)
+		return
+	}
+	f()
+	if s.mem == "" {
+		return
+	}
+	if _, err := s.ask(ctx, fmt.Sprintf(`+CPMS="%s"`, s.mem), memoryAnswer); err != nil {
+		s.want(s.checkSettings, time.Second)
+	}
+}
+
+// read fetches one message. When it is not there yet it is looked for once more
+// in half a second, and then everywhere.
+func (s *session) read(ctx context.Context, h hint) {
+	if s.taken[slot{h.mem, h.index}] {
+		return
+	}
+	lines, err := s.ask(ctx, fmt.Sprintf("+CMGR=%d", h.index), readAnswer)
+	if s.err != nil {
+		return
+	}
+	if e, ok := parseRead(lines, h.index); err == nil && ok {
+		s.take(h.mem, e)
+		return
+	}
+	if h.tries == 0 {
+		h.tries, h.notBefore = 1, time.Now().Add(500*time.Millisecond)
+		s.hints = append(s.hints, h)
+		s.want(s.readHints, 500*time.Millisecond)
+		return
+	}
+	s.sweep(ctx, h.mem)
+}
+
+// take hands a stored message to the keeper. SUBMITs that others stored stay.
+func (s *session) take(mem string, e stored) {
+	at := slot{mem, e.Index}
+	switch {
+	case e.foreign(), e.PDU == "", s.taken[at]:
+		return
+	case s.deleted[at] == e.PDU:
+		// Deleted, and still there, or delivered once more: the sink has it.
+		s.log(fmt.Sprintf("the modem did not delete a message from %s: it is told again", mem))
+		s.taken[at] = true
+		s.deletes = append(s.deletes, at)
+		s.want(s.delete, 0)
+		return
+	}
+	s.taken[at] = true
+	s.deleted[at] = e.PDU // looked at only once it is no longer taken
+	s.m.keeper.put(keep{r: s.received(e.PDU), from: s, slot: at, epoch: s.epoch})
+}
+
+// wasKept hears from the keeper: what the sink has may be deleted.
+func (s *session) wasKept(k kept) {
+	if k.ack {
+		s.acks++
+		s.want(s.acknowledge, 0)
+	}
+	if k.slot.mem == "" || k.epoch != s.epoch {
+		return
+	}
+	if !k.ok {
+		delete(s.taken, k.slot) // the next sweep reads it again
+		delete(s.deleted, k.slot)
+		return
+	}
+	s.deletes = append(s.deletes, k.slot)
+	s.want(s.delete, 0)
+}
+
+// deleteKept deletes what the sink has stored, and nothing else.
+func (s *session) deleteKept(ctx context.Context) {
+	for len(s.deletes) > 0 && s.err == nil {
+		mem := s.deletes[0].mem
+		s.in(ctx, mem, func() {
+			for len(s.deletes) > 0 && s.deletes[0].mem == mem {
+				d := s.deletes[0]
+				_, err := s.ask(ctx, fmt.Sprintf("+CMGD=%d", d.index), deleteAnswer)
+				if s.err != nil {
+					return
+				}
+				s.deletes = s.deletes[1:]
+				delete(s.taken, d)
+				if err != nil && !benign(err) {
+					s.log("the modem refused to delete a message: " + err.Error())
+				}
+			}
+		})
+		if len(s.deletes) > 0 && s.deletes[0].mem == mem {
+			if s.err == nil { // the memory could not be selected: leave it to a sweep
+				delete(s.taken, s.deletes[0])
+				s.deletes = s.deletes[1:]
+			}
+		}
+	}
+	s.want(s.checkUsed, 2*time.Second)
+}
+
+// benign says that what should go is not there any more.
+func benign(err error) bool {
+	if e, ok := errors.AsType[at.CMSError](err); ok {
+		return e == 321
+	}
+	e, ok := errors.AsType[at.CMEError](err)
+	return ok && (e == 21 || e == 22)
+}
+
+// usedFalls looks whether the memory got emptier; when there is more in it than
+// we know of, it is swept.
+func (s *session) usedFalls(ctx context.Context) {
+	lines, err := s.ask(ctx, "+CPMS?", memoryAnswer)
+	rest, ok := after(lines, "+CPMS")
+	if err != nil || !ok {
+		return
+	}
+	mem, ok := parseMemories(rest, "")
+	if !ok || mem.Name != s.mem {
+		return
+	}
+	s.useMemory(mem)
+	if mem.Used > s.foreign+len(s.taken) {
+		s.want(s.sweepHere, 5*time.Second)
+	}
+}
+
+// sweepCurrent reads everything in the memory that is in use, and the reports
+// where they have a memory of their own.
+func (s *session) sweepCurrent(ctx context.Context) {
+	s.foreign = s.sweep(ctx, s.mem)
+	if s.m.Snapshot().ReportsBy == 2 && s.mem != "SR" && has(s.mems, "SR") {
+		s.in(ctx, "SR", func() { s.sweep(ctx, "SR") })
+	}
+	s.want(s.checkUsed, 2*time.Second)
+}
+
+// sweepAll reads everything in every memory: messages may lie where an earlier
+// program, or the modem's own taste, has put them.
+func (s *session) sweepAll(ctx context.Context) {
+	if s.mem != "" {
+		s.foreign = s.sweep(ctx, s.mem)
+	}
+	for _, mem := range s.mems {
+		if mem != s.mem && s.err == nil {
+			s.in(ctx, mem, func() { s.sweep(ctx, mem) })
+		}
+	}
+}
+
+// sweep takes every received message of the selected memory, and counts what
+// is not ours.
+func (s *session) sweep(ctx context.Context, mem string) (foreign int) {
+	if mem == "" {
+		return 0
+	}
+	list, _ := s.listMemory(ctx) // what it could not list now it lists the next time
+	for _, e := range list {
+		if e.foreign() {
+			foreign++
+		}
+		s.take(mem, e)
+	}
+	return foreign
+}
+
+// listMemory lists the selected memory in the way that this modem allows.
+func (s *session) listMemory(ctx context.Context) ([]stored, error) {
+	for _, way := range []struct {
+		way listWay
+		cmd string
+	}{{listByNumber, "+CMGL=4"}, {listByWord, `+CMGL="ALL"`}} {
+		if s.listBy > way.way {
+			continue
+		}
+		lines, err := s.ask(ctx, way.cmd, listAnswer)
+		if err == nil {
+			return parseList(lines), nil
+		}
+		if s.err != nil || MeaningOf(err).Class == ClassBusy {
+			return nil, err
+		}
+		s.listBy = way.way + 1
+	}
+	lines, err := s.ask(ctx, "+CMGD=?", simAnswer)
+	var indexes []int
+	if rest, ok := after(lines, "+CMGD"); err == nil && ok {
+		indexes = parseIndexes(rest, 1000)
+	}
+	if len(indexes) == 0 {
+		for i := range max(s.m.Snapshot().StorageTotal, 20) + 1 {
+			indexes = append(indexes, i)
+		}
+	}
+	var list []stored
+	for _, i := range indexes {
+		lines, err := s.ask(ctx, fmt.Sprintf("+CMGR=%d", i), readAnswer)
+		if s.err != nil {
+			return list, err
+		}
+		if e, ok := parseRead(lines, i); err == nil && ok {
+			list = append(list, e)
+		}
+	}
+	return list, nil
+}
+
+// sendAcks acknowledges what came directly, after it was stored.
+func (s *session) sendAcks(ctx context.Context) {
+	for s.acks > 0 && s.err == nil {
+		s.acks--
+		_, err := s.ask(ctx, "+CNMA", confirmAnswer)
+		if e, ok := errors.AsType[at.CMSError](err); ok && e == 340 {
+			s.ack.Store(false) // none was expected: it acknowledges by itself
+			s.acks = 0
+		}
+	}
+}
+
+// forgetSlots is for another SIM: its indexes are not those of the one before.
+func (s *session) forgetSlots() {
+	s.epoch++
+	s.hints, s.deletes = nil, nil
+	clear(s.taken)
+	clear(s.deleted)
+}

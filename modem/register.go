@@ -1,0 +1,166 @@
+package modem
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	registerPoll = 5 * time.Second
+	deniedPoll   = 30 * time.Second
+	// lostFor is how long a ready modem may be without the network before it
+	// counts as no line.
+	lostFor = time.Minute
+)
+
+// register waits until the network has taken the modem in.
+func (s *session) register(ctx context.Context) error {
+	m := s.m
+	m.setState(StateRegister, "")
+	s.denials = 0
+	for s.err == nil {
+		s.askRegistration(ctx)
+		if s.err != nil {
+			break
+		}
+		if s.isRegistered() {
+			s.operator(ctx)
+			s.signal(ctx)
+			return s.err
+		}
+		wait := registerPoll
+		if s.isDenied() {
+			s.denials++
+		} else {
+			s.denials = 0
+		}
+		switch {
+		case s.denials >= 3:
+			m.setState(StateSIMDenied, "the network refuses this SIM: "+doSIM)
+			wait = deniedPoll
+		case m.Snapshot().State == StateSIMDenied:
+			m.setState(StateRegister, "")
+		case time.Since(s.searching) > time.Minute:
+			m.setState(StateRegister, "no network: "+doCoverage)
+		}
+		s.signal(ctx)
+		_ = s.wait(ctx, wait)
+	}
+	return s.err
+}
+
+// askRegistration asks all three domains. A modem needs to know only one.
+func (s *session) askRegistration(ctx context.Context) {
+	if s.searching.IsZero() {
+		s.searching = time.Now()
+	}
+	for _, domain := range []string{"+CREG", "+CGREG", "+CEREG"} {
+		lines, err := s.ask(ctx, domain+"?", regAnswer)
+		if err != nil {
+			continue
+		}
+		if rest, ok := after(lines, domain); ok {
+			if r, ok := parseRegistration(rest, false); ok {
+				s.noteRegistration(domain, r)
+			}
+		}
+	}
+}
+
+func (s *session) isRegistered() bool {
+	for _, r := range s.domains {
+		if r.registered() {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *session) isDenied() bool {
+	for _, r := range s.domains {
+		if r.Stat == 3 {
+			return true
+		}
+	}
+	return false
+}
+
+// noteRegistration keeps what a domain said, by answer or by itself. The
+// circuit-switched one is shown, unless only another is registered.
+func (s *session) noteRegistration(domain string, r registration) {
+	s.domains[domain] = r
+	shown, ok := s.domains["+CREG"]
+	for _, d := range []string{"+CEREG", "+CGREG"} {
+		if other, known := s.domains[d]; known && (!ok || !shown.registered() && other.registered()) {
+			shown, ok = other, true
+		}
+	}
+	act := shown.AcT
+	if eps := s.domains["+CEREG"]; act < 0 && eps.registered() {
+		act = eps.AcT
+	}
+	if s.isRegistered() {
+		s.lostAt, s.searching = time.Time{}, time.Time{}
+	} else if s.lostAt.IsZero() {
+		s.lostAt = time.Now()
+		s.want(s.checkLost, lostFor)
+	}
+	s.m.update(func(n *Snapshot) {
+		n.Registration = shown.word()
+		if t := technology(act); t != "" {
+			n.AccessTechnology = t
+		}
+	})
+}
+
+// stillLost is due a minute after the registration was lost.
+func (s *session) stillLost(ctx context.Context) {
+	if s.lostAt.IsZero() {
+		return
+	}
+	s.askRegistration(ctx)
+	if s.err == nil && !s.isRegistered() {
+		s.demand(stepRegister, "the network was lost")
+	}
+}
+
+// health is what is asked of an idle modem now and then; it keeps it awake too.
+func (s *session) health(ctx context.Context) {
+	s.signal(ctx)
+	lines, err := s.ask(ctx, "+CREG?", regAnswer)
+	if err != nil {
+		return
+	}
+	if rest, ok := after(lines, "+CREG"); ok {
+		if r, ok := parseRegistration(rest, false); ok {
+			s.noteRegistration("+CREG", r)
+		}
+	}
+}
+
+func (s *session) signal(ctx context.Context) {
+	lines, err := s.ask(ctx, "+CSQ", shortAnswer)
+	if err != nil {
+		return
+	}
+	if rest, ok := after(lines, "+CSQ"); ok {
+		if sig, ok := parseSignal(rest); ok {
+			s.m.update(func(n *Snapshot) { n.Signal = sig })
+		}
+	}
+}
+
+func (s *session) operator(ctx context.Context) {
+	lines, err := s.ask(ctx, "+COPS?", simAnswer)
+	if err != nil {
+		return
+	}
+	if rest, ok := after(lines, "+COPS"); ok {
+		name, act := parseOperator(rest)
+		s.m.update(func(n *Snapshot) {
+			if n.Operator = name; act >= 0 {
+				n.AccessTechnology = technology(act)
+			}
+		})
+	}
+}

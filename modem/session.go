@@ -1,0 +1,305 @@
+package modem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"recado/modem/at"
+	"recado/modem/family"
+	"recado/modem/tty"
+)
+
+// session is one open port, from opening to closing. Owned by Run's goroutine
+// but for what says otherwise.
+type session struct {
+	m   *Modem
+	ch  *at.Channel
+	fam atomic.Pointer[family.Family] // read by the channel's goroutine too
+	ack atomic.Bool                   // AT+CSMS=1 is on: +CMT and +CDS want AT+CNMA
+
+	// err sticks: once something fatal has happened every further command gives
+	// it, so that a phase can be written without a check after each line.
+	err      error
+	timeouts int  // in a row
+	poked    bool // the modem said something that ends a wait
+	serving  bool // ready: sends may go in front of the next command
+
+	simState string // the last answer to AT+CPIN?
+	domains  map[string]registration
+	// lostAt is since when no domain is registered; zero: registered. searching
+	// is since when the way up waits for one.
+	lostAt, searching time.Time
+	denials           int // "denied" in a row
+
+	mem       string   // what AT+CPMS has as first memory
+	mems      []string // every memory that may hold something for us
+	listBy    listWay
+	hints     []hint
+	deletes   []slot
+	taken     map[slot]bool   // handed to the keeper, or waiting for deletion
+	deleted   map[slot]string // deleted, and what was there
+	foreign   int             // stored SUBMITs of others, at the last sweep
+	epoch     int             // counts SIMs: a slot of the last one is not this one's
+	acks      int             // AT+CNMA owed
+	full      bool            // the memory is nearly full
+	noNotices bool            // AT+CNMI was refused altogether
+
+	chores
+	sent         int       // submissions of this session
+	lastSend     time.Time // when the last one ended
+	deviceErrors int       // submissions in a row that the modem itself spoilt
+	readyAt      time.Time
+}
+
+// demand is an error that says what has to be done next rather than what
+// failed: go back to a step of the way up, or restart the module.
+type demand struct {
+	step step
+	why  string
+}
+
+func (d *demand) Error() string { return d.why }
+
+var (
+	errDisabled = errors.New("switched off by an operator")
+	errReopen   = errors.New("the port is opened anew")
+	errMute     = errors.New("the modem does not answer to AT")
+	errRebooted = errors.New("the modem restarted by itself")
+)
+
+// fatal says that a session cannot go on as it was.
+func fatal(err error) bool {
+	_, demanded := errors.AsType[*demand](err)
+	return demanded || errors.Is(err, at.ErrGone) || errors.Is(err, errDisabled) || errors.Is(err, errMute) || errors.Is(err, errReopen)
+}
+
+// session opens the port, lives in it, closes it, and says why it ended.
+func (m *Modem) session(ctx context.Context) error {
+	if m.life.disabled {
+		return errDisabled
+	}
+	port, appeared, err := m.open(ctx)
+	if err != nil {
+		return err
+	}
+	s := &session{
+		m: m, domains: map[string]registration{}, simState: "",
+		taken: map[slot]bool{}, deleted: map[slot]string{},
+	}
+	s.fam.Store(m.life.family)
+	s.planChores()
+	f := s.family()
+	s.ch = at.New(port, at.Options{
+		URC: func(u at.URC) { m.heard(s, u) }, Trace: m.trace.add, Log: m.log, Now: m.c.Now,
+		PromptTimeout: f.PromptTimeout, ResultTimeout: s.resultTimeout(), Pace: f.Pace, AfterPrompt: f.AfterPrompt,
+	})
+	err = s.live(ctx, appeared)
+	m.stopSends()
+	if cerr := s.ch.Close(); cerr != nil && !errors.Is(err, at.ErrGone) && ctx.Err() == nil {
+		m.log.Debug("closing the port", "error", cerr)
+	}
+	return err
+}
+
+func (s *session) family() *family.Family { return s.fam.Load() }
+
+// open waits until the port can be opened. appeared says that it was not there
+// at first.
+func (m *Modem) open(ctx context.Context) (port io.ReadWriteCloser, appeared bool, err error) {
+	for try := 0; ctx.Err() == nil; try++ {
+		if m.life.disabled {
+			return nil, false, errDisabled
+		}
+		port, err := m.c.Open(ctx)
+		if err == nil {
+			return port, appeared, nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		wait := time.Second
+		switch {
+		case errors.Is(err, tty.ErrBusy), errors.Is(err, syscall.EBUSY):
+			m.setState(StateLocked, err.Error()+": stop that program, or tell it to leave this port alone")
+			wait = 5 * time.Second
+		case errors.Is(err, tty.ErrPermission), errors.Is(err, tty.ErrNotTTY), errors.Is(err, tty.ErrName):
+			m.setState(StateFault, err.Error())
+			wait = 5 * time.Second
+		default:
+			appeared = true
+			m.setState(StateAbsent, err.Error())
+			if try >= 60 {
+				wait = 5 * time.Second
+			}
+		}
+		m.pause(ctx, wait)
+	}
+	return nil, false, ctx.Err()
+}
+
+// live goes up from the first AT to ready, and back to where an error demands,
+// until the port has to be closed.
+func (s *session) live(ctx context.Context, appeared bool) error {
+	if settle := s.m.c.Settle; appeared && settle > 0 {
+		s.m.setState(StateSettling, "")
+		if err := s.wait(ctx, settle); err != nil && fatal(err) {
+			if _, ok := errors.AsType[*demand](err); !ok { // a boot message is no surprise now
+				return err
+			}
+		}
+	}
+	rounds := 0
+	for from := stepIdentify; ; {
+		s.err, s.poked, s.readyAt = nil, false, time.Time{}
+		err := s.climb(ctx, from)
+		s.leaveReady()
+		d, ok := errors.AsType[*demand](err)
+		if !ok {
+			return err
+		}
+		if !s.readyAt.IsZero() && time.Since(s.readyAt) > time.Minute {
+			rounds = 0
+		}
+		if rounds++; rounds > 5 && d.step < stepReset && d.step != stepRegister {
+			d = &demand{stepReset, d.why}
+		}
+		if d.step >= stepReset {
+			return s.reset(ctx, d)
+		}
+		from = d.step
+		if from != stepRegister {
+			s.m.fault(StateRecover, d.why, nil)
+		}
+	}
+}
+
+// climb does the steps from the given one to ready, and serves until something
+// ends that.
+func (s *session) climb(ctx context.Context, from step) error {
+	if from >= stepIdentify {
+		if err := s.sync(ctx); err != nil {
+			return err
+		}
+		if err := s.identify(ctx); err != nil {
+			return err
+		}
+	}
+	if from >= stepSIM {
+		if err := s.waitSIM(ctx); err != nil {
+			return err
+		}
+	}
+	if from >= stepSetup {
+		if err := s.configure(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.register(ctx); err != nil {
+		return err
+	}
+	return s.serve(ctx)
+}
+
+// ask runs one command. When the modem is ready a waiting send goes first.
+// Errors of the modem's own are the caller's; fatal ones stick.
+func (s *session) ask(ctx context.Context, cmd string, timeout time.Duration) ([]string, error) {
+	if s.serving {
+		s.letSendGo(ctx)
+	}
+	if s.err == nil {
+		s.err = ctx.Err()
+	}
+	if s.err != nil {
+		return nil, s.err
+	}
+	lines, err := s.ch.Command(ctx, cmd, timeout)
+	switch {
+	case err == nil:
+		s.timeouts = 0
+	case ctx.Err() != nil:
+		s.err = ctx.Err()
+	case errors.Is(err, at.ErrGone):
+		s.err = at.ErrGone
+	case errors.Is(err, at.ErrTimeout), errors.Is(err, at.ErrUnsynced):
+		s.resync(ctx, "no answer to AT"+command(cmd))
+	default:
+		s.timeouts = 0 // a refusal is an answer
+	}
+	if s.err != nil {
+		err = s.err
+	}
+	return lines, err
+}
+
+// command is the part of a command that may be shown: never a PIN.
+func command(cmd string) string {
+	for i, c := range cmd {
+		if c == '=' {
+			return cmd[:i]
+		}
+	}
+	return cmd
+}
+
+// wait lets time pass with the port open: orders are obeyed, news is heard. It
+// ends early, without an error, when the modem says something about the SIM or
+// the network.
+func (s *session) wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	for s.err == nil {
+		if s.poked {
+			s.poked = false
+			return nil
+		}
+		select {
+		case <-t.C:
+			return nil
+		case <-ctx.Done():
+			s.err = ctx.Err()
+		case <-s.ch.Gone():
+			s.err = at.ErrGone
+		case o := <-s.m.orders:
+			s.obey(ctx, o)
+		case <-s.m.news:
+			s.hear()
+		}
+	}
+	return s.err
+}
+
+// demand asks for a step; the deepest that was asked for counts.
+func (s *session) demand(to step, why string) {
+	if d, ok := errors.AsType[*demand](s.err); s.err == nil || ok && d.step < to {
+		s.err = &demand{to, why}
+	}
+}
+
+// obey carries out an operator's order.
+func (s *session) obey(ctx context.Context, o *order) {
+	switch o.kind {
+	case orderRestart:
+		o.done <- nil
+		s.demand(stepOrderedReset, "restarted by an operator")
+	case orderPIN:
+		if s.simState != cpinPIN {
+			o.done <- errors.New("the SIM does not ask for a PIN")
+			return
+		}
+		o.done <- s.tryPIN(ctx, o.pin, true)
+		s.poked = true
+	case orderDisable:
+		s.m.life.disabled = true
+		s.err = errDisabled
+		o.done <- nil
+	case orderEnable:
+		o.done <- nil
+	default:
+		o.done <- fmt.Errorf("unknown order %d", o.kind)
+	}
+}

@@ -1,0 +1,288 @@
+package modem
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"recado/modem/family"
+)
+
+// configure sets what sending and receiving need. All of it is volatile: it is
+// set again after every restart, reset and change of SIM.
+func (s *session) configure(ctx context.Context) error {
+	m := s.m
+	m.setState(StateConfig, "")
+	if err := s.must(ctx, "+CMGF=0", simAnswer, 10); err != nil {
+		return err
+	}
+	if cs := s.family().Charset; cs != "" {
+		s.ask(ctx, fmt.Sprintf(`+CSCS="%s"`, cs), shortAnswer)
+	}
+	s.phase2(ctx)
+	s.chooseMemory(ctx)
+	s.smsc(ctx)
+	s.notices(ctx)
+	for _, domain := range []string{"+CREG", "+CGREG", "+CEREG"} {
+		if _, err := s.ask(ctx, domain+"=2", shortAnswer); err != nil {
+			s.ask(ctx, domain+"=1", shortAnswer)
+		}
+	}
+	s.ask(ctx, "+COPS=3,0", simAnswer) // operators by name
+	s.ask(ctx, "+CLIP=0", shortAnswer)
+	s.sweepAll(ctx)
+	return s.err
+}
+
+// phase2 sees to it that the modem acknowledges to the network by itself
+// (AT+CSMS=0). Where it insists on 1 we owe it AT+CNMA (TS 27.005 3.4.4).
+func (s *session) phase2(ctx context.Context) {
+	s.ask(ctx, "+CSMS=0", simAnswer)
+	lines, err := s.ask(ctx, "+CSMS?", simAnswer)
+	rest, ok := after(lines, "+CSMS")
+	service, isNumber := number(fields(rest), 0)
+	s.ack.Store(err == nil && ok && isNumber && service == 1)
+}
+
+// chooseMemory decides where received messages are stored: the family's wish,
+// else ME when it is bigger than SM and can really be read, else SM.
+func (s *session) chooseMemory(ctx context.Context) {
+	var names []string
+	for try := range 10 {
+		lines, err := s.ask(ctx, "+CPMS=?", memoryAnswer)
+		if rest, ok := after(lines, "+CPMS"); ok {
+			names = parseMemoryNames(rest)
+			break
+		}
+		// The SIM may still be loading; anything else will not get better.
+		if s.err != nil || err == nil || MeaningOf(err).Class != ClassBusy {
+			break
+		}
+		if try < 9 && s.wait(ctx, time.Second) != nil {
+			return
+		}
+	}
+	s.mems = s.mems[:0]
+	found := map[string]memory{}
+	for _, name := range names {
+		switch name {
+		case "SM", "ME", "SR":
+			s.mems = append(s.mems, name)
+		case "MT": // both of them; only of use where they are not there by name
+			if len(names) == 1 {
+				s.mems = append(s.mems, name)
+			}
+		}
+	}
+	for _, name := range cmpSlices(s.family().Storages, []string{"ME", "SM", "MT"}) {
+		if has(s.mems, name) {
+			if mem, ok := s.setMemories(ctx, name); ok {
+				found[name] = mem
+			}
+		}
+	}
+	best := s.best(ctx, found)
+	if best == "" {
+		// It does not say what it has: stay with what it uses.
+		if lines, err := s.ask(ctx, "+CPMS?", memoryAnswer); err == nil {
+			if rest, ok := after(lines, "+CPMS"); ok {
+				if mem, ok := parseMemories(rest, ""); ok {
+					s.mems = append(s.mems, mem.Name)
+					s.useMemory(mem)
+				}
+			}
+		}
+		return
+	}
+	if mem, ok := s.setMemories(ctx, best); ok {
+		s.useMemory(mem)
+	}
+}
+
+func cmpSlices(a, b []string) []string {
+	if len(a) > 0 {
+		return a
+	}
+	return b
+}
+
+func has(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+// best picks one of the memories that could be set.
+func (s *session) best(ctx context.Context, found map[string]memory) string {
+	for _, name := range s.family().Storages {
+		if _, ok := found[name]; ok {
+			return name
+		}
+	}
+	me, hasME := found["ME"]
+	sm, hasSM := found["SM"]
+	switch {
+	case hasME && hasSM && me.Total > sm.Total && s.readable(ctx, me):
+		return "ME"
+	case hasSM && sm.Total > 0:
+		return "SM"
+	case hasME && me.Total > 0:
+		return "ME"
+	}
+	if _, ok := found["MT"]; ok {
+		return "MT"
+	}
+	return ""
+}
+
+// readable is the self-test of a memory: what is used must also be listed.
+// Some modems offer one that cannot be read.
+func (s *session) readable(ctx context.Context, mem memory) bool {
+	if mem.Used == 0 {
+		return true
+	}
+	if _, ok := s.setMemories(ctx, mem.Name); !ok {
+		return false
+	}
+	list, err := s.listMemory(ctx)
+	return err == nil && len(list) > 0
+}
+
+// setMemories sets all three, or as many as the modem lets itself be told.
+func (s *session) setMemories(ctx context.Context, name string) (memory, bool) {
+	for _, n := range []int{3, 2, 1} {
+		args := strings.Repeat(fmt.Sprintf(`,"%s"`, name), n)[1:]
+		for range 5 {
+			lines, err := s.ask(ctx, "+CPMS="+args, memoryAnswer)
+			if rest, ok := after(lines, "+CPMS"); ok {
+				if mem, ok := parseMemories(rest, name); ok {
+					s.mem = name
+					return mem, true
+				}
+			}
+			if s.err != nil {
+				return memory{}, false
+			}
+			if err == nil { // OK without the numbers
+				s.mem = name
+				return memory{Name: name}, true
+			}
+			if MeaningOf(err).Class != ClassBusy {
+				break
+			}
+			if s.wait(ctx, time.Second) != nil {
+				return memory{}, false
+			}
+		}
+	}
+	return memory{}, false
+}
+
+// smsc reads the service centre's number. Without one nothing can be sent.
+func (s *session) smsc(ctx context.Context) {
+	lines, err := s.ask(ctx, "+CSCA?", simAnswer)
+	rest, ok := after(lines, "+CSCA")
+	if err != nil || !ok {
+		return
+	}
+	fs := fields(rest)
+	n := strings.TrimPrefix(fs[0], "+")
+	if strings.Trim(n, "0123456789") != "" || len(n) > 20 {
+		return
+	}
+	if typ, ok := number(fs, 1); n != "" && (fs[0] != n || ok && typ == 145) {
+		n = "+" + n
+	}
+	s.m.update(func(snap *Snapshot) { snap.SIM.SMSC = n })
+}
+
+// notices sets AT+CNMI by the ladder: the first setting that gets an OK counts,
+// whatever the modem advertises.
+func (s *session) notices(ctx context.Context) {
+	for _, c := range s.family().CNMI {
+		if _, err := s.ask(ctx, cnmiCommand(c), cnmiAnswer); err == nil {
+			s.noticed(c.DS, false)
+			return
+		}
+		if s.err != nil {
+			return
+		}
+	}
+	s.noticed(0, true)
+}
+
+func cnmiCommand(c family.CNMI) string {
+	return fmt.Sprintf("+CNMI=%d,%d,%d,%d,%d", c.Mode, c.MT, c.BM, c.DS, c.BFR)
+}
+
+func (s *session) noticed(ds int, none bool) {
+	s.noNotices = none
+	s.sweepHere.every = sweepEvery
+	if none {
+		s.sweepHere.every = sweepEveryDeaf
+	}
+	s.m.update(func(n *Snapshot) { n.ReportsBy = ds })
+}
+
+// verifySettings looks whether the modem still has what it was told, and tells
+// it again when not: some forget it by themselves.
+func (s *session) verifySettings(ctx context.Context) {
+	if lines, err := s.ask(ctx, "+CPMS?", memoryAnswer); err == nil {
+		if rest, ok := after(lines, "+CPMS"); ok {
+			if mem, ok := parseMemories(rest, ""); ok {
+				if mem.Name != s.mem && s.mem != "" {
+					s.log("the modem forgot its SMS memory")
+					if again, ok := s.setMemories(ctx, s.mem); ok {
+						mem = again
+					}
+				}
+				s.useMemory(mem)
+			}
+		}
+	}
+	if s.noNotices {
+		s.notices(ctx) // perhaps it takes one now
+		return
+	}
+	lines, err := s.ask(ctx, "+CNMI?", cnmiAnswer)
+	if rest, ok := after(lines, "+CNMI"); err == nil && ok {
+		fs := fields(rest)
+		mt, ok1 := number(fs, 1)
+		ds, ok2 := number(fs, 3)
+		if ok1 && mt == 0 || ok2 && ds != s.m.Snapshot().ReportsBy {
+			s.log("the modem forgot AT+CNMI")
+			s.notices(ctx)
+		}
+	}
+	if lines, err := s.ask(ctx, "+CMGF?", simAnswer); err == nil {
+		if rest, ok := after(lines, "+CMGF"); ok && rest == "1" {
+			s.log("the modem fell back to text mode")
+			s.ask(ctx, "+CMGF=0", simAnswer)
+		}
+	}
+}
+
+func (s *session) log(what string) {
+	s.m.log.Info(what)
+	s.m.update(func(n *Snapshot) { n.LastError = what })
+}
+
+// useMemory notes how full the memory is.
+func (s *session) useMemory(mem memory) {
+	s.mem = mem.Name
+	full := mem.Total > 0 && mem.Used*10 >= mem.Total*9
+	if full && !s.full {
+		s.want(s.sweepHere, 0)
+	}
+	s.full = full
+	s.m.update(func(n *Snapshot) {
+		n.StorageName, n.StorageUsed, n.StorageTotal = mem.Name, mem.Used, mem.Total
+		if full {
+			n.LastError = fmt.Sprintf("the SMS memory %s is nearly full (%d of %d)", mem.Name, mem.Used, mem.Total)
+		}
+	})
+}

@@ -1,0 +1,258 @@
+package modem
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"recado/modem/at"
+)
+
+const (
+	// openFor is how long a submission's answer may be owed, counted from the
+	// gate; until then the line listens and writes nothing.
+	openFor = 180 * time.Second
+	// slowAfter is when a submission without an answer is shown as such.
+	slowAfter = 45 * time.Second
+	// lostWindow is how long a lost answer is held against the modem.
+	lostWindow = 10 * time.Minute
+	// spoiltToReset are submissions in a row that the modem itself spoilt.
+	spoiltToReset = 3
+)
+
+func (s *session) resultTimeout() time.Duration {
+	return cmp.Or(s.m.c.ResultTimeout, s.family().ResultTimeout)
+}
+
+// submit carries out one Send. What the outcome demands of the modem is left
+// in s.err; the caller of Send has its outcome before any of it.
+func (s *session) submit(ctx context.Context, r *sendRequest) {
+	m := s.m
+	if err := r.ctx.Err(); err != nil {
+		r.done <- notSent(err)
+		return
+	}
+	open, interrupt := context.WithCancelCause(ctx)
+	defer interrupt(nil)
+	m.setState(StateSending, "")
+	var gateAt time.Time
+	slow := m.watchSlow()
+	sub := s.ch.Submit(open, r.tpdu, func() error {
+		if err := r.ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.gate(); err != nil {
+			return err
+		}
+		gateAt = time.Now()
+		m.setInterrupt(interrupt)
+		return nil
+	})
+	m.setInterrupt(nil)
+	slow()
+	if errors.Is(context.Cause(open), errRebooted) && sub.Err != nil && !answered(sub.Err) {
+		sub.Err = errRebooted
+	}
+	out := outcomeOf(sub)
+	s.sent++
+	s.lastSend = time.Now()
+	if out.Verdict == Accepted {
+		// First of all the answer: the next message depends on it.
+		s.timeouts, s.deviceErrors = 0, 0
+		changed := m.edit(func(n *Snapshot) { n.State, n.Reason = StateReady, "" })
+		r.done <- out
+		if changed {
+			m.tell()
+		}
+		return
+	}
+	m.log.Info("a submission failed", "code", out.Code, "phase", sub.Phase, "verdict", out.Verdict)
+	var late chan Outcome
+	owed := sub.Phase == at.PhasePDUSent && errors.Is(sub.Err, at.ErrTimeout)
+	if owed {
+		late = make(chan Outcome, 1)
+		out.Late = late
+		m.stopSends()
+		m.setState(StateUnknown, "the network's answer to a message is owed: listening for it")
+	}
+	s.blame(out)
+	switch {
+	case owed:
+		r.done <- out
+		s.listen(ctx, gateAt.Add(openFor), late)
+		s.mend(ctx, "the network's answer to a message was lost")
+	case s.afterwards(sub, out):
+		m.stopSends()
+		m.setState(StateRecover, "")
+		r.done <- out
+		s.mend(ctx, "no answer to a submission")
+	default:
+		m.setState(StateReady, "")
+		r.done <- out
+	}
+}
+
+// mend brings the dialogue into step after a submission that upset it, and
+// opens the mailbox again when that is enough.
+func (s *session) mend(ctx context.Context, why string) {
+	if s.err != nil {
+		return // the session goes back further anyway
+	}
+	if s.resync(ctx, why); s.err == nil {
+		s.m.openSends()
+	}
+}
+
+// outcomeOf reads the tables. Before the PDU has left nothing was sent.
+func outcomeOf(sub at.Submission) Outcome {
+	out := Outcome{MR: -1, Phase: sub.Phase, Err: sub.Err}
+	if sub.Err == nil {
+		out.Verdict, out.MR, out.SCTS = Accepted, sub.MR, sub.SCTS
+		return out
+	}
+	if sub.Phase == at.PhaseGate {
+		out.Verdict, out.Code, out.Detail = NotSent, "refused", sub.Err.Error()
+		return out
+	}
+	m := MeaningOf(sub.Err)
+	out.Verdict, out.Class, out.Code, out.Detail = m.Verdict, m.Class, m.Code, m.Detail()
+	if sub.Phase < at.PhasePDUSent {
+		out.Verdict = NotSent
+		if out.Class == ClassUnknown || out.Class == ClassNone {
+			out.Class = ClassDevice
+		}
+	}
+	return out
+}
+
+// notSent is the outcome of a Send that never reached the modem.
+func notSent(err error) Outcome {
+	out := outcomeOf(at.Submission{Err: err})
+	if out.Code == "unknown" {
+		out.Code = "not_ready"
+	}
+	return out
+}
+
+// blame keeps the account of what the modem spoils.
+func (s *session) blame(out Outcome) {
+	m := s.m
+	if out.Verdict == Ambiguous {
+		m.life.lost = append(m.life.lost, time.Now())
+	}
+	m.life.lost = within(m.life.lost, lostWindow)
+	m.update(func(n *Snapshot) {
+		n.AmbiguousRecent = len(m.life.lost)
+		if out.Code != "refused" {
+			n.LastError = fmt.Sprintf("%s: %s", out.Code, out.Detail)
+		}
+	})
+	s.want(s.checkLosses, lostWindow)
+	if out.Class == ClassDevice {
+		s.deviceErrors++
+	} else if out.Code != "refused" {
+		s.deviceErrors = 0
+	}
+}
+
+// forgetLosses lets the account of lost answers run out.
+func (s *session) forgetLosses(context.Context) {
+	m := s.m
+	m.life.lost = within(m.life.lost, lostWindow)
+	m.update(func(n *Snapshot) { n.AmbiguousRecent = len(m.life.lost) })
+	if len(m.life.lost) > 0 {
+		s.want(s.checkLosses, lostWindow-time.Since(m.life.lost[0])+time.Second)
+	}
+}
+
+// afterwards is what an unsuccessful submission demands of the modem; false
+// when the line can go on as it is.
+func (s *session) afterwards(sub at.Submission, out Outcome) (upset bool) {
+	if sub.Phase == at.PhaseGate && !errors.Is(sub.Err, at.ErrGone) && !errors.Is(sub.Err, at.ErrTimeout) {
+		return false // refused by us: nothing is wrong
+	}
+	meaning := MeaningOf(sub.Err)
+	switch {
+	case errors.Is(sub.Err, at.ErrGone):
+		s.err = at.ErrGone
+	case errors.Is(sub.Err, errRebooted):
+		s.demand(stepIdentify, errRebooted.Error())
+	case errors.Is(sub.Err, at.ErrTimeout), errors.Is(sub.Err, at.ErrUnsynced), !answered(sub.Err):
+		return true // no prompt in time, or given up
+	case s.deviceErrors >= spoiltToReset:
+		s.demand(stepReset, fmt.Sprintf("%d submissions in a row failed: %s", s.deviceErrors, out.Detail))
+	case meaning.after == stepSweep:
+		s.full = true
+		s.want(s.sweepHere, 0)
+	case meaning.after != stepNone:
+		s.demand(meaning.after, out.Detail)
+	}
+	return s.err != nil
+}
+
+// listen waits for the answer of a submission that was given up, writing
+// nothing: until it comes, until the modem shows that it knows of none any
+// more, or until time is up.
+func (s *session) listen(ctx context.Context, until time.Time, late chan<- Outcome) {
+	defer close(late)
+	t := time.NewTimer(time.Until(until))
+	defer t.Stop()
+	results := s.ch.LateResult()
+	for s.err == nil {
+		select {
+		case sub, ok := <-results:
+			if ok {
+				if out := outcomeOf(sub); out.Verdict != Ambiguous {
+					s.settle(out)
+					late <- out
+				}
+			}
+			return
+		case <-s.m.news:
+			s.hear() // a boot message ends it
+		case <-s.ch.Gone():
+			s.err = at.ErrGone
+		case <-ctx.Done():
+			s.err = ctx.Err()
+		case <-t.C:
+			return
+		}
+	}
+}
+
+// settle takes back the blame for an answer that came after all.
+func (s *session) settle(Outcome) {
+	if n := len(s.m.life.lost); n > 0 {
+		s.m.life.lost = s.m.life.lost[:n-1]
+	}
+	s.m.update(func(n *Snapshot) { n.AmbiguousRecent = len(s.m.life.lost) })
+}
+
+func (m *Modem) setInterrupt(f context.CancelCauseFunc) {
+	m.mu.Lock()
+	m.interrupt = f
+	m.mu.Unlock()
+}
+
+// watchSlow shows a submission that waits long for its answer. The function it
+// returns ends the watch; nothing is shown after it has returned.
+func (m *Modem) watchSlow() (stop func()) {
+	var mu sync.Mutex
+	over := false
+	t := time.AfterFunc(slowAfter, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			m.setState(StateUnknown, "no answer from the network yet: listening for it")
+		}
+	})
+	return func() {
+		t.Stop()
+		mu.Lock()
+		over = true
+		mu.Unlock()
+	}
+}

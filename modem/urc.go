@@ -1,0 +1,136 @@
+package modem
+
+import (
+	"strings"
+	"time"
+
+	"recado/modem/at"
+	"recado/modem/family"
+	"recado/modem/pdu"
+)
+
+// urcKind is what an unsolicited result code is about.
+type urcKind uint8
+
+const (
+	urcOther urcKind = iota // time zones, chatter, signal: nothing of ours
+	urcHint                 // +CMTI, +CDSI: something was stored
+	urcReg                  // +CREG, +CGREG, +CEREG
+	urcRing                 // a call
+	urcSIM                  // the SIM came, went, or wants something
+	urcFull                 // the SMS storage is full
+	urcBoot                 // the modem has restarted, or is going down
+)
+
+// simNews are beginnings of lines about the SIM.
+var simNews = []string{"+CPIN", "+QUSIM", "^SIMST", "+SIMCARD", "+QSIMSTAT", "+UUSIMSTAT", "+ZUSIMR", "#QSS"}
+
+// classify sorts a line. What is not known is chatter: every make has its own.
+func classify(line string, f *family.Family) urcKind {
+	line = strings.TrimSpace(line)
+	switch {
+	case strings.HasPrefix(line, "+CMTI"), strings.HasPrefix(line, "+CDSI"):
+		return urcHint
+	case strings.HasPrefix(line, "+CREG"), strings.HasPrefix(line, "+CGREG"), strings.HasPrefix(line, "+CEREG"):
+		return urcReg
+	case line == "RING", strings.HasPrefix(line, "+CRING"):
+		return urcRing
+	case beginsWithAny(line, f.Boot):
+		return urcBoot
+	case beginsWithAny(line, f.Full):
+		return urcFull
+	case beginsWithAny(line, simNews):
+		return urcSIM
+	}
+	return urcOther
+}
+
+func beginsWithAny(line string, prefixes []string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(line, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// takePDU sends what came with its PDU (+CDS, +CMT) to the keeper. Without
+// AT+CSMS=1 the modem has acknowledged it to the network already, so this is
+// the only copy. Called by the channel's goroutine.
+func (s *session) takePDU(u at.URC) bool {
+	switch {
+	case strings.HasPrefix(u.Line, "+CDS:"), strings.HasPrefix(u.Line, "+CMT:"):
+	case strings.HasPrefix(u.Line, "+CBM"):
+		return true // cell broadcast is not ours
+	default:
+		return false
+	}
+	if u.Trailer == "" {
+		s.m.log.Warn("the modem announced a message and lost it", "code", u.Line[:4])
+		return true
+	}
+	s.m.keeper.put(keep{r: s.received(u.Trailer), from: s, ack: s.ack.Load()})
+	return true
+}
+
+// received decodes a line of hex digits; what cannot be decoded is kept raw.
+func (s *session) received(line string) Received {
+	snap := s.m.Snapshot()
+	return Received{
+		PDU: pdu.DecodeHex(line), ICCID: snap.SIM.ICCID, IMSI: snap.SIM.IMSI,
+		Modem: snap.ID, At: s.m.c.Now(),
+	}
+}
+
+// hear takes in what the modem has said by itself, and what the sink has
+// stored, since the last time.
+func (s *session) hear() {
+	m := s.m
+	m.mu.Lock()
+	urcs, kepts := m.urcs, m.kept
+	m.urcs, m.kept = nil, nil
+	m.mu.Unlock()
+	for _, k := range kepts {
+		if k.from == s {
+			s.wasKept(k)
+		}
+	}
+	for _, u := range urcs {
+		s.react(u.Line)
+	}
+}
+
+func (s *session) react(line string) {
+	switch classify(line, s.family()) {
+	case urcHint:
+		_, rest, _ := strings.Cut(line, ":")
+		mem, index := parseHint(rest)
+		s.noteHint(hint{mem: mem, index: index})
+	case urcReg:
+		domain, rest, ok := strings.Cut(line, ":")
+		if !ok {
+			return
+		}
+		if r, ok := parseRegistration(rest, true); ok {
+			s.noteRegistration(strings.TrimSpace(domain), r)
+			s.poked = true
+		}
+	case urcRing:
+		s.want(s.hangUp, 0)
+	case urcFull:
+		s.full = true
+		s.want(s.sweepHere, 0)
+	case urcBoot:
+		s.demand(stepIdentify, "the modem restarted by itself")
+	case urcSIM:
+		s.poked = true
+		if rest, ok := cutPrefix(line, "+CPIN"); ok && s.serving && unquote(rest) != "READY" {
+			s.demand(stepSIM, "the SIM says "+printable(unquote(rest), 20))
+			return
+		}
+		// Whatever it means in this make's words: look whether the SIM and the
+		// settings are still what they were.
+		s.want(s.checkSIM, time.Second)
+		s.want(s.checkSettings, time.Second)
+	}
+}
