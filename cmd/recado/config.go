@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/pelletier/go-toml/v2"
@@ -14,7 +16,7 @@ import (
 
 // dataFlag and configFlag are shared by the subcommands that work on an appliance.
 type dataFlag struct {
-	Data string `default:"/var/lib/recado" placeholder:"DIR" help:"Folder of recado.db, the control socket and the lock."`
+	Data string `default:"/var/lib/recado" placeholder:"DIR" help:"Folder of recado.db, the control socket and the lock (${default})."`
 }
 
 type configFlag struct {
@@ -23,8 +25,16 @@ type configFlag struct {
 
 // phoneFlag says which numbers are ours, wherever messages are accepted.
 type phoneFlag struct {
-	Country string `default:"ES" placeholder:"CC" help:"Home country: completes national numbers, and the only one to send to."`
+	Country string `default:"ES" placeholder:"CC" help:"Home country: completes national numbers, and the only one to send to (${default})."`
 	Abroad  bool   `help:"Send to other countries too."`
+}
+
+// AfterApply is kong's hook: a country code that is none would refuse every number.
+func (p phoneFlag) AfterApply() error {
+	if len(p.Country) != 2 || strings.Trim(strings.ToUpper(p.Country), "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return usagef("--country %q: give two letters, as in ES or PT (ISO 3166)", p.Country)
+	}
+	return nil
 }
 
 // configFile is the path of a TOML file. Its keys are the flags' names with _ for -; a flag
@@ -55,36 +65,38 @@ func (f configFile) BeforeResolve(app *kong.Kong, ctx *kong.Context, trace *kong
 // configKey is the flag's name in the file.
 func configKey(flag *kong.Flag) string { return strings.ReplaceAll(flag.Name, "-", "_") }
 
-// flagKeys are the keys that a configuration file may have: one for every flag of every subcommand.
-func flagKeys(node *kong.Node) map[string]bool {
-	keys := map[string]bool{}
+// flagKeys are the keys that a configuration file may have, with the type of each: one for
+// every flag of every subcommand.
+func flagKeys(node *kong.Node) map[string]reflect.Type {
+	keys := map[string]reflect.Type{}
 	for _, flag := range node.Flags {
-		// A file cannot name itself.
-		if flag.Name != "help" && flag.Name != "config" {
-			keys[configKey(flag)] = true
+		switch {
+		case flag.Name == "help" || flag.Name == "config": // a file cannot name itself
+		case flag.Target.Type() == reflect.TypeFor[time.Duration]():
+			keys[configKey(flag)] = reflect.TypeFor[string]() // as on the command line: "10m"
+		default:
+			keys[configKey(flag)] = flag.Target.Type()
 		}
 	}
 	for _, child := range node.Children {
-		for key := range flagKeys(child) {
-			keys[key] = true
-		}
+		maps.Copy(keys, flagKeys(child))
 	}
 	return keys
 }
 
 // readConfig reads a TOML file that has no other keys than these. Errors name file and line.
-func readConfig(path string, keys map[string]bool) (map[string]any, error) {
+func readConfig(path string, keys map[string]reflect.Type) (map[string]any, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	// go-toml says the line of an unknown key only when it decodes into a struct: so one
-	// is made, with a field for every key.
+	// go-toml says the line of an unknown key, or of a wrong type, only when it decodes into
+	// a struct: so one is made, with a field for every key.
 	var fields []reflect.StructField
-	for key := range keys {
+	for key, of := range keys {
 		fields = append(fields, reflect.StructField{
 			Name: fmt.Sprintf("F%d", len(fields)),
-			Type: reflect.TypeFor[any](),
+			Type: reflect.PointerTo(of),
 			Tag:  reflect.StructTag(fmt.Sprintf(`toml:"%s"`, key)),
 		})
 	}
@@ -105,9 +117,19 @@ func readConfig(path string, keys map[string]bool) (map[string]any, error) {
 	}
 	values := map[string]any{}
 	for i, field := range fields {
-		if v := into.Elem().Field(i); !v.IsNil() {
-			values[field.Tag.Get("toml")] = v.Interface()
+		v := into.Elem().Field(i)
+		if v.IsNil() {
+			continue
 		}
+		var value any = v.Elem().Interface()
+		if list, ok := value.([]string); ok { // kong wants lists untyped
+			untyped := []any{}
+			for _, one := range list {
+				untyped = append(untyped, one)
+			}
+			value = untyped
+		}
+		values[field.Tag.Get("toml")] = value
 	}
 	return values, nil
 }

@@ -22,7 +22,7 @@ type consoleCmd struct {
 	dataFlag
 	phoneFlag
 	Command string        `short:"c" placeholder:"COMMAND" help:"Run one command and end: 'modem list'."`
-	Idle    time.Duration `default:"10m" placeholder:"D" help:"End when nobody types for so long; 0 never."`
+	Idle    time.Duration `default:"10m" placeholder:"D" help:"End when nobody types for so long; 0 never (${default})."`
 }
 
 // Run serves the terminal that it was started on, or runs the one command.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"time"
 
 	"recado/cmd/recado/console"
@@ -27,7 +26,6 @@ type control struct {
 func (c *control) handler(api http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /control/info", c.getInfo)
-	mux.HandleFunc("POST /control/keys", c.createKey)
 	mux.HandleFunc("GET /control/users", c.users)
 	mux.HandleFunc("POST /control/users", c.createUser)
 	mux.HandleFunc("POST /control/users/{name}/password", c.setPassword)
@@ -41,31 +39,6 @@ func (c *control) handler(api http.Handler) http.Handler {
 func (c *control) getInfo(w http.ResponseWriter, r *http.Request) {
 	info, err := c.info(r)
 	answer(w, info, err)
-}
-
-// newKey asks for an API key; Scopes are separated by commas.
-type newKey struct {
-	Name   string `json:"name"`
-	Scopes string `json:"scopes"`
-}
-
-// madeKey is the only time that a key is shown.
-type madeKey struct {
-	Key string `json:"key"`
-}
-
-func (c *control) createKey(w http.ResponseWriter, r *http.Request) {
-	var in newKey
-	if !decode(w, r, &in) {
-		return
-	}
-	scopes, err := auth.ParseScopes(in.Scopes)
-	if err != nil {
-		answer(w, nil, err)
-		return
-	}
-	secret, _, err := c.auth.CreateKeyBy(r.Context(), auth.Console(), auth.NewKey{Name: in.Name, Scopes: scopes})
-	answer(w, madeKey{Key: secret}, err)
 }
 
 func (c *control) users(w http.ResponseWriter, r *http.Request) {
@@ -165,10 +138,9 @@ func answer(w http.ResponseWriter, v any, err error) {
 		status = http.StatusUnprocessableEntity
 	}
 	for is, code := range map[error]int{
-		auth.ErrNoPerson:       http.StatusNotFound,
-		auth.ErrNameTaken:      http.StatusConflict,
-		pool.ErrNoModem:        http.StatusNotFound,
-		os.ErrDeadlineExceeded: http.StatusGatewayTimeout,
+		auth.ErrNoPerson:  http.StatusNotFound,
+		auth.ErrNameTaken: http.StatusConflict,
+		pool.ErrNoModem:   http.StatusNotFound,
 	} {
 		if errors.Is(err, is) {
 			status = code

@@ -11,8 +11,8 @@ import (
 type keyCreateCmd struct {
 	configFlag
 	dataFlag
-	Name  string `required:"" help:"What the key is for."`
-	Scope string `required:"" placeholder:"S[,S…]" help:"What it may do: messages:send, messages:read, inbox:read, …, admin."`
+	Name  string   `required:"" help:"What the key is for."`
+	Scope []string `required:"" placeholder:"S[,S…]" help:"What it may do: messages:send, messages:read, inbox:read, …, admin."`
 }
 
 // Run prints the new key and nothing else.
@@ -22,8 +22,11 @@ func (c *keyCreateCmd) Run(ctx context.Context, t terminal) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
-	var made madeKey
-	if err := ask.Do(ctx, http.MethodPost, "/control/keys", newKey{Name: c.Name, Scopes: c.Scope}, &made); err != nil {
+	var made struct {
+		Key string `json:"key"`
+	}
+	in := map[string]any{"name": c.Name, "scopes": c.Scope}
+	if err := ask.Do(ctx, http.MethodPost, "/api/v1/keys", in, &made); err != nil {
 		return fmt.Errorf("make the key: %w", err)
 	}
 	_, err = fmt.Fprintln(t.Out, made.Key)

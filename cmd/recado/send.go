@@ -17,7 +17,7 @@ type sendCmd struct {
 	Text    string        `arg:"" help:"The text."`
 	Class   string        `default:"normal" enum:"otp,alert,normal,bulk" help:"otp, alert, normal or bulk."`
 	Wait    bool          `help:"Wait until its fate is known."`
-	Timeout time.Duration `default:"5m" placeholder:"D" help:"How long to wait at most."`
+	Timeout time.Duration `default:"5m" placeholder:"D" help:"How long to wait at most (${default})."`
 }
 
 // sentMessage is what is read of the API's Message.

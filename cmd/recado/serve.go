@@ -27,7 +27,7 @@ type serveCmd struct {
 	configFlag
 	dataFlag
 	phoneFlag
-	Listen     string   `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the pages and the API; 0.0.0.0:8080 opens them to the LAN."`
+	Listen     string   `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the pages and the API; 0.0.0.0:8080 opens them to the LAN (${default})."`
 	Modem      []string `placeholder:"PORT" help:"A modem's port: /dev/…, a pty, or tcp:HOST:PORT. Repeat for more."`
 	Discover   bool     `help:"Find USB modems by themselves (not in this version; lists the ports it sees)."`
 	Emulate    int      `placeholder:"N" help:"Add N emulated modems on an emulated network."`

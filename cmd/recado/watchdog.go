@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"recado/pool"
 	"recado/queue/sqlite"
+	"recado/webui"
 )
 
 // progress knows whether the parts that must never stand still move.
@@ -26,15 +28,24 @@ type progress struct {
 // one at least every few seconds when idle; a slow SD card may hold a commit for some.
 const stalled = 20 * time.Second
 
-// check says what stands still, nil when nothing does.
-func (p *progress) check(ctx context.Context) error {
+// standing says which parts stand still: none when all is well.
+func (p *progress) standing() error {
 	now := time.Now()
+	var errs []error
 	if d := now.Sub(p.db.Progress()); d > stalled {
-		return fmt.Errorf("the database has not moved for %s", d.Round(time.Second))
+		errs = append(errs, fmt.Errorf("the database has not moved for %s", d.Round(time.Second)))
 	}
 	// The pool's first round comes a moment after its start.
 	if d := min(now.Sub(p.pool.Progress()), now.Sub(p.started)); d > stalled {
-		return fmt.Errorf("the lines have not moved for %s", d.Round(time.Second))
+		errs = append(errs, fmt.Errorf("the lines have not moved for %s", d.Round(time.Second)))
+	}
+	return errors.Join(errs...)
+}
+
+// check is standing, and whether this process answers itself over HTTP.
+func (p *progress) check(ctx context.Context) error {
+	if err := p.standing(); err != nil {
+		return err
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.probe, nil)
 	if err != nil {
@@ -49,6 +60,15 @@ func (p *progress) check(ctx context.Context) error {
 		return fmt.Errorf("HTTP answers %s", answer.Status)
 	}
 	return nil
+}
+
+// checks is what /health/ready shows beside its own.
+func (p *progress) checks(context.Context) []webui.Check {
+	c := webui.Check{Name: "progress", Status: webui.Pass}
+	if err := p.standing(); err != nil {
+		c.Status, c.Detail = webui.Fail, oneLine(err)
+	}
+	return []webui.Check{c}
 }
 
 // watch pets systemd's watchdog, as long as there is progress, until the stop that it returns.

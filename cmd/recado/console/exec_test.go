@@ -15,7 +15,7 @@ func TestEveryMenuItemHasAScriptableTwin(t *testing.T) {
 		shows   []string // all of them
 		asks    string   // the request that changes something
 	}{
-		{command: "status", shows: []string{"1.2.3", "1/2", "queued: 7", "1/20/300", "5"}},
+		{command: "status", shows: []string{"1.2.3", "Lines ready                       6", "queued: 7", "1/20/300", "Uncertain                         5", "2 MB"}},
 		{command: "lines", shows: []string{"Cita", "Movistar", "-71 dBm", "ready", "42"}},
 		{command: "modem list", shows: []string{"860000000000017", "locked", "held by smsd (PID 12): stop it"}},
 		{command: "modem show 1", shows: []string{"EC25", "893400000000000001"}},

@@ -72,8 +72,8 @@ func twoModems(t *testing.T) *box {
 		"GET /control/info": `{"version":"1.2.3","host":"caja","addresses":["http://192.168.1.9:8080/"],"pid":7,
 			"started":"2026-11-01T10:00:00Z","setup_code":"ABCD-EFGH","clock_trusted":true}`,
 		"GET /control/users": `[{"name":"ana","role":"reader"},{"name":"jefa","role":"admin"}]`,
-		"GET /api/v1/status": `{"version":"1.2.3","queue":{"queued":{"normal":3,"bulk":4},"sent":{"normal":2}},
-			"sent":{"minute":1,"hour":20,"day":300},"lines":{"ready":1,"total":2},"uncertain":5}`,
+		"GET /api/v1/status": `{"version":"1.2.3","queue":{"queued":{"normal":3,"bulk":4},"held":{"normal":0}},
+			"sent":{"last_minute":1,"last_hour":20,"last_day":300},"lines_ready":6,"uncertain":5,"storage":{"free_bytes":2097152}}`,
 		"GET /api/v1/modems": `{"items":[
 			{"id":"860000000000017","port":"/dev/ttyUSB2","model":"EC25","state":"ready","sim":"893400000000000001"},
 			{"id":"/dev/ttyUSB9","port":"/dev/ttyUSB9","state":"locked","reason":"held by smsd (PID 12): stop it"}],"next":null}`,

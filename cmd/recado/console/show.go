@@ -71,24 +71,16 @@ func (s *session) help([]string) error {
 
 // statusAnswer is what is read of GET /api/v1/status.
 type statusAnswer struct {
-	Version string                    `json:"version"`
-	Queue   map[string]map[string]int `json:"queue"` // state → class → messages
-	Sent    struct {
-		Minute int `json:"minute"`
-		Hour   int `json:"hour"`
-		Day    int `json:"day"`
+	Queue map[string]map[string]int `json:"queue"` // unfinished messages: state, then class
+	Sent  struct {
+		Minute int `json:"last_minute"`
+		Hour   int `json:"last_hour"`
+		Day    int `json:"last_day"`
 	} `json:"sent"`
-	Lines struct {
-		Ready int `json:"ready"`
-		Total int `json:"total"`
-	} `json:"lines"`
-	Uncertain int  `json:"uncertain"`
-	Paused    bool `json:"paused"`
-	Clock     struct {
-		Trusted bool `json:"trusted"`
-	} `json:"clock"`
-	Storage *struct {
-		Free int64 `json:"free_bytes"`
+	LinesReady int `json:"lines_ready"`
+	Uncertain  int `json:"uncertain"`
+	Storage    struct {
+		Free *int64 `json:"free_bytes"`
 	} `json:"storage"`
 }
 
@@ -110,7 +102,7 @@ func (s *session) status([]string) error {
 	row("l.version", info.Version)
 	if !info.Started.IsZero() {
 		row("l.since", info.Started.Local().Format(time.DateTime))
-		row("l.ready", fmt.Sprintf("%d/%d", status.Lines.Ready, status.Lines.Total))
+		row("l.ready", status.LinesReady)
 	}
 	row("l.sending", s.choose(info.Paused, "l.stopped", "l.running"))
 	for _, state := range []string{"scheduled", "held", "queued", "sending"} {
@@ -121,8 +113,8 @@ func (s *session) status([]string) error {
 	row("l.sent", fmt.Sprintf("%d/%d/%d", status.Sent.Minute, status.Sent.Hour, status.Sent.Day))
 	row("l.uncertain", status.Uncertain)
 	row("l.clock", s.choose(info.ClockTrusted, "l.trusted", "l.untrusted"))
-	if status.Storage != nil {
-		row("l.storage", fmt.Sprintf("%d MB", status.Storage.Free>>20))
+	if free := status.Storage.Free; free != nil {
+		row("l.storage", fmt.Sprintf("%d MB", *free>>20))
 	}
 	return nil
 }
