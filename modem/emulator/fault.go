@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -45,7 +46,9 @@ const (
 	// FaultPartial writes the answer octet by octet, Delay (1 ms) apart.
 	FaultPartial FaultKind = "partial lines"
 	// FaultStuckReader: the modem stops reading for Delay; 0: until the port is
-	// closed. Writes to an in-process port block at once.
+	// closed or ClearFaults. Writes to an in-process port block at once. It
+	// begins at once (or when the port is opened); with On, when that command
+	// has come, and with On +CMGS when the prompt is out.
 	FaultStuckReader FaultKind = "stuck reader"
 	// FaultMute: no answer to the command at all. Delay is unused.
 	FaultMute FaultKind = "mute"
@@ -138,11 +141,16 @@ func (m *Modem) Inject(f Fault) {
 		f.Count = 1
 	}
 	m.mu.Lock()
-	m.faults = append(m.faults, &f)
-	s := m.session
+	sessions := slices.Clone(m.sessions)
+	now := f.Kind == FaultStuckReader && f.On == "" && len(sessions) > 0
+	if !now {
+		m.faults = append(m.faults, &f)
+	}
 	m.mu.Unlock()
-	if f.Kind == FaultStuckReader && f.On == "" && s != nil {
-		s.checkStuck()
+	if now {
+		for _, s := range sessions {
+			s.stick(f.Delay)
+		}
 	}
 }
 
@@ -150,10 +158,10 @@ func (m *Modem) Inject(f Fault) {
 func (m *Modem) ClearFaults() {
 	m.mu.Lock()
 	m.faults = nil
-	s := m.session
+	sessions := slices.Clone(m.sessions)
 	m.mu.Unlock()
 	m.registration(regHome, 0)
-	if s != nil {
+	for _, s := range sessions {
 		s.unstick()
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -51,15 +52,22 @@ type Modem struct {
 	o     ModemOptions
 	fam   Family
 
-	mu      sync.Mutex // never held while the network's is taken
-	sim     *sim       // nil: none
-	power   powerState
-	booted  time.Time // when the last boot was finished
-	session *session  // nil: nobody has the port open
-	faults  []*Fault
-	state   atState
-	stores  map[string]*store
-	watch   []chan struct{} // closed when the port comes or goes
+	mu       sync.Mutex // guards what follows
+	sim      *sim       // nil: none
+	power    powerState
+	boots    int       // counts power changes, so that an old boot's timers know
+	simReady time.Time // when the SIM answers after a boot
+	// override is the <stat> that a fault gives the registration, 0 none;
+	// overrides counts them.
+	override, overrides int
+	// sessions are those who have the port open: one in the process, one for
+	// each stream that is served. Like the ports of a USB modem they share all
+	// settings, and what the modem says by itself goes to all.
+	sessions []*session
+	faults   []*Fault
+	state    atState
+	stores   map[string]*store
+	changed  chan struct{} // closed, and made anew, when the port comes or goes
 }
 
 // Name is what the ledger calls the modem.
@@ -95,7 +103,7 @@ func (m *Modem) Open(ctx context.Context) (io.ReadWriteCloser, error) {
 		return nil, err
 	}
 	host, device := newPipe()
-	s, err := m.attach(device, false)
+	s, err := m.attach(device)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: "emulated:" + m.o.Name, Err: err}
 	}
@@ -107,7 +115,6 @@ func (m *Modem) Open(ctx context.Context) (io.ReadWriteCloser, error) {
 // session has ended.
 type hostPort struct {
 	*pipeEnd
-	session *session
 }
 
 func (p *hostPort) Close() error {
@@ -117,11 +124,11 @@ func (p *hostPort) Close() error {
 }
 
 // Serve lets the modem speak over any stream until the stream ends, the modem
-// is unplugged or ctx is done. A session that has the port already is ended
-// first. When rw is an io.Closer it is closed at the end, which also ends a
-// blocked Read; without Close, Serve returns only after Read does.
+// is unplugged or ctx is done. When rw is an io.Closer it is closed at the end,
+// which also ends a blocked Read; without Close, Serve returns only after Read
+// does.
 func (m *Modem) Serve(ctx context.Context, rw io.ReadWriter) error {
-	s, err := m.attach(rw, true)
+	s, err := m.attach(rw)
 	if err != nil {
 		if c, ok := rw.(io.Closer); ok {
 			_ = c.Close()
@@ -137,38 +144,26 @@ func (m *Modem) Serve(ctx context.Context, rw io.ReadWriter) error {
 	return s.cause()
 }
 
-// attach makes a session the modem's one. With replace it ends the one that is
-// there; else that is EBUSY.
-func (m *Modem) attach(rw io.ReadWriter, replace bool) (*session, error) {
-	for {
-		m.mu.Lock()
-		if m.power == powerOff {
-			m.mu.Unlock()
-			return nil, syscall.ENOENT
-		}
-		old := m.session
-		if old == nil {
-			s := newSession(m, rw)
-			m.session = s
-			m.mu.Unlock()
-			return s, nil
-		}
-		m.mu.Unlock()
-		if !replace {
-			return nil, syscall.EBUSY
-		}
-		old.end(io.EOF)
-		<-old.ended
+// attach begins a session. A second one in the process is EBUSY.
+func (m *Modem) attach(rw io.ReadWriter) (*session, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.power == powerOff {
+		return nil, syscall.ENOENT
 	}
+	s := newSession(m, rw)
+	if s.inProcess() && slices.ContainsFunc(m.sessions, (*session).inProcess) {
+		return nil, syscall.EBUSY
+	}
+	m.sessions = append(m.sessions, s)
+	return s, nil
 }
 
 // detach is called by the session when it has ended.
 func (m *Modem) detach(s *session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.session == s {
-		m.session = nil
-	}
+	m.sessions = slices.DeleteFunc(m.sessions, func(x *session) bool { return x == s })
 }
 
 // withDefaults fills in what is unique to the index.
