@@ -278,6 +278,9 @@ func (s *Store) loadKeys(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the API keys: %w", err)
 		}
+		if len(hash) != sha256.Size {
+			return fmt.Errorf("read the API keys: key %s has a hash of %d octets", k.ID, len(hash))
+		}
 		byHash[[sha256.Size]byte(hash)] = newCachedKey(k, prefixes)
 	}
 	if err := rows.Err(); err != nil {

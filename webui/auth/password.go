@@ -69,7 +69,7 @@ func common(lower string) bool {
 		}
 	}
 	core := strings.Trim(lower, "0123456789!?.,-_*#@$ ")
-	for _, word := range []string{"password", "passwort", "contraseña", "contrasena", "administrador", "administrator", "administrador",
+	for _, word := range []string{"password", "passwort", "contraseña", "contrasena", "administrador", "administrator",
 		"admin", "recado", "qwerty", "qwertyuiop", "letmein", "welcome", "bienvenido", "iloveyou", "tequiero", "ayuntamiento",
 		"changeme", "cambiame", "secret", "secreto", "raspberry", "raspberrypi", "passwordpassword", "adminadmin", "recadorecado",
 		"password123password", "asdfghjkl", "football", "baseball", "sunshine", "princess", "trustno", "superman", "estrella",

@@ -171,7 +171,7 @@ func (s *Store) Login(ctx context.Context, name, password, ip string) (Person, e
 	if len(who) > 512 {
 		return Person{}, ErrBadLogin
 	}
-	if wait := s.logins.check(who, s.clock.Now()); wait > 0 {
+	if wait := s.logins.try(who, s.clock.Now()); wait > 0 {
 		return Person{}, &Throttled{RetryAfter: wait}
 	}
 	var encoded string
@@ -180,8 +180,6 @@ func (s *Store) Login(ctx context.Context, name, password, ip string) (Person, e
 	if err != nil && !errors.Is(err, ErrNoPerson) {
 		return Person{}, err
 	}
-	// Counted before the slow part: many tries at once are no way around it.
-	s.logins.failed(who, s.clock.Now())
 	// An unknown name costs as much as a known one, so that time tells nothing.
 	ok, err := s.matches(ctx, password, encoded)
 	if err != nil {

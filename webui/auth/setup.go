@@ -41,17 +41,17 @@ func (s *Store) Claim(ctx context.Context, code, name, password, language string
 	} else if !needed {
 		return Person{}, ErrSetupDone
 	}
-	if wait := s.claims.check("", s.clock.Now()); wait > 0 {
+	if wait := s.claims.try("", s.clock.Now()); wait > 0 {
 		return Person{}, &Throttled{RetryAfter: wait}
 	}
 	s.setupMu.Lock()
 	want := s.setupCode
 	s.setupMu.Unlock()
 	if want == "" || subtle.ConstantTimeCompare([]byte(plain(code)), []byte(want)) != 1 {
-		s.claims.failed("", s.clock.Now())
 		s.log.Warn("a wrong setup code was entered")
 		return Person{}, ErrSetupCode
 	}
+	s.claims.succeeded("")
 	p, err := s.createPerson(ctx, Principal{}, name, RoleAdmin, password, language, func(tx *sqlite.Tx) error {
 		var exists bool
 		err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM person WHERE role = 'admin' AND disabled = 0)`).Scan(&exists)

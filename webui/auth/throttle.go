@@ -20,21 +20,15 @@ type throttle struct {
 // strangers send.
 const most = 4096
 
-// check tells how long to wait; 0: go on.
-func (t *throttle) check(who string, now time.Time) time.Duration {
+// try counts a try, and tells how long to wait instead; 0: go on. It is counted
+// before it is known to be wrong, so that many at once are no way around.
+func (t *throttle) try(who string, now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	recent := t.recent(who, now)
-	if len(recent) < t.max {
-		return 0
+	if len(recent) >= t.max {
+		return max(recent[0].Add(t.window).Sub(now), time.Second)
 	}
-	return max(recent[0].Add(t.window).Sub(now), time.Second)
-}
-
-// failed counts a wrong try.
-func (t *throttle) failed(who string, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.tries == nil {
 		t.tries = map[string][]time.Time{}
 	}
@@ -46,7 +40,8 @@ func (t *throttle) failed(who string, now time.Time) {
 			clear(t.tries)
 		}
 	}
-	t.tries[who] = append(t.recent(who, now), now)
+	t.tries[who] = append(recent, now)
+	return 0
 }
 
 // succeeded forgets the wrong tries.
