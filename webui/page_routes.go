@@ -1,0 +1,81 @@
+package webui
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"recado/webui/auth"
+)
+
+// pageRoutes are the pages for people. What changes something is a POST from a
+// form of ours; the gate has checked where it comes from.
+func (s *Server) pageRoutes() []route {
+	reader, operator, admin := signedIn(), role(auth.RoleOperator), role(auth.RoleAdmin)
+	return []route{
+		{"GET", "/setup", setup(), nil, s.showSetup},
+		{"POST", "/setup", setup(), nil, form(s.doSetup)},
+		{"GET", "/login", public(), nil, s.showLogin},
+		{"POST", "/login", public(), nil, form(s.doLogin)},
+		{"POST", "/logout", signedIn(), nil, form(s.doLogout)},
+		{"POST", "/preferences", public(), nil, form(s.setPreferences)},
+		{"GET", "/static/*", public(), nil, s.staticFile},
+		{"HEAD", "/static/*", public(), nil, s.staticFile},
+
+		{"GET", "/", reader, nil, s.showDashboard},
+		{"GET", "/live", reader, nil, s.streamLive},
+		{"POST", "/sending/pause", operator, nil, form(s.pausePage)},
+		{"POST", "/sending/resume", operator, nil, form(s.resumePage)},
+
+		{"GET", "/write", operator, nil, s.showWrite},
+		{"POST", "/write", operator, nil, form(s.doWrite)},
+		{"POST", "/write/quote", operator, nil, form(s.quoteWrite)},
+		{"POST", "/write/plain", operator, nil, form(s.plainWrite)},
+
+		{"GET", "/messages", reader, nil, s.showMessages},
+		{"GET", "/messages/{id}", reader, nil, s.showMessage},
+		{"POST", "/messages/{id}/cancel", operator, nil, form(s.cancelPage)},
+		{"POST", "/messages/{id}/resolve", operator, nil, form(s.resolvePage)},
+
+		{"GET", "/inbox", reader, nil, s.showInbox},
+		{"GET", "/inbox/unread", reader, nil, s.showUnread},
+		{"POST", "/inbox/read", operator, nil, form(s.markRead)},
+		{"POST", "/inbox/reply", operator, nil, form(s.replyPage)},
+		{"POST", "/inbox/quote", operator, nil, form(s.quoteReply)},
+		{"POST", "/training/inbound", operator, nil, form(s.trainInbound)},
+
+		{"GET", "/lines", reader, nil, s.showLines},
+		{"GET", "/lines/{iccid}", reader, nil, s.showSIM},
+		{"POST", "/lines/{iccid}", admin, nil, form(s.editSIM)},
+		{"GET", "/modems/{id}", reader, nil, s.showModem},
+		{"POST", "/modems/{id}/restart", admin, nil, form(s.restartPage)},
+		{"POST", "/modems/{id}/pin", admin, nil, form(s.enterPIN)},
+
+		{"GET", "/settings", reader, nil, s.showSettings},
+		{"POST", "/settings/password", reader, nil, form(s.changePassword)},
+		{"POST", "/settings/people", admin, nil, form(s.addPerson)},
+		{"POST", "/settings/people/reset", admin, nil, form(s.resetPassword)},
+		{"POST", "/settings/keys", admin, nil, form(s.addKey)},
+		{"POST", "/settings/keys/revoke", admin, nil, form(s.dropKey)},
+	}
+}
+
+// maxForm is the largest form in octets: a thousand recipients and the longest
+// text fit, percent-encoded.
+const maxForm = 256 << 10
+
+// form reads the body before the handler, and no more than maxForm of it.
+func form(h echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		r.Body = http.MaxBytesReader(c.Response(), r.Body, maxForm)
+		if err := r.ParseForm(); err != nil {
+			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+				return newProblem(http.StatusRequestEntityTooLarge, "")
+			}
+			return newProblem(http.StatusUnprocessableEntity, "the form cannot be read")
+		}
+		return h(c)
+	}
+}
