@@ -2,7 +2,6 @@ package pdu
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -44,7 +43,7 @@ func DecodeHex(line string) Received {
 	r := Decode(raw) // as far as there were digits
 	if err != nil {
 		r.Raw = []byte(line)
-		r.Err = errors.Join(fmt.Errorf("PDU line: %w", err), r.Err)
+		r.Err = both(fmt.Errorf("PDU line: %w", err), r.Err)
 	}
 	return r
 }
@@ -86,7 +85,7 @@ func (r *Received) read(octets []byte, dir Direction) {
 	default:
 		c.fail(fmt.Errorf("first octet: %w", tpdu.ErrUnsupportedSmsType(first)))
 	}
-	r.Err = errors.Join(c.err, r.Err)
+	r.Err = c.err
 }
 
 // readDeliver: 9.2.2.1.
@@ -110,7 +109,7 @@ func (r *Received) readSubmit(c *cursor, first byte) {
 	switch tpdu.FirstOctet(first).VPF() {
 	case tpdu.VpfRelative:
 		vp := c.octet("TP-VP")
-		if c.err == nil {
+		if !c.short {
 			r.Validity = vpDuration(vp)
 		}
 	case tpdu.VpfEnhanced, tpdu.VpfAbsolute:
@@ -188,7 +187,18 @@ type cursor struct {
 	err   error
 }
 
-func (c *cursor) fail(err error) { c.err = errors.Join(c.err, err) }
+func (c *cursor) fail(err error) { c.err = both(c.err, err) }
+
+// both keeps two errors on one line.
+func both(a, b error) error {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return fmt.Errorf("%w; %w", a, b)
+}
 
 func (c *cursor) take(field string, n int) []byte {
 	if c.short {

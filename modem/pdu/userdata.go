@@ -53,12 +53,7 @@ func (r *Received) readUserData(c *cursor, header bool) {
 	if r.Encoding == GSM7 && !compressed {
 		octets = (udl*7 + 7) / 8
 	}
-	ud := c.rest
-	if len(ud) < octets {
-		c.fail(errShort("TP-UD"))
-	} else {
-		ud = ud[:octets]
-	}
+	ud := c.rest[:min(octets, len(c.rest))]
 	h := 0
 	if header && len(ud) > 0 {
 		if h = 1 + int(ud[0]); h > len(ud) {
@@ -67,6 +62,11 @@ func (r *Received) readUserData(c *cursor, header bool) {
 		} else if err := r.readHeader(ud[:h]); err != nil {
 			c.fail(err)
 		}
+	}
+	// A header alone need not be followed by the octet that its fill bits reach
+	// into.
+	if len(ud) < octets && !(h == len(ud) && octets == h+1 && r.Encoding == GSM7) {
+		c.fail(errShort("TP-UD"))
 	}
 	switch {
 	case compressed:
