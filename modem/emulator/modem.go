@@ -115,6 +115,7 @@ func (m *Modem) Open(ctx context.Context) (io.ReadWriteCloser, error) {
 // session has ended.
 type hostPort struct {
 	*pipeEnd
+	session *session
 }
 
 func (p *hostPort) Close() error {
