@@ -72,7 +72,16 @@ func MeaningOf(err error) Meaning {
 	if cme, ok := errors.AsType[at.CMEError](err); ok {
 		return meaningOfCME(int(cme))
 	}
+	if words, ok := errors.AsType[*at.TextError](err); ok {
+		return Meaning{Code: "words", Says: "the modem says " + printable(words.Text, 60), Verdict: Ambiguous, Class: ClassUnknown, Tries: 1}
+	}
 	switch {
+	case errors.Is(err, at.ErrInvalid):
+		return Meaning{Code: "invalid", Says: "not a message that can be sent", Do: doReport, Verdict: NotSent, Class: ClassContent}
+	case errors.Is(err, at.ErrNoReference):
+		return Meaning{Code: "no_reference", Says: "the modem said OK without a reference", Verdict: Ambiguous, Class: ClassUnknown}
+	case errors.Is(err, at.ErrUnsynced):
+		return Meaning{Code: "unsynced", Says: "the modem still owes an answer", Verdict: NotSent, Class: ClassDevice}
 	case errors.Is(err, at.ErrTimeout):
 		return Meaning{Code: "timeout", Says: "no answer in time", Verdict: Ambiguous, Class: ClassUnknown}
 	case errors.Is(err, at.ErrGone):

@@ -23,6 +23,7 @@ const (
 	timeoutsToReset = 6
 	resetsPerHour   = 3
 	faultProbe      = 10 * time.Second
+	syncLimit       = 8 * time.Second // for one look whether somebody answers
 )
 
 // sync finds out whether something answers to AT.
@@ -35,17 +36,12 @@ func (s *session) sync(ctx context.Context) error {
 		if _, err := s.ch.Command(ctx, s.family().Reset, 5*time.Second); err != nil && errors.Is(err, at.ErrGone) {
 			return at.ErrGone
 		}
-	} else if err := s.ch.Escape(ctx); err != nil && (errors.Is(err, at.ErrGone) || ctx.Err() != nil) {
-		return errors.Join(ctx.Err(), err)
 	}
-	for try := range 10 {
-		limit := time.Second
-		if try >= 5 {
-			limit = 2 * time.Second
-		}
-		_, err := s.ch.Command(ctx, "", limit)
-		if errors.Is(err, at.ErrTimeout) || errors.Is(err, at.ErrUnsynced) {
-			brief, cancel := context.WithTimeout(ctx, 3*time.Second)
+	for range 2 {
+		// A half-written message of an earlier program ends with ESC.
+		err := s.ch.Escape(ctx)
+		if err == nil || errors.Is(err, at.ErrUnsynced) {
+			brief, cancel := context.WithTimeout(ctx, syncLimit)
 			err = s.ch.Resync(brief)
 			cancel()
 		}
@@ -54,7 +50,7 @@ func (s *session) sync(ctx context.Context) error {
 			return ctx.Err()
 		case errors.Is(err, at.ErrGone):
 			return at.ErrGone
-		case err == nil, answered(err):
+		case err == nil:
 			m.life.known, s.timeouts = true, 0
 			return nil
 		}
@@ -72,7 +68,8 @@ func (s *session) sync(ctx context.Context) error {
 func answered(err error) bool {
 	_, cms := errors.AsType[at.CMSError](err)
 	_, cme := errors.AsType[at.CMEError](err)
-	return cms || cme || errors.Is(err, at.ErrFailed)
+	_, words := errors.AsType[*at.TextError](err)
+	return cms || cme || words || errors.Is(err, at.ErrFailed)
 }
 
 // resync is L0; it demands L1 and L3 when it was needed too often.

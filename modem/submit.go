@@ -71,7 +71,7 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 	}
 	m.log.Info("a submission failed", "code", out.Code, "phase", sub.Phase, "verdict", out.Verdict)
 	var late chan Outcome
-	owed := sub.Phase == at.PhasePDUSent && errors.Is(sub.Err, at.ErrTimeout)
+	owed := sub.Phase == at.PhasePDUSent && (errors.Is(sub.Err, at.ErrTimeout) || errors.Is(sub.Err, at.ErrNoReference))
 	if owed {
 		late = make(chan Outcome, 1)
 		out.Late = late
@@ -180,6 +180,7 @@ func (s *session) afterwards(sub at.Submission, out Outcome) (upset bool) {
 		s.err = at.ErrGone
 	case errors.Is(sub.Err, errRebooted):
 		s.demand(stepIdentify, errRebooted.Error())
+	case errors.Is(sub.Err, at.ErrInvalid): // our own mistake: nothing was written
 	case errors.Is(sub.Err, at.ErrTimeout), errors.Is(sub.Err, at.ErrUnsynced), !answered(sub.Err):
 		return true // no prompt in time, or given up
 	case s.deviceErrors >= spoiltToReset:
