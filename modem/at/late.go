@@ -1,0 +1,85 @@
+package at
+
+import "time"
+
+// graceLate is how long a late +CMGS waits for its OK.
+const graceLate = 2 * time.Second
+
+// nothingOwed is what LateResult gives when no submission is open.
+func nothingOwed() <-chan Submission {
+	c := make(chan Submission)
+	close(c)
+	return c
+}
+
+// lateInfo takes a line that belongs to the exchange that was given up on: the
+// answer to nobody's question, but for a submission's reference.
+func (l *line) lateInfo(text string) {
+	x := l.owed
+	if x.sms == nil || x.sms.ref != "" {
+		return
+	}
+	x.sms.ref = text
+	x.timer = time.AfterFunc(graceLate, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.owed == x {
+			l.tellLate(x.outcome(nil))
+		}
+	})
+}
+
+// lateFinal takes a final result when an answer is owed, and says whether it was
+// the answer of the open submission.
+func (l *line) lateFinal(canonical string) bool {
+	x := l.owed
+	if l.late == nil || l.told {
+		return false
+	}
+	switch {
+	case x.sms.ref != "":
+		l.tellLate(x.outcome(nil))
+		return true
+	case canonical == "OK":
+		return false
+	case l.cur == nil, isCMS(canonical):
+		// AT alone, which is what may be in flight, never brings a +CMS ERROR.
+		l.tellLate(x.outcome(modemFinal(canonical)))
+		return true
+	}
+	return false
+}
+
+func (l *line) tellLate(s Submission) {
+	if l.late == nil || l.told {
+		return
+	}
+	l.late <- s
+	l.told = true
+	close(l.late)
+}
+
+// closeLate ends the wait for a late answer. A +CMGS whose OK is still missing
+// counts.
+func (l *line) closeLate() {
+	if l.late == nil || l.told {
+		return
+	}
+	if l.owed != nil && l.owed.sms != nil && l.owed.sms.ref != "" {
+		l.late <- l.owed.outcome(nil)
+	}
+	l.told = true
+	close(l.late)
+}
+
+// outcome is what became of a submission. err is the modem's word; what ended
+// the exchange on our side comes before it, a +CMGS before everything.
+func (x *exchange) outcome(err error) Submission {
+	s := Submission{Phase: x.sms.phase, MR: -1, PromptAt: x.sms.promptAt, SentAt: x.sms.sentAt}
+	if x.sms.ref != "" {
+		s.MR, s.SCTS = reference(x.sms.ref)
+		return s
+	}
+	s.Err = err
+	return s
+}
