@@ -43,7 +43,11 @@ func (c connector) Driver() driver.Driver { return &sqlite3.SQLiteDriver{} }
 // connection that does not keep them is refused.
 func (c connector) Connect(context.Context) (driver.Conn, error) {
 	u := url.URL{Scheme: "file", OmitHost: true, Path: c.path}
-	raw, err := (&sqlite3.SQLiteDriver{}).Open(u.String() + "?_txlock=immediate&_busy_timeout=5000")
+	lock := "immediate"
+	if c.readOnly {
+		lock = "deferred" // the other is a write, and refused
+	}
+	raw, err := (&sqlite3.SQLiteDriver{}).Open(u.String() + "?_busy_timeout=5000&_txlock=" + lock)
 	if err != nil {
 		return nil, err
 	}
