@@ -25,13 +25,13 @@ type line struct {
 	snap modem.Snapshot
 	// key is the SIM's: its ICCID, or what stands for it; "" while unknown.
 	key string
+	// kept is the key whose row is on disk: no message before that.
+	kept string
 	// twin names the port that has this SIM already.
 	twin string
 	// busy: a message is in hand, or being claimed.
 	busy bool
 	now  string // its id
-	// since is when the present state was told as an event.
-	told string
 	health
 }
 
@@ -94,7 +94,7 @@ func (l *line) ableLocked(now time.Time) bool {
 	default:
 		return false
 	}
-	return l.key != "" && l.twin == "" && l.p.enabled(l.key) && !l.resting(now)
+	return l.key != "" && l.kept == l.key && l.twin == "" && l.p.enabled(l.key) && !l.resting(now)
 }
 
 func (l *line) takeable() bool {

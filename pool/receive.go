@@ -70,6 +70,13 @@ func (l *line) follow(ctx context.Context) {
 			row = now
 			if err := l.p.saw(ctx, now); err != nil && ctx.Err() == nil {
 				l.p.log.Error("noting a SIM", "port", l.port.Name, "error", err)
+				row = queue.SIMRow{} // again with the next change
+			} else {
+				l.mu.Lock()
+				l.kept = key
+				l.mu.Unlock()
+				l.p.changed()
+				l.p.kick()
 			}
 		}
 		if st := lasting(s.State); st != modemState {

@@ -1,0 +1,138 @@
+package pool_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"recado/modem/emulator"
+	"recado/pool"
+	"recado/queue"
+	"recado/queue/inbox"
+	"recado/queue/sqlite"
+)
+
+// manualClock is a wall clock that tests move.
+type manualClock struct {
+	mu  sync.Mutex
+	add time.Duration
+}
+
+func (c *manualClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.add)
+}
+
+func (c *manualClock) Trusted() bool { return true }
+
+func (c *manualClock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.add += d
+}
+
+// rig is a pool with emulated modems on a real store.
+type rig struct {
+	t      testing.TB
+	clock  *manualClock
+	net    *emulator.Network
+	modems []*emulator.Modem
+	store  *queue.Store
+	inbox  *inbox.Store
+	pool   *pool.Pool
+}
+
+func newRig(t testing.TB, modems int, o emulator.NetworkOptions) *rig {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &rig{t: t, clock: &manualClock{}}
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	db, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "recado.db"), sqlite.Options{Log: log})
+	require.NoError(t, err)
+	r.store, err = queue.New(ctx, db, queue.Options{Clock: r.clock, Log: log})
+	require.NoError(t, err)
+	r.inbox = inbox.New(db, r.store, inbox.Options{Clock: r.clock, Log: log})
+	r.pool = pool.New(pool.Options{Store: r.store, Inbox: r.inbox, Clock: r.clock, Log: log})
+	r.net = emulator.NewNetwork(o)
+	for i := range modems {
+		m := r.net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond})
+		r.modems = append(r.modems, m)
+		require.NoError(t, r.pool.Add(pool.Port{Name: fmt.Sprintf("emulated:%d", i+1), Open: m.Open, Emulated: true}))
+	}
+	done := make(chan error, 1)
+	go func() { done <- r.pool.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+		require.NoError(t, r.net.Close())
+		require.NoError(t, db.Close())
+	})
+	return r
+}
+
+// until waits for what the pool and the store hint at.
+func (r *rig) until(what string, ok func() bool) {
+	r.t.Helper()
+	pooled, stop := r.pool.Watch()
+	defer stop()
+	stored, end := r.store.Watch()
+	defer end()
+	deadline := time.After(30 * time.Second)
+	for !ok() {
+		select {
+		case <-pooled:
+		case <-stored:
+		case <-deadline:
+			for _, m := range r.pool.Modems() {
+				r.t.Logf("modem %s: %s %s %s", m.ID, m.State, m.Reason, m.LastError)
+			}
+			require.FailNow(r.t, "never came: "+what)
+		}
+	}
+}
+
+func (r *rig) ready(n int) {
+	r.t.Helper()
+	r.until(fmt.Sprintf("%d lines ready", n), func() bool { return r.pool.Ready() == n })
+}
+
+func (r *rig) submit(req queue.Request) []queue.Message {
+	r.t.Helper()
+	res, err := r.store.Submit(r.t.Context(), req, nil)
+	require.NoError(r.t, err)
+	require.Empty(r.t, res.Rejected)
+	return res.Messages
+}
+
+func (r *rig) message(id string) queue.Message {
+	r.t.Helper()
+	m, err := r.store.Message(context.Background(), id)
+	require.NoError(r.t, err)
+	return m
+}
+
+func (r *rig) reaches(id string, s queue.State) queue.Message {
+	r.t.Helper()
+	r.until("message "+string(s), func() bool { return r.message(id).State == s })
+	return r.message(id)
+}
+
+// accepted are the submissions that the network took, in its order.
+func (r *rig) accepted() []emulator.Entry {
+	var list []emulator.Entry
+	for _, e := range r.net.Ledger() {
+		if e.Type == emulator.EntrySubmit && e.Accepted {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+func number(i int) string { return fmt.Sprintf("+346%08d", 10000000+i) }
