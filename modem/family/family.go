@@ -78,7 +78,7 @@ var Generic = Family{
 		"RDY", "+READY", "^SYSSTART", "Call Ready", "SMS Ready", "SMS DONE", "+QIND: SMS DONE", "+CFUN: 1",
 		"POWERED DOWN", "NORMAL POWER DOWN", "UNDER-VOLTAGE POWER DOWN", "OVER-VOLTAGE POWER DOWN", "^SHUTDOWN",
 	},
-	Full: []string{"^SMMEMFULL", "+SMS FULL", "+CIEV: \"SMSFULL\"", "+SMSFULL", "SMS FULL"},
+	Full: []string{"^SMMEMFULL", "+SMS FULL", "+CIEV: \"SMSFULL\"", "+QIND: \"smsfull\"", "+SMSFULL", "SMS FULL"},
 }
 
 // all are the families that are looked through before Generic.
