@@ -21,10 +21,8 @@ const (
 // newSessions does without scs's own idle timeout: that writes at every request,
 // and a Pi's card counts writes.
 func newSessions(store *auth.Store) *scs.SessionManager {
-	m := scs.New()
-	m.Store = store.Sessions()
-	m.Lifetime = sessionLife
-	return m
+	// Not by scs.New, which starts a goroutine for a store in memory that nobody stops.
+	return &scs.SessionManager{Store: store.Sessions(), Codec: scs.GobCodec{}, Lifetime: sessionLife}
 }
 
 // cookieName: on TLS the prefix makes the browser insist on Secure, this host
