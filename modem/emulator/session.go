@@ -281,7 +281,9 @@ func (s *session) next(urcs bool) (byte, bool) {
 		wake = s.wake
 	}
 	for len(s.rx) == 0 {
-		s.sendEcho()
+		if s.sendEcho(); len(s.rx) > 0 {
+			break // it came while the echo waited for the line
+		}
 		select {
 		case c, ok := <-s.in:
 			if !ok {
