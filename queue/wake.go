@@ -24,7 +24,7 @@ const (
 	dueWait   = `SELECT seq, not_before FROM message WHERE not_before > 0 AND (?1 OR state <> 'scheduled') ORDER BY not_before LIMIT ?2`
 	dueDecide = `SELECT seq, decide_at FROM message WHERE decide_at > 0 AND ?1 = ?1 ORDER BY decide_at LIMIT ?2`
 	dueAvoid  = `SELECT seq, avoid_until FROM message WHERE avoid_until > 0 AND ?1 = ?1 ORDER BY avoid_until LIMIT ?2`
-	dueExpiry = `SELECT seq, expires_at FROM message WHERE state IN ('scheduled','held','queued','sending') AND ?1 ORDER BY expires_at LIMIT ?2`
+	dueExpiry = `SELECT seq, expires_at FROM message INDEXED BY message_expiry WHERE state IN ('scheduled','held','queued','sending') AND ?1 ORDER BY expires_at LIMIT ?2`
 )
 
 // Wake does what has fallen due: scheduled messages and back-offs become
