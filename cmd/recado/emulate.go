@@ -37,7 +37,11 @@ func (c *emulateCmd) Run(ctx context.Context, t terminal) error {
 		defer file.Close()
 		o.Ledger = file
 	}
-	return emulator.Emulate(ctx, emulator.EmulateOptions{
+	// The signal is how it is meant to end; as the context's cause it would read as a failure.
+	until, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	return emulator.Emulate(until, emulator.EmulateOptions{
 		Modems: c.Modems, Dir: c.Dir, TCP: c.TCP, Network: o,
 		Ready: func(_ *emulator.Network, ports []emulator.Port) { announcePorts(t.Out, ports) },
 	})

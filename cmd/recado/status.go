@@ -13,7 +13,7 @@ type statusCmd struct {
 	dataFlag
 }
 
-// Run prints what the console's status, modem list and sim list print.
+// Run prints what the console's status, lines and modem list print.
 func (c *statusCmd) Run(ctx context.Context, t terminal) (err error) {
 	ask, closer, err := attach(ctx, dataDir(c.Data), phoneFlag{Country: "ES"}, false)
 	if err != nil {
@@ -21,7 +21,11 @@ func (c *statusCmd) Run(ctx context.Context, t terminal) (err error) {
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	shell := console.New(console.Options{API: ask, Language: language()})
-	for _, command := range []string{"status", "lines", "modem list"} {
+	parts := []string{"status", "lines", "modem list"}
+	if ask.Alone() {
+		parts = parts[:1] // there are no modems without a daemon
+	}
+	for _, command := range parts {
 		if err := shell.Exec(ctx, command, t.Out); err != nil {
 			return err
 		}

@@ -88,7 +88,7 @@ func TestExecSaysWhatTheApplianceSays(t *testing.T) {
 func TestWithoutADaemonNothingIsAskedOfModems(t *testing.T) {
 	box := twoModems(t)
 	box.alone = true
-	for _, command := range []string{"modem restart 1", "modem trace 1", "pin 1", "log"} {
+	for _, command := range []string{"lines", "modem list", "modem restart 1", "modem trace 1", "sim list", "pin 1", "log"} {
 		err := New(Options{API: box, Secrets: strings.NewReader("1234\n")}).Exec(t.Context(), command, &strings.Builder{})
 		require.ErrorContains(t, err, "recado is not running", command)
 	}
