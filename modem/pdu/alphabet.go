@@ -24,6 +24,9 @@ type tables struct {
 func fillAlphabets() *tables {
 	t := &tables{}
 	for n := Table(0); n <= lastTable; n++ {
+		// Not for us, but for whoever calls the library directly.
+		charset.NewEncoder(int(n))
+		charset.NewExtEncoder(int(n))
 		base, ext := charset.NewDecoder(int(n)), charset.NewExtDecoder(int(n))
 		for s, r := range base {
 			t.fromBase[n][s] = r

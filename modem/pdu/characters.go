@@ -2,6 +2,7 @@ package pdu
 
 import (
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -12,27 +13,29 @@ import (
 // the text as given, nil when composing changed nothing.
 func compose(text string) (runes []rune, at []int) {
 	runes = []rune(text)
-	if norm.NFC.IsNormalString(text) {
+	valid := text
+	if !utf8.ValidString(text) {
+		valid = string(runes) // a U+FFFD for each octet; norm would let them pass
+	}
+	if norm.NFC.IsNormalString(valid) {
 		return runes, nil
 	}
 	var it norm.Iter
-	it.InitString(norm.NFC, string(runes))
+	it.InitString(norm.NFC, valid)
 	composed, at := make([]rune, 0, len(runes)), make([]int, 0, len(runes))
-	octet, place := 0, 0
-	for !it.Done() {
-		part := []rune(string(it.Next()))
-		given := string(runes[place:])[:it.Pos()-octet]
-		same := given == string(part)
-		for i := range part {
-			if same {
+	place := 0
+	for octet := 0; !it.Done(); octet = it.Pos() {
+		part := string(it.Next())
+		given := valid[octet:it.Pos()]
+		for i := range utf8.RuneCountInString(part) {
+			if given == part {
 				at = append(at, place+i)
 			} else {
 				at = append(at, place)
 			}
 		}
-		composed = append(composed, part...)
-		place += len([]rune(given))
-		octet = it.Pos()
+		composed = append(composed, []rune(part)...)
+		place += utf8.RuneCountInString(given)
 	}
 	return composed, at
 }
@@ -70,7 +73,8 @@ func outside(runes []rune, at []int, g gsm7Tables) []Outside {
 	for i := 0; i < len(runes); {
 		end := clusterEnd(runes, i)
 		cluster := runes[i:end]
-		if name := string(cluster); !fits(cluster, g) && !seen[name] {
+		if !fits(cluster, g) && !seen[string(cluster)] {
+			name := string(cluster)
 			seen[name] = true
 			place := i
 			if at != nil {

@@ -163,6 +163,11 @@ func TestInvalidUTF8(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "a\uFFFD\uFFFDb", DecodeSubmit(segments[0].TPDU).Text)
 	require.Equal(t, 4, Count("a\xff\xfeb", Options{}).Characters)
+
+	// Composing stops at an octet that is no UTF-8, unless that is mended first.
+	segments, err = Encode(home, "\xf4\u0341", Options{})
+	require.NoError(t, err)
+	require.Equal(t, "\uFFFD\u0301", DecodeSubmit(segments[0].TPDU).Text)
 }
 
 // Each octet is the smallest that gives at least the time asked for.

@@ -68,6 +68,9 @@ func TestC3TablesAreSafeForConcurrentUse(t *testing.T) {
 			}
 			Count("faça você", o)
 			Transliterate("según «ﬁ» ½")
+			if _, err := sms.Encode([]byte("áğãक"), sms.To("34600111222"), sms.WithAllCharsets); err != nil {
+				t.Error(err) // the library itself is safe once this package is there
+			}
 		})
 	}
 	wg.Wait()

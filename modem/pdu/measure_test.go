@@ -213,3 +213,12 @@ func TestUTF16Sizes(t *testing.T) {
 		require.Equal(t, len(utf16.Encode([]rune(text))), Count(text, Options{Encoding: UCS2}).Characters)
 	}
 }
+
+// A text as long as a request can be, and in decomposed form, is measured in
+// time that grows with its length: this would take minutes if it were squared.
+func TestLongTextsAreMeasuredInTime(t *testing.T) {
+	text := strings.Repeat("e\u0301\u1100\u1161😀", 200_000)
+	m := Count(text, Options{})
+	require.Equal(t, 4*200_000, m.Characters)
+	require.Equal(t, []Outside{{"가", 2, "", false}, {"😀", 4, ":D", false}}, m.OutsideGSM7)
+}

@@ -33,7 +33,7 @@ type Table uint8
 // Spanish is the national language single shift table 2 of TS 23.038.
 const Spanish Table = 2
 
-// Options say how Encode and Measure make segments of a text.
+// Options say how Encode and Count make segments of a text.
 type Options struct {
 	Encoding Encoding
 	// Shift and Locking name the national tables that may be used. None unless
