@@ -49,6 +49,7 @@ type line struct {
 	open *openURC // waits for its trailer
 	echo [2]string
 
+	debt     int           // command lines written that no final result has followed
 	strays   int           // final results that belonged to nobody
 	stray    chan struct{} // a hint that strays has grown
 	lastRead time.Time
@@ -221,6 +222,7 @@ func (l *line) inform(text string) {
 // final takes a final result.
 func (l *line) final(canonical string) {
 	x := l.cur
+	l.debt = max(l.debt-1, 0)
 	if l.owed != nil && l.lateFinal(canonical) {
 		return
 	}

@@ -14,6 +14,9 @@ const (
 	// hush is how long a second final result may come after the first; then it
 	// belonged to something else.
 	hush = 100 * time.Millisecond
+	// longHush is the same when the modem may still have commands before it that
+	// it has not answered, and answers each as slowly as it may.
+	longHush = probeTimeout + 500*time.Millisecond
 	// probeTimeout is how long AT alone may take.
 	probeTimeout = 3 * time.Second
 	// escapeGrace is how long the answer to an ESC may take, if there is one.
@@ -54,7 +57,7 @@ func (c *Channel) Resync(ctx context.Context) error {
 				return err
 			}
 		}
-		err := c.probe(ctx, rounds)
+		err := c.probe(ctx, rounds, escape)
 		if err == nil {
 			c.line.settled()
 			return nil
@@ -70,8 +73,10 @@ func (c *Channel) Resync(ctx context.Context) error {
 var errOutOfStep = errors.New("out of step")
 
 // probe gives AT until it has been answered by exactly one OK, clean times in a
-// row; else errOutOfStep.
-func (c *Channel) probe(ctx context.Context, clean int) error {
+// row; else errOutOfStep. A modem that works off a queue of old commands, one
+// every few seconds, would look the same: when there may be such a queue, the
+// last round has a long silence behind it.
+func (c *Channel) probe(ctx context.Context, clean int, queue bool) error {
 	done, mute := 0, 0
 	for range probes {
 		before := c.line.strayCount()
@@ -86,8 +91,12 @@ func (c *Channel) probe(ctx context.Context, clean int) error {
 				return errOutOfStep
 			}
 		}
-		if werr := c.wait(ctx, hush); werr != nil {
-			return werr
+		pause := hush
+		if clean == rounds && done == rounds-1 && (queue || mute > 0 || c.line.owesFinals()) {
+			pause = longHush
+		}
+		if err := c.wait(ctx, pause); err != nil {
+			return err
 		}
 		if err != nil || c.line.strayCount() != before {
 			done = 0
@@ -106,7 +115,7 @@ func (c *Channel) settle(ctx context.Context) error {
 	if err := c.awaitEscaped(ctx); err != nil {
 		return err
 	}
-	err := c.probe(ctx, 1)
+	err := c.probe(ctx, 1, false)
 	switch {
 	case err == nil:
 		c.line.settled()
@@ -188,7 +197,7 @@ func (l *line) settled() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closeLate()
-	l.owed, l.late, l.soft, l.escaped = nil, nil, false, -1
+	l.owed, l.late, l.soft, l.escaped, l.debt = nil, nil, false, -1, 0
 }
 
 // doubt makes the next command settle the dialogue first.
@@ -225,6 +234,13 @@ func (l *line) escapeOpen() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.escaped >= 0 && l.strays == l.escaped
+}
+
+// owesFinals says whether the modem has answered fewer commands than it got.
+func (l *line) owesFinals() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.debt > 0
 }
 
 func (l *line) strayCount() int {

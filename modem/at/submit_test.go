@@ -15,9 +15,9 @@ var (
 	tpdu = []byte{0x01, 0x00, 0x0b, 0x91, 0xab}
 	// What the modem must hear: upper-case hex, "00" for the SIM's own SMSC, and
 	// Ctrl-Z, in one write.
-	cmgs    = "AT+CMGS=5\r"
-	sent    = "0001000B91AB\x1a"
-	refused = errors.New("the message was cancelled")
+	cmgs       = "AT+CMGS=5\r"
+	sent       = "0001000B91AB\x1a"
+	errRefused = errors.New("the message was cancelled")
 )
 
 func submit(ctx context.Context, c *Channel, gate func() error) chan Submission {
@@ -147,12 +147,12 @@ func TestSubmit_TheGateRefuses(t *testing.T) {
 	} {
 		bubble(t, func(t *testing.T) {
 			c, m := start(t, Options{})
-			done := submit(t.Context(), c, func() error { return refused })
+			done := submit(t.Context(), c, func() error { return errRefused })
 			m.hears(cmgs)
 			m.says("\r\n> ")
 			m.hears("\x1b")
 			s := <-done
-			require.ErrorIs(t, s.Err, refused)
+			require.ErrorIs(t, s.Err, errRefused)
 			require.Equal(t, PhaseGate, s.Phase)
 			require.Equal(t, -1, s.MR)
 			require.True(t, s.SentAt.IsZero())
@@ -176,7 +176,7 @@ func TestSubmit_TheGateRefuses(t *testing.T) {
 func TestSubmit_TheGateRefusesAndTheOKIsLate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, m := start(t, Options{})
-		done := submit(t.Context(), c, func() error { return refused })
+		done := submit(t.Context(), c, func() error { return errRefused })
 		m.hears(cmgs)
 		m.says("\r\n> ")
 		m.hears("\x1b")
@@ -575,5 +575,50 @@ func TestEscape(t *testing.T) {
 		m.hears("ATE0\r")
 		m.says("ATE0\r\r\nOK\r\n")
 		require.NoError(t, (<-next).err)
+	})
+}
+
+// A modem that is mute after the ESC of a refused gate must be brought back.
+func TestSubmit_TheGateRefusesAndTheModemFallsSilent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, m := start(t, Options{})
+		done := submit(t.Context(), c, func() error { return errRefused })
+		m.hears(cmgs)
+		m.says("\r\n> ")
+		m.hears("\x1b")
+		<-done
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		_, err := c.Command(ctx, "+CSQ", time.Second)
+		require.ErrorIs(t, err, context.DeadlineExceeded, "while it waits for the answer to ESC")
+		m.hearsNothing()
+		require.ErrorIs(t, c.Submit(t.Context(), tpdu, opened).Err, ErrUnsynced)
+		for len(m.got) > 0 {
+			<-m.got
+		}
+		again := resync(c)
+		m.hears("\x1b\r")
+		m.answersAT(3)
+		require.NoError(t, <-again)
+		require.Equal(t, answer{}, m.exchange(c, "", "OK\r\n"))
+	})
+}
+
+// One whose AT is refused again and again is not in step.
+func TestSettle_NonsenseInsteadOfOK(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, m := start(t, Options{})
+		done := submit(t.Context(), c, func() error { return errRefused })
+		m.hears(cmgs)
+		m.says("\r\n> ")
+		m.hears("\x1b")
+		m.says("\r\nOK\r\n")
+		<-done
+		next := command(c, "+CSQ", time.Second)
+		for range probes {
+			m.hears("AT\r")
+			m.says("\r\nERROR\r\n")
+		}
+		require.ErrorIs(t, (<-next).err, ErrUnsynced)
 	})
 }

@@ -47,6 +47,7 @@ func (l *line) writeCommand(s string) error {
 	}
 	l.next, l.cur = nil, x
 	x.written = true
+	l.debt++
 	l.echo = [2]string{"AT" + x.cmd, ""}
 	if x.sms != nil {
 		x.sms.phase = PhaseCommand

@@ -20,7 +20,6 @@ type stuckPort struct {
 	freed  chan struct{} // ends the write
 	closed chan struct{}
 	once   sync.Once
-	onOpen func()
 }
 
 func newStuckPort() *stuckPort {
