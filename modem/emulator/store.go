@@ -110,3 +110,10 @@ func (m storage) put(tpdu []byte, stat int) (index int, ok bool) {
 	}
 	return 0, false
 }
+
+// Stored is how many messages and reports the modem's storages hold.
+func (m *Modem) Stored() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stores["SM"].used() + m.stores["ME"].used() + m.stores["SR"].used()
+}
