@@ -168,7 +168,6 @@ func TestBadPorts(t *testing.T) {
 	states := map[string]string{}
 	for _, m := range modems.Items {
 		states[m.Port] = m.State
-		t.Log(m.Port, m.State, m.Reason)
 	}
 	require.Equal(t, "locked", states[busySlave.Name()])
 	require.Equal(t, "absent", states["/dev/ttyUSB99"])
