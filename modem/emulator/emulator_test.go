@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"bytes"
+	"encoding/hex"
 	"io"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ type host struct {
 	rest string
 }
 
-// open opens the modem's port; the test must close it.
+// open opens the modem's port.
 func open(t *testing.T, m *Modem) *host {
 	t.Helper()
 	port, err := m.Open(t.Context())
@@ -42,6 +43,7 @@ func open(t *testing.T, m *Modem) *host {
 			}
 		}
 	}()
+	t.Cleanup(h.close) // of a test that fails: a bubble must not leave anyone behind
 	return h
 }
 
@@ -186,4 +188,11 @@ func TestMRWrapsAfter256(t *testing.T) {
 			require.Equal(t, i%256, n.Ledger()[len(n.Ledger())-2].MR)
 		}
 	})
+}
+
+func mustHex(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	require.NoError(t, err)
+	return b
 }

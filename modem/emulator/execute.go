@@ -113,6 +113,9 @@ func (s *session) execute(line string) error {
 
 func (s *session) executeOne(c command) error {
 	e, known := s.m.net.table[c.name]
+	if !known && len(c.name) > 1 && c.name[0] == 'S' {
+		return s.register(c)
+	}
 	if !known {
 		return s.familyCommand(c)
 	}
@@ -126,6 +129,24 @@ func (s *session) executeOne(c command) error {
 		return nil
 	}
 	return e.run(s, c)
+}
+
+// register reads and sets an S-register (V.250 clause 5.3.2). Nothing here
+// depends on them.
+func (s *session) register(c command) error {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	v, set := s.m.state.sregs[c.name]
+	if !set {
+		v = map[string]string{"S3": "013", "S4": "010", "S5": "008"}[c.name]
+	}
+	switch {
+	case c.verb == read:
+		s.say(fmt.Sprintf("%03s", v))
+	case c.args != "":
+		s.m.state.sregs[c.name] = c.args
+	}
+	return nil
 }
 
 // missing is the error of a command whose need is not met.
