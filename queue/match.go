@@ -168,13 +168,29 @@ func (s *Store) matchLost(tx *sqlite.Tx, rep report, when int64) (*attempt, erro
 			expected = append(expected, c)
 		}
 	}
-	switch {
-	case len(expected) == 1:
-		return &expected[0].attempt, nil
-	case len(all) == 1:
-		return &all[0].attempt, nil
+	if c := sole(expected, when); c != nil {
+		return &c.attempt, nil
+	}
+	if c := sole(all, when); c != nil {
+		return &c.attempt, nil
 	}
 	return nil, nil
+}
+
+// sole is the attempt when there is no doubt of the segment: the nearest in
+// time of those that tried the same one.
+func sole(list []candidate, when int64) *candidate {
+	var best *candidate
+	for i := range list {
+		c := &list[i]
+		if c.message != list[0].message || c.n != list[0].n {
+			return nil
+		}
+		if best == nil || distance(c.gateAt, when) < distance(best.gateAt, when) {
+			best = c
+		}
+	}
+	return best
 }
 
 func distance(a, b int64) int64 {

@@ -82,11 +82,8 @@ func (s *Store) outcome(tx *sqlite.Tx, id int64, o Outcome) error {
 	if err != nil {
 		return err
 	}
-	if o.Verdict == Accepted || o.Verdict == Ambiguous {
-		// Its report may have been quicker than this commit.
-		return s.matchOrphans(tx, a.iccid)
-	}
-	return nil
+	// Its report may have been quicker than this commit, or waited for it.
+	return s.matchOrphans(tx, a.iccid)
 }
 
 // close writes an attempt's end.

@@ -1,5 +1,5 @@
 // Package queue holds the messages on their way out: what they are, the states
-// they go through, and the Store that keeps them. It knows no hardware: the
+// they go through, and the Store that keeps them (states.md draws them). It knows no hardware: the
 // pool claims from it, asks it to open the gate and tells it the outcome.
 //
 // What it promises: Submit returns when the rows are on disk (WAL, FULL). At

@@ -16,7 +16,8 @@ type record struct {
 	wish, claimedBy, avoidSIM                string
 	lost                                     int // attempts whose answer was lost
 	avoidUntil, notBefore, decideAt, validMS int64
-	was                                      State  // as loaded: the guard of save
+	was                                      State // as loaded: the guard of save
+	wasNext                                  int
 	changed                                  []bool // segments to save
 }
 
@@ -83,6 +84,7 @@ func loadRow(tx *sqlite.Tx, row *sql.Row) (*record, error) {
 		r.Segments = append(r.Segments, g)
 	}
 	r.changed = make([]bool, len(r.Segments))
+	r.wasNext = r.next()
 	return r, rows.Err()
 }
 
@@ -178,8 +180,15 @@ func (r *record) settle(when time.Time) {
 		if r.SentAt.IsZero() {
 			r.SentAt = when
 		}
-	case r.State == Uncertain || r.State == Sending:
+	case r.State == Uncertain:
 		r.back(time.Time{})
+	case r.State == Queued || r.State == Sending:
+		if r.left() > 0 {
+			r.State = Sending
+		}
+		if r.next() != r.wasNext { // a line that has claimed it would send the wrong segment
+			r.claimedBy = ""
+		}
 	}
 }
 

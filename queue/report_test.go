@@ -275,3 +275,29 @@ func TestAnExactTimeStampDecides(t *testing.T) {
 	require.Equal(t, Delivered, b.get(first.ID).State)
 	require.Equal(t, Sent, b.get(second.ID).State)
 }
+
+// A report of the first segment does not take the second from the line that
+// has claimed it; one that shows the claimed segment itself as sent does.
+func TestAReportBetweenClaimAndGate(t *testing.T) {
+	b := newBox(t)
+	ctx := context.Background()
+	l := line(1)
+	m := b.submit(Request{Text: strings.Repeat("x", 400)})
+	b.sent(l, 1)
+	c := b.claimed(l)
+	require.Equal(t, 1, c.Next)
+	b.report(l, m.To, 1, stDelivered, b.clock.Now())
+	a, err := b.Gate(ctx, l, m.Seq, 2)
+	require.NoError(t, err)
+	gate := b.clock.Now()
+	b.outcome(a, lost())
+	b.clock.forward(3 * time.Minute)
+	b.wake()
+	c = b.claimed(l)
+	require.Equal(t, 1, c.Next, "the lost segment again")
+	b.report(l, m.To, 2, stDelivered, gate)
+	_, err = b.Gate(ctx, l, m.Seq, 2)
+	require.ErrorIs(t, err, ErrNotClaimed)
+	c = b.claimed(l)
+	require.Equal(t, 2, c.Next, "the third, at once")
+}
