@@ -27,8 +27,7 @@ func (c *emulateCmd) Run(ctx context.Context, t terminal) error {
 	if c.Dir == "" && c.TCP == "" {
 		return usagef("name a folder for the ptys with --dir, or an address with --tcp")
 	}
-	o := emulatedNetwork(nil)
-	o.Latency = c.Latency
+	o := emulator.NetworkOptions{Latency: c.Latency, ReportDelay: time.Second}
 	if c.Ledger != "" {
 		file, err := os.OpenFile(c.Ledger, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -60,10 +59,4 @@ func announcePorts(w io.Writer, ports []emulator.Port) {
 		fmt.Fprintln(w, line)
 	}
 	fmt.Fprintln(w, "ready")
-}
-
-// emulatedNetwork is a network that is quick, but leaves time to watch a message go through
-// its states.
-func emulatedNetwork(ledger io.Writer) emulator.NetworkOptions {
-	return emulator.NetworkOptions{Ledger: ledger, ReportDelay: time.Second}
 }

@@ -13,7 +13,7 @@ const maxFiles = 1000
 
 // memoryLimit is what the Go heap may use before the collector works harder. With SQLite's
 // pages and the C library it keeps 16 modems under 64 MB.
-const memoryLimit = 40 << 20
+const memoryLimit = 32 << 20
 
 // limitProcess bounds open files and memory for a box the size of a Raspberry Pi.
 func limitProcess() error {

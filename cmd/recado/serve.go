@@ -210,7 +210,10 @@ func addModems(lines *pool.Pool, c *serveCmd, dir dataDir, down *teardown) (*emu
 	if err != nil {
 		return nil, fmt.Errorf("open the emulated network's ledger: %w", err)
 	}
-	network := emulator.NewNetwork(emulatedNetwork(ledger))
+	// About as quick as LTE: there is time to watch a message go through its states.
+	network := emulator.NewNetwork(emulator.NetworkOptions{
+		Ledger: ledger, Latency: 400 * time.Millisecond, LatencySigma: 0.3, ReportDelay: 1500 * time.Millisecond,
+	})
 	down.add("emulated network", func(context.Context) error {
 		return errors.Join(network.Close(), ledger.Close())
 	})
