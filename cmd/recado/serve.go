@@ -31,7 +31,7 @@ type serveCmd struct {
 	Modem      []string `placeholder:"PORT" help:"A modem's port: /dev/…, a pty, or tcp:HOST:PORT. Repeat for more."`
 	Discover   bool     `help:"Find USB modems by themselves (not in this version; lists the ports it sees)."`
 	Emulate    int      `placeholder:"N" help:"Add N emulated modems on an emulated network."`
-	OpenLimits bool     `help:"No per-SIM limits and no quiet hours, for measuring."`
+	OpenLimits bool     `help:"No per-SIM limits and no quiet hours, for measuring (this version has none yet)."`
 	TrustClock bool     `help:"Take the system clock as right from the start."`
 	Host       []string `placeholder:"NAME" help:"Another name under which browsers may ask for this box."`
 	LogLevel   string   `default:"info" enum:"debug,info,warn,error" help:"How much to log: debug, info, warn, error."`
@@ -166,6 +166,9 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 	}
 	announce(t.Out, addresses, code, needed)
 	log.Info("ready", "version", versionText(), "listen", listener.Addr().String(), "modems", len(c.Modem)+c.Emulate)
+	if len(c.Modem)+c.Emulate == 0 {
+		log.Warn("no modem is named: messages are queued until recado is started with --modem PORT or --emulate N")
+	}
 	check.probe = probeURL(listener.Addr())
 	down.add("watchdog", check.watch(log))
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
