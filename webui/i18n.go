@@ -127,10 +127,13 @@ func (l *locale) dateFull(at time.Time) string {
 	return fmt.Sprintf("%d %s %d, %s", at.Day(), l.months[at.Month()-1], at.Year(), at.Format("15:04:05"))
 }
 
+// soon is what needs no figure.
+const soon = 5 * time.Second
+
 // span is a length of time in one or two words, rounded as people say it.
 func (l *locale) span(d time.Duration) string {
 	switch {
-	case d < 5*time.Second:
+	case d < soon:
 		return l.t("span.moment")
 	case d < 90*time.Second:
 		return l.tn("span.seconds", int(d.Round(time.Second).Seconds()))

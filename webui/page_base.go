@@ -110,8 +110,14 @@ func localPath(next string) string {
 	return cleanPath(u)
 }
 
-// wayIn sends a browser that nobody is signed in with to the door.
-func (s *Server) wayIn(c echo.Context) error {
+// wayIn stops the request of a browser that nobody is signed in with. It must be
+// an error: the gate goes on to the handler otherwise. pageProblem makes of it
+// the way to the door.
+func (s *Server) wayIn(echo.Context) error { return unauthorized("") }
+
+// toDoor leads to the first start while there is no administrator, else to the
+// sign-in page, which leads back.
+func (s *Server) toDoor(c echo.Context) error {
 	_, needed, err := s.auth.Setup(c.Request().Context())
 	if err != nil {
 		return err
@@ -140,7 +146,7 @@ func (s *Server) pageProblem(c echo.Context, p *Problem) error {
 	case 403, 404, 409, 413, 421, 422, 429, 500, 503, 507:
 		e.Key = strconv.Itoa(p.Status)
 	case 401:
-		return s.wayIn(c)
+		return s.toDoor(c)
 	case 405:
 		e.Key = "404"
 	default:

@@ -62,6 +62,9 @@ func (s *Server) showDashboard(c echo.Context) error {
 	if p.Training, err = s.training(c, ""); err != nil {
 		return err
 	}
+	if p.Training != nil {
+		p.Training.Open = len(p.Latest) == 0 && !p.Empty
+	}
 	return s.page(c, http.StatusOK, "dashboard", "dashboard", p)
 }
 

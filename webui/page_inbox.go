@@ -57,6 +57,7 @@ type bubble struct {
 type training struct {
 	From, SIM string
 	SIMs      []pool.SIM
+	Open      bool // unfolded, while nothing has arrived yet
 }
 
 // training is nil when no emulated modems run.
@@ -153,6 +154,14 @@ func (s *Server) thread(c echo.Context, p *inboxPage) error {
 	if err != nil {
 		return err
 	}
+	last := "" // a SIM is named where it changes
+	name := func(iccid string) string {
+		if iccid == last {
+			return ""
+		}
+		last = iccid
+		return names(iccid)
+	}
 	entries, next, err := s.inbox.Thread(ctx, p.With, 50, c.QueryParam("before"))
 	if err != nil {
 		return err
@@ -160,10 +169,10 @@ func (s *Server) thread(c echo.Context, p *inboxPage) error {
 	slices.Reverse(entries) // newest first in the store, last on the page
 	for _, e := range entries {
 		if e.Out != nil {
-			p.Thread = append(p.Thread, bubble{ID: e.Out.ID, Text: e.Out.Text, SIM: names(e.Out.SIM), State: e.Out.State, At: e.At, Out: true})
+			p.Thread = append(p.Thread, bubble{ID: e.Out.ID, Text: e.Out.Text, SIM: name(e.Out.SIM), State: e.Out.State, At: e.At, Out: true})
 			continue
 		}
-		b := bubble{ID: e.In.ID, Text: e.In.Text, SIM: names(e.In.SIM), At: e.At}
+		b := bubble{ID: e.In.ID, Text: e.In.Text, SIM: name(e.In.SIM), At: e.At}
 		switch {
 		case e.In.Kind == inbox.KindBinary:
 			b.Missing = l.t("inbox.binary")

@@ -34,6 +34,12 @@ func (f messageFilter) Any() bool {
 	return f.Q != "" || f.State != "" || f.Class != "" || f.Reference != "" || f.Since != "" || f.Until != ""
 }
 
+// Folded says that one of the conditions beside the search is set.
+func (f messageFilter) Folded() bool {
+	f.Q = ""
+	return f.Any()
+}
+
 // address of the list at a cursor; "" is the newest.
 func (f messageFilter) address(cursor string) string {
 	q := url.Values{}
@@ -131,7 +137,12 @@ func (s *Server) showMessage(c echo.Context) error {
 	l := s.words(c)
 	p := messagePage{Message: m, SIM: names(m.SIM), CanResolve: m.State == queue.Uncertain, Why: why(l, m),
 		CanCancel: m.Attempts == 0 && (m.State == queue.Queued || m.State == queue.Scheduled || m.State == queue.Held)}
+	tries := map[int]int{} // of each segment
 	for _, e := range entries {
+		if e.Event == "gate" {
+			tries[e.Segment]++
+			e.Attempt = tries[e.Segment]
+		}
 		p.Timeline = append(p.Timeline, timelineItemOf(l, e, len(m.Segments), names))
 	}
 	return s.page(c, http.StatusOK, "message", "messages", p)

@@ -27,7 +27,7 @@ type writeQuote struct {
 	PlainSegments        int
 	PlainDiffers         bool
 	Diff                 []diffPart
-	ETA                  time.Duration
+	Takes                string // until the last has left, in words
 	NoLine               bool   // no line can send now
 	When                 string // of a scheduled one
 	Problems             []string
@@ -96,8 +96,13 @@ func (s *Server) quoteForm(c echo.Context, f writeForm) (*writeQuote, error) {
 		q.When = s.view(c, "", nil).Date(r.SendAt)
 		return q, nil
 	}
-	q.ETA, _, err = s.pool.Estimate(c.Request().Context(), q.Total, r.Class)
-	q.NoLine = q.ETA < 0
+	takes, _, err := s.pool.Estimate(c.Request().Context(), q.Total, r.Class)
+	q.NoLine = takes < 0
+	l := s.words(c)
+	q.Takes = l.span(takes)
+	if takes >= soon {
+		q.Takes = l.t("write.about", "Span", q.Takes)
+	}
 	return q, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -155,15 +156,15 @@ func (v *views) hashAssets() error {
 
 func (v *views) funcs(l *locale) template.FuncMap {
 	return template.FuncMap{
-		"t":      l.t,
-		"tn":     l.tn,
-		"tor":    l.tor,
-		"num":    l.num,
-		"span":   l.span,
-		"phone":  phone,
-		"bars":   signalBars,
-		"tone":   tone,
-		"lineup": func(s string) []string { return strings.Split(s, "\n") },
+		"t":     l.t,
+		"tn":    l.tn,
+		"tor":   l.tor,
+		"num":   l.num,
+		"span":  l.span,
+		"phone": phone,
+		"bars":  signalBars,
+		"tone":  tone,
+		"dbm":   func(n int) string { return strings.Replace(strconv.Itoa(n), "-", "−", 1) + " dBm" },
 		"asset": func(name string) (string, error) {
 			if a, ok := v.assets[name]; ok {
 				return a, nil

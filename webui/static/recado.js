@@ -7,7 +7,7 @@
 
   // The box may run on UTC: tell it which clock the reader has.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (zone) document.cookie = `recado_tz=${encodeURIComponent(zone)};path=/;max-age=31536000;samesite=lax`;
+  if (zone) document.cookie = `recado_tz=${zone};path=/;max-age=31536000;samesite=lax`;
 
   // Live: one event stream a visible tab. A hidden tab lets go of it, because a
   // browser opens only six connections to one host.
@@ -28,10 +28,9 @@
   };
   const tell = (name) => htmx.trigger(document.body, `recado:${name}`);
   document.addEventListener('htmx:sseOpen', (e) => {
-    const again = source !== null;
     source = e.detail.source;
     say(true);
-    if (again) ['messages', 'inbox', 'lines'].forEach(tell); // what was missed meanwhile
+    ['messages', 'inbox', 'lines'].forEach(tell); // what happened since the page was made
   });
   document.addEventListener('htmx:sseError', () => say(false));
   document.addEventListener('htmx:sseBeforeMessage', (e) => {
@@ -83,7 +82,6 @@
   };
   if (compose) {
     compose.addEventListener('input', () => stale(true));
-    compose.addEventListener('change', (e) => { if (e.target.matches('select, input')) stale(true); });
     compose.addEventListener('submit', (e) => {
       if (e.submitter && e.submitter.dataset.plain !== undefined) {
         e.preventDefault();
