@@ -141,13 +141,13 @@ func submitTPDUs(to, text string, report bool) [][]byte {
 }
 
 // one makes a network with one modem inside a bubble and closes it after f.
-func one(t *testing.T, o NetworkOptions, mo ModemOptions, f func(n *Network, m *Modem, h *host)) {
+func one(t *testing.T, o NetworkOptions, mo ModemOptions, f func(t *testing.T, n *Network, m *Modem, h *host)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := NewNetwork(o)
 		m := n.AddModem(mo)
 		h := open(t, m)
-		f(n, m, h)
+		f(t, n, m, h)
 		h.close()
 		require.NoError(t, n.Close())
 	})
@@ -155,7 +155,7 @@ func one(t *testing.T, o NetworkOptions, mo ModemOptions, f func(n *Network, m *
 
 func TestSubmitIsInTheLedgerWithItsMR(t *testing.T) {
 	var file bytes.Buffer
-	one(t, NetworkOptions{Ledger: &file}, ModemOptions{}, func(n *Network, m *Modem, h *host) {
+	one(t, NetworkOptions{Ledger: &file}, ModemOptions{}, func(t *testing.T, n *Network, m *Modem, h *host) {
 		h.quiet()
 		h.command("+CNMI=2,1,0,1,0")
 		tpdu := submitTPDU("+34600111222", "Hola, ¿qué tal? €")
@@ -180,7 +180,7 @@ func TestSubmitIsInTheLedgerWithItsMR(t *testing.T) {
 }
 
 func TestMRWrapsAfter256(t *testing.T) {
-	one(t, NetworkOptions{}, ModemOptions{}, func(n *Network, m *Modem, h *host) {
+	one(t, NetworkOptions{}, ModemOptions{}, func(t *testing.T, n *Network, m *Modem, h *host) {
 		h.quiet()
 		for i := range 300 {
 			h.submit(submitTPDU("+34600111222", "x"))

@@ -24,7 +24,7 @@ func typed(n *Network, typ EntryType) []Entry {
 }
 
 func TestMessageToAnotherSIMArrivesThere(t *testing.T) {
-	one(t, NetworkOptions{}, ModemOptions{}, func(n *Network, m *Modem, h *host) {
+	one(t, NetworkOptions{}, ModemOptions{}, func(t *testing.T, n *Network, m *Modem, h *host) {
 		other := n.AddModem(ModemOptions{Number: "+34611222333"})
 		h.quiet().command("+CNMI=2,1,0,1,0")
 		text := strings.Repeat("Texto largo con ñ y €. ", 12)
@@ -43,7 +43,7 @@ func TestMessageToAnotherSIMArrivesThere(t *testing.T) {
 }
 
 func TestUnreachableSIMExpiresWithAReport(t *testing.T) {
-	one(t, NetworkOptions{Validity: time.Hour}, ModemOptions{}, func(n *Network, m *Modem, h *host) {
+	one(t, NetworkOptions{Validity: time.Hour}, ModemOptions{}, func(t *testing.T, n *Network, m *Modem, h *host) {
 		other := n.AddModem(ModemOptions{Number: "+34611222333"})
 		other.Unplug()
 		h.quiet().command("+CNMI=2,1,0,1,0")
@@ -59,7 +59,7 @@ func TestUnreachableSIMExpiresWithAReport(t *testing.T) {
 }
 
 func TestFullStorageKeepsTheMessageInTheNetwork(t *testing.T) {
-	one(t, NetworkOptions{}, ModemOptions{Family: "simcom800", SMSlots: 2}, func(n *Network, m *Modem, h *host) {
+	one(t, NetworkOptions{}, ModemOptions{Family: "simcom800", SMSlots: 2}, func(t *testing.T, n *Network, m *Modem, h *host) {
 		h.quiet().command("+CNMI=2,1,0,1,0")
 		for _, text := range []string{"uno", "dos", "tres"} {
 			require.NoError(t, n.Inbound(m.Number(), "+34600222333", text))
@@ -76,7 +76,7 @@ func TestFullStorageKeepsTheMessageInTheNetwork(t *testing.T) {
 }
 
 func TestReportsInStorageWithCDSI(t *testing.T) {
-	one(t, NetworkOptions{}, ModemOptions{Family: "quectel"}, func(n *Network, m *Modem, h *host) {
+	one(t, NetworkOptions{}, ModemOptions{Family: "quectel"}, func(t *testing.T, n *Network, m *Modem, h *host) {
 		h.quiet().command("+CNMI=2,1,0,2,0")
 		h.submit(submitTPDU("+34600111222", "hola"))
 		// Announced in SM, kept in SR: the habit of this family.
@@ -87,7 +87,7 @@ func TestReportsInStorageWithCDSI(t *testing.T) {
 }
 
 func TestUnacknowledgedDeliveryEndsTheRouting(t *testing.T) {
-	one(t, NetworkOptions{}, ModemOptions{}, func(n *Network, m *Modem, h *host) {
+	one(t, NetworkOptions{}, ModemOptions{}, func(t *testing.T, n *Network, m *Modem, h *host) {
 		h.quiet()
 		h.command("+CSMS=1")
 		h.command("+CNMI=2,2,0,1,0")
@@ -104,7 +104,7 @@ func TestUnacknowledgedDeliveryEndsTheRouting(t *testing.T) {
 }
 
 func TestClass2GoesToTheSIM(t *testing.T) {
-	one(t, NetworkOptions{}, ModemOptions{}, func(n *Network, m *Modem, h *host) {
+	one(t, NetworkOptions{}, ModemOptions{}, func(t *testing.T, n *Network, m *Modem, h *host) {
 		h.quiet().command("+CNMI=2,2,0,1,0")
 		for _, dcs := range []byte{0x10, 0x12} {
 			s := makeSegment("hola", 0, nil)
@@ -118,7 +118,7 @@ func TestClass2GoesToTheSIM(t *testing.T) {
 }
 
 func TestMagicNumbers(t *testing.T) {
-	one(t, NetworkOptions{ReportDelay: time.Second}, ModemOptions{}, func(n *Network, m *Modem, h *host) {
+	one(t, NetworkOptions{ReportDelay: time.Second}, ModemOptions{}, func(t *testing.T, n *Network, m *Modem, h *host) {
 		h.quiet().command("+CNMI=2,1,0,1,0")
 		send := func(code string) string {
 			h.submit(submitTPDU("+34609"+code, "hola"))
@@ -158,7 +158,7 @@ func TestMagicNumbers(t *testing.T) {
 }
 
 func TestAutomaticReplies(t *testing.T) {
-	one(t, NetworkOptions{}, ModemOptions{}, func(n *Network, m *Modem, h *host) {
+	one(t, NetworkOptions{}, ModemOptions{}, func(t *testing.T, n *Network, m *Modem, h *host) {
 		h.quiet()
 		text := strings.Repeat("Me gustaría saber la hora. ", 10)
 		for _, tpdu := range submitTPDUs("+346099999201", text, false) {
@@ -183,7 +183,7 @@ func TestAutomaticReplies(t *testing.T) {
 }
 
 func TestRulesByPatternCountAndProbability(t *testing.T) {
-	one(t, NetworkOptions{NoMagic: true, Seed: 3}, ModemOptions{}, func(n *Network, m *Modem, h *host) {
+	one(t, NetworkOptions{NoMagic: true, Seed: 3}, ModemOptions{}, func(t *testing.T, n *Network, m *Modem, h *host) {
 		h.quiet()
 		n.AddRule(Rule{Suffix: "77", Probability: 0.3, Effect: Effect{CMS: 41}})
 		n.AddRule(Rule{Suffix: "88", Count: 2, Effect: Effect{CMS: 42}})
@@ -253,7 +253,7 @@ func TestHostThatLeavesDoesNotStopTheRadio(t *testing.T) {
 }
 
 func TestMovedSIMTakesItsNumberAndItsMR(t *testing.T) {
-	one(t, NetworkOptions{}, ModemOptions{}, func(n *Network, m *Modem, h *host) {
+	one(t, NetworkOptions{}, ModemOptions{}, func(t *testing.T, n *Network, m *Modem, h *host) {
 		h.quiet()
 		h.submit(submitTPDU("+34600111222", "x"))
 		h.heard()
@@ -272,7 +272,7 @@ func TestMovedSIMTakesItsNumberAndItsMR(t *testing.T) {
 }
 
 func TestRingAndHangUp(t *testing.T) {
-	one(t, NetworkOptions{}, ModemOptions{}, func(n *Network, m *Modem, h *host) {
+	one(t, NetworkOptions{}, ModemOptions{}, func(t *testing.T, n *Network, m *Modem, h *host) {
 		h.quiet().command("+CLIP=1")
 		m.Ring("+34600222333", 5)
 		got := h.after(4 * time.Second)

@@ -2,10 +2,14 @@ package emulator
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 )
+
+// errEscaped: the host gave up waiting for the prompt.
+var errEscaped = errors.New("cancelled")
 
 // prompt asks for the message (TS 27.005 clause 3.5.1).
 const prompt = "\r\n> "
@@ -67,7 +71,9 @@ func (s *session) askTPDU(c command) ([]byte, error) {
 			return nil, cmsError(304)
 		}
 	}
-	if err := s.beforePrompt(); err != nil {
+	if err := s.beforePrompt(); errors.Is(err, errEscaped) {
+		return nil, s.cancelled()
+	} else if err != nil {
 		return nil, err
 	}
 	body, sent := s.body(text)
@@ -104,10 +110,10 @@ func (s *session) beforePrompt() error {
 		return cmsError(orCode(f.Code, 302))
 	}
 	if _, ok := m.fault(s.cmd, FaultNoPrompt); ok {
-		if _, sent := s.body(false); sent || s.over() {
+		if _, sent := s.body(false); sent {
 			return errSilent
 		}
-		return nil
+		return errEscaped
 	}
 	if f, ok := m.fault(s.cmd, FaultLatePrompt); ok && !s.wait(time.Now().Add(f.Delay), false) {
 		return errSilent

@@ -88,7 +88,7 @@ func TestBaudRateIsExact(t *testing.T) {
 }
 
 func TestLatencyDoesNotDrift(t *testing.T) {
-	one(t, NetworkOptions{Latency: 700 * time.Millisecond, CommandLatency: 3 * time.Millisecond}, ModemOptions{}, func(n *Network, m *Modem, h *host) {
+	one(t, NetworkOptions{Latency: 700 * time.Millisecond, CommandLatency: 3 * time.Millisecond}, ModemOptions{}, func(t *testing.T, n *Network, m *Modem, h *host) {
 		h.write("ATE0\r")
 		h.after(time.Second)
 		tpdu := submitTPDUs("+34600111222", "x", false)[0]
