@@ -36,6 +36,7 @@ func (l *lifeOf) has(within time.Duration, texts ...string) {
 
 func (l *lifeOf) empty(within time.Duration) {
 	l.t.Helper()
+	l.pass(3 * time.Second) // how full it is is looked at when things have calmed down
 	l.until("an empty memory", within, func() bool { return l.m.Snapshot().StorageUsed == 0 })
 }
 
@@ -134,7 +135,7 @@ func TestMemoryFaults(t *testing.T) {
 		{"CMGR empty twice", []emulator.Fault{{Kind: emulator.FaultCMGRBareOK, Count: 2}}, 10 * time.Second},
 		{"CMGL refused", []emulator.Fault{{Kind: emulator.FaultCMTIMinus}, {Kind: emulator.FaultCMGL, Count: -1}}, 2 * time.Minute},
 		{"CMGL refused in every form", []emulator.Fault{{Kind: emulator.FaultCMTIMinus}, {Kind: emulator.FaultError, On: "+CMGL", Code: 303, Count: -1}}, 2 * time.Minute},
-		{"CMGL hangs", []emulator.Fault{{Kind: emulator.FaultCMTIMinus}, {Kind: emulator.FaultMute, On: "+CMGL=4"}}, 3 * time.Minute},
+		{"CMGL hangs", []emulator.Fault{{Kind: emulator.FaultCMTIMinus}, {Kind: emulator.FaultMute, On: "+CMGL=4", Count: -1}}, 3 * time.Minute},
 		{"delete does nothing", []emulator.Fault{{Kind: emulator.FaultDeleteFails}}, 10 * time.Second},
 		{"delete refused", []emulator.Fault{{Kind: emulator.FaultError, On: "+CMGD", Code: 500}}, 10 * time.Second},
 		{"code in the middle of the answer", []emulator.Fault{{Kind: emulator.FaultURC, On: "+CMGR"}}, 10 * time.Second},
@@ -142,13 +143,19 @@ func TestMemoryFaults(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
 				l.ready()
+				lists := l.wrote("AT+CMGL=4")
 				for _, f := range c.faults {
 					l.em.Inject(f)
 				}
 				l.inbound("aquí estoy")
 				l.has(c.within, "aquí estoy")
 				l.empty(3 * time.Minute)
+				l.pass(3 * time.Minute)
 				require.Len(l.t, l.box.received(), 1, "once")
+				require.Zero(l.t, l.m.Snapshot().Restarts)
+				if c.name == "CMGL hangs" {
+					require.Equal(l.t, lists+1, l.wrote("AT+CMGL=4"), "once: then it is known not to work")
+				}
 				l.ready()
 				o, _ := l.send("+34600111222", "sigo")
 				require.Equal(l.t, Accepted, o.Verdict)
@@ -174,6 +181,96 @@ func TestFullMemoryIsEmptiedUnderLoad(t *testing.T) {
 		require.ElementsMatch(l.t, want, l.box.texts())
 		l.empty(2 * time.Minute)
 	})
+}
+
+func TestEmptyReadIsRepeatedBeforeASweep(t *testing.T) {
+	live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
+		l.ready()
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultCMGRBareOK})
+		lists := l.wrote("AT+CMGL")
+		l.inbound("un momento")
+		l.has(2*time.Second, "un momento")
+		require.Equal(l.t, 2, l.wrote("AT+CMGR"))
+		require.Equal(l.t, lists, l.wrote("AT+CMGL"))
+	})
+}
+
+func TestManyHintsAreOneList(t *testing.T) {
+	live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
+		l.ready()
+		lists := l.wrote("AT+CMGL")
+		for _, text := range []string{"a", "b", "c", "d"} { // while a submission is open
+			time.AfterFunc(time.Second, func() { _ = l.net.Inbound(l.em.ICCID(), "+34600111222", text) })
+		}
+		o, _ := l.send("+34600111222", "hola")
+		require.Equal(l.t, Accepted, o.Verdict)
+		l.until("all four", 10*time.Second, func() bool { return len(l.box.texts()) == 4 })
+		require.Zero(l.t, l.wrote("AT+CMGR"))
+		require.Equal(l.t, lists+1, l.wrote("AT+CMGL"))
+	})
+}
+
+// TestSendGoesBeforeTheNextCommand: a sweep with much to delete costs a waiting
+// message no more than the command that is under way.
+func TestSendGoesBeforeTheNextCommand(t *testing.T) {
+	live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
+		l.ready()
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultSlow, On: "+CMGD", Delay: 500 * time.Millisecond, Count: -1})
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultLostCMTI, Count: 10})
+		for i := range 10 {
+			l.inbound(fmt.Sprint("mensaje ", i))
+		}
+		l.until("the first deletion", 2*time.Minute, func() bool { return l.wrote("AT+CMGD=") > 0 })
+		for range 3 {
+			start := time.Now()
+			o := l.m.Send(l.t.Context(), l.tpdu("+34600111222", "urgente"), func() error {
+				require.Less(l.t, time.Since(start), 600*time.Millisecond)
+				return nil
+			})
+			require.Equal(l.t, Accepted, o.Verdict)
+		}
+		require.Less(l.t, l.wrote("AT+CMGD="), 10, "the sends were in the middle of it")
+		l.until("all messages", time.Minute, func() bool { return len(l.box.texts()) == 10 })
+		l.empty(time.Minute)
+	})
+}
+
+// TestOverdue: what may go in front of a waiting message, and when.
+func TestOverdue(t *testing.T) {
+	now := time.Now()
+	due := func(s *session, c *chore, ago time.Duration, sends int) bool {
+		c.due, c.seen, s.sent = now.Add(-ago), 10, 10+sends
+		return s.overdue(c, now)
+	}
+	s := &session{}
+	s.planChores()
+	require.False(t, s.overdue(s.readHints, now), "not wanted at all")
+	require.False(t, due(s, s.readHints, time.Second, 1))
+	require.True(t, due(s, s.readHints, time.Second, 2), "within a couple of sends")
+	require.True(t, due(s, s.readHints, 3*time.Second, 0))
+	require.False(t, due(s, s.readHints, -time.Second, 9), "not due yet")
+	require.False(t, due(s, s.checkHealth, 29*time.Second, 100))
+	require.True(t, due(s, s.checkHealth, 30*time.Second, 0))
+	require.False(t, due(s, s.sweepHere, 0, 0))
+	s.full = true
+	require.True(t, due(s, s.sweepHere, 0, 0), "a full memory waits for nobody")
+	require.True(t, due(s, s.delete, 0, 0))
+	require.False(t, due(s, s.checkHealth, 0, 0))
+}
+
+// TestSlotsOfAnotherSIM: what the sink has stored of the SIM before is not
+// deleted from this one.
+func TestSlotsOfAnotherSIM(t *testing.T) {
+	s := &session{m: New(Config{Name: "x", Sink: &box{}}), taken: map[slot]bool{}, deleted: map[slot]string{}}
+	s.planChores()
+	s.take("SM", stored{Index: 3, PDU: "00"})
+	old := s.epoch
+	s.forgetSlots()
+	s.wasKept(kept{from: s, slot: slot{"SM", 3}, epoch: old, ok: true})
+	require.Empty(t, s.deletes)
+	s.take("SM", stored{Index: 3, PDU: "00"})
+	s.wasKept(kept{from: s, slot: slot{"SM", 3}, epoch: s.epoch, ok: true})
+	require.Equal(t, []slot{{"SM", 3}}, s.deletes)
 }
 
 func TestReportBeforeAnswer(t *testing.T) {

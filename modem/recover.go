@@ -51,7 +51,7 @@ func (s *session) sync(ctx context.Context) error {
 		case errors.Is(err, at.ErrGone):
 			return at.ErrGone
 		case err == nil:
-			m.life.known, s.timeouts = true, 0
+			m.life.known = true
 			return nil
 		}
 		if err := s.wait(ctx, 50*time.Millisecond); err != nil {

@@ -99,6 +99,29 @@ func TestOneMissingAnswerNeedsOnlyAResync(t *testing.T) {
 	})
 }
 
+func TestThreeMissingAnswersNeedASetup(t *testing.T) {
+	live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
+		l.ready()
+		setups := l.wrote("AT+CMGF=0")
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultMute, On: "+C", Count: 3})
+		l.until("the set-up", 3*time.Minute, func() bool { return l.wrote("AT+CMGF=0") == setups+1 })
+		l.ready()
+		require.Zero(l.t, l.m.Snapshot().Restarts)
+	})
+}
+
+func TestSixMissingAnswersNeedARestart(t *testing.T) {
+	live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
+		l.ready()
+		for _, cmd := range []string{"+CS", "+CR", "+CO", "+CP", "+CMG", "+CN", "E0"} { // AT alone still answers
+			l.em.Inject(emulator.Fault{Kind: emulator.FaultMute, On: cmd, Count: -1})
+		}
+		l.until("the restart", 5*time.Minute, func() bool { return l.m.Snapshot().Restarts == 1 })
+		l.em.ClearFaults()
+		l.state(StateReady, time.Minute)
+	})
+}
+
 func TestSilenceEndsInRecovery(t *testing.T) {
 	live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
 		l.ready()
