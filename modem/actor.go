@@ -120,7 +120,11 @@ func (m *Modem) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { m.keeper.run(keeping) })
 	for ctx.Err() == nil {
+		start := time.Now()
 		m.between(ctx, m.session(ctx))
+		if time.Since(start) < time.Second && !m.life.disabled {
+			m.pause(ctx, time.Second) // a port that opens and dies at once
+		}
 	}
 	flush := time.AfterFunc(5*time.Second, stop)
 	m.keeper.finish()

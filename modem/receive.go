@@ -87,7 +87,7 @@ func (s *session) serveHints(ctx context.Context) {
 
 // in runs f while mem is the memory that is read from.
 func (s *session) in(ctx context.Context, mem string, f func()) {
-	if mem == s.mem || mem == "" {
+	if mem == s.mem || mem == "" || s.oneMemory {
 		f()
 		return
 	}
@@ -97,9 +97,6 @@ func (s *session) in(ctx context.Context, mem string, f func()) {
 		return
 	}
 	f()
-	if s.mem == "" {
-		return
-	}
 	if _, err := s.ask(ctx, fmt.Sprintf(`+CPMS="%s"`, s.mem), memoryAnswer); err != nil {
 		s.want(s.checkSettings, time.Second)
 	}

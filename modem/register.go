@@ -18,12 +18,17 @@ func (s *session) register(ctx context.Context) error {
 	m := s.m
 	m.setState(StateRegister, "")
 	s.denials = 0
+	silent := 0
 	for s.err == nil {
 		s.askRegistration(ctx)
 		if s.err != nil {
 			break
 		}
-		if s.isRegistered() {
+		if silent++; len(s.domains) > 0 {
+			silent = 0
+		}
+		// A modem that cannot say whether it is registered is taken at its work.
+		if s.isRegistered() || silent >= 3 {
 			s.operator(ctx)
 			s.signal(ctx)
 			return s.err

@@ -48,6 +48,7 @@ func (s *session) phase2(ctx context.Context) {
 // chooseMemory decides where received messages are stored: the family's wish,
 // else ME when it is bigger than SM and can really be read, else SM.
 func (s *session) chooseMemory(ctx context.Context) {
+	s.oneMemory = false
 	var names []string
 	for try := range 10 {
 		lines, err := s.ask(ctx, "+CPMS=?", memoryAnswer)
@@ -85,14 +86,16 @@ func (s *session) chooseMemory(ctx context.Context) {
 	best := s.best(ctx, found)
 	if best == "" {
 		// It does not say what it has: stay with what it uses.
-		if lines, err := s.ask(ctx, "+CPMS?", memoryAnswer); err == nil {
-			if rest, ok := after(lines, "+CPMS"); ok {
-				if mem, ok := parseMemories(rest, ""); ok {
-					s.mems = append(s.mems, mem.Name)
-					s.useMemory(mem)
-				}
+		mem := memory{Name: "SM"}
+		lines, err := s.ask(ctx, "+CPMS?", memoryAnswer)
+		s.oneMemory = true
+		if rest, ok := after(lines, "+CPMS"); err == nil && ok {
+			if told, ok := parseMemories(rest, ""); ok {
+				mem, s.oneMemory = told, false
 			}
 		}
+		s.mems = []string{mem.Name}
+		s.useMemory(mem)
 		return
 	}
 	if mem, ok := s.setMemories(ctx, best); ok {

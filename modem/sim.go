@@ -96,10 +96,10 @@ func (s *session) cpin(ctx context.Context) string {
 		if s.err != nil {
 			return ""
 		}
-		if err != nil && !errors.Is(err, at.ErrTimeout) {
+		if err != nil && !errors.Is(err, at.ErrTimeout) && !errors.Is(err, at.ErrFailed) {
 			return cpinError(err)
 		}
-		bare = bare || err == nil
+		bare = bare || err == nil || errors.Is(err, at.ErrFailed)
 	}
 	// No word about it: a SIM that tells its IMSI is open.
 	if lines, err := s.ask(ctx, "+CIMI", simAnswer); err == nil && len(imsi(lines)) >= 6 {
@@ -157,7 +157,7 @@ func cpinError(err error) string {
 			return cpinPUK
 		}
 	}
-	return cpinBusy // also a plain ERROR: seen while the SIM is being read
+	return cpinBusy
 }
 
 func imsi(lines []string) string {
