@@ -214,6 +214,9 @@ func (m *Modem) ask(ctx context.Context, o *order) error {
 // between is what happens when a port has been closed: what it says of the
 // modem, and how long to leave it alone.
 func (m *Modem) between(ctx context.Context, why error) {
+	m.update(func(n *Snapshot) { // nobody knows any more
+		n.Signal, n.Registration, n.Operator, n.AccessTechnology = Signal{BER: -1}, "unknown", "", ""
+	})
 	var d *demand
 	switch {
 	case ctx.Err() != nil, errors.Is(why, errReopen):

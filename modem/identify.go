@@ -46,6 +46,11 @@ func (s *session) identify(ctx context.Context) error {
 	fam := family.Match(maker, model)
 	was := s.fam.Swap(fam)
 	m.life.family = fam
+	if was := m.Snapshot().IMEI; was != "" && was != imei { // another modem in the same place
+		m.life.lost, m.life.resets = nil, nil
+		m.update(func(n *Snapshot) { n.AmbiguousRecent, n.Restarts, n.LastError = 0, 0, "" })
+		s.forgetSIM()
+	}
 	m.update(func(n *Snapshot) {
 		n.Manufacturer, n.Model, n.Firmware, n.IMEI, n.Family = maker, model, firmware, imei, fam.Name
 		if n.ID = m.c.Name; imei != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"recado/modem/at"
@@ -221,7 +222,7 @@ func (s *session) usedFalls(ctx context.Context) {
 // where they have a memory of their own.
 func (s *session) sweepCurrent(ctx context.Context) {
 	s.foreign = s.sweep(ctx, s.mem)
-	if s.m.Snapshot().ReportsBy == 2 && s.mem != "SR" && has(s.mems, "SR") {
+	if s.m.Snapshot().ReportsBy == 2 && s.mem != "SR" && slices.Contains(s.mems, "SR") {
 		s.in(ctx, "SR", func() { s.sweep(ctx, "SR") })
 	}
 	s.want(s.checkUsed, 2*time.Second)

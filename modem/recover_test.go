@@ -24,6 +24,8 @@ func TestUnplugAndReplug(t *testing.T) {
 			l.em.Unplug()
 			l.state(StateAbsent, 10*time.Second)
 			require.NotEmpty(l.t, l.m.Snapshot().Reason)
+			require.False(l.t, l.m.Snapshot().Signal.Known, "no stale signal")
+			require.Equal(l.t, "unknown", l.m.Snapshot().Registration)
 			require.Equal(l.t, NotSent, l.m.Send(l.t.Context(), l.tpdu("+34600111222", "no"), nil).Verdict)
 			l.pass(7 * time.Second)
 			l.em.Replug()
@@ -82,6 +84,38 @@ func TestRebootInEveryPhase(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestAnotherModemInTheSamePlace(t *testing.T) {
+	var other *emulator.Modem
+	var mu sync.Mutex
+	live(t, emulator.ModemOptions{}, func(c *Config) {
+		open := c.Open
+		c.Open = func(ctx context.Context) (io.ReadWriteCloser, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if other != nil {
+				return other.Open(ctx)
+			}
+			return open(ctx)
+		}
+	}, func(l *lifeOf) {
+		l.ready()
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultCMSSent, Code: 500})
+		l.send("+34600111222", "quizás")
+		was := l.m.Snapshot()
+		require.Equal(l.t, 1, was.AmbiguousRecent)
+		mu.Lock()
+		other = l.net.AddModem(emulator.ModemOptions{})
+		mu.Unlock()
+		l.em.Unplug()
+		l.until("the other one", time.Minute, func() bool { return l.m.Snapshot().ID == other.IMEI() })
+		l.ready()
+		s := l.m.Snapshot()
+		require.Equal(l.t, other.ICCID(), s.SIM.ICCID)
+		require.NotEqual(l.t, was.SIM.IMSI, s.SIM.IMSI)
+		require.Zero(l.t, s.AmbiguousRecent, "the other modem's losses are not its own")
+	})
 }
 
 func TestOneMissingAnswerNeedsOnlyAResync(t *testing.T) {

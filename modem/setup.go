@@ -3,6 +3,7 @@ package modem
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,8 +77,8 @@ func (s *session) chooseMemory(ctx context.Context) {
 			}
 		}
 	}
-	for _, name := range cmpSlices(s.family().Storages, []string{"ME", "SM", "MT"}) {
-		if has(s.mems, name) {
+	for _, name := range orElse(s.family().Storages, []string{"ME", "SM", "MT"}) {
+		if slices.Contains(s.mems, name) {
 			if mem, ok := s.setMemories(ctx, name); ok {
 				found[name] = mem
 			}
@@ -103,20 +104,12 @@ func (s *session) chooseMemory(ctx context.Context) {
 	}
 }
 
-func cmpSlices(a, b []string) []string {
+// orElse is a, or b when a is empty.
+func orElse(a, b []string) []string {
 	if len(a) > 0 {
 		return a
 	}
 	return b
-}
-
-func has(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 // best picks one of the memories that could be set.
