@@ -26,6 +26,7 @@ type candidate struct {
 	recipient string
 	segment   SegmentState
 	validMS   int64
+	doneAt    int64
 	fit       int // of the number: 3 exact, 2 last eight digits, 1 last six
 }
 
@@ -33,7 +34,7 @@ func (c candidate) final() bool {
 	return c.segment == SegmentDelivered || c.segment == SegmentUndelivered
 }
 
-const candidateSQL = `SELECT a.id, a.message, a.n, a.iccid, a.phase, a.outcome, a.mr, a.prev_mr, a.gate_at, a.scts, m.recipient, g.state, m.valid_ms
+const candidateSQL = `SELECT a.id, a.message, a.n, a.iccid, a.phase, a.outcome, a.mr, a.prev_mr, a.gate_at, a.scts, m.recipient, g.state, m.valid_ms, a.done_at
 	FROM attempt a JOIN message m ON m.seq = a.message JOIN segment g ON g.message = a.message AND g.n = a.n `
 
 func candidates(tx *sqlite.Tx, ra, where string, args ...any) ([]candidate, error) {
@@ -47,7 +48,7 @@ func candidates(tx *sqlite.Tx, ra, where string, args ...any) ([]candidate, erro
 	for rows.Next() {
 		var c candidate
 		if err := rows.Scan(&c.id, &c.message, &c.n, &c.iccid, &c.phase, &c.outcome, &c.mr, &c.prevMR, &c.gateAt, &c.scts,
-			&c.recipient, &c.segment, &c.validMS); err != nil {
+			&c.recipient, &c.segment, &c.validMS, &c.doneAt); err != nil {
 			return nil, err
 		}
 		c.fit = sameNumber(ra, c.recipient)
@@ -114,7 +115,7 @@ func pick(list []candidate, scts, when, span int64) *candidate {
 		if scts != 0 && c.scts == scts {
 			return c
 		}
-		d := distance(c.gateAt, when)
+		d := c.away(when)
 		if d > span {
 			continue
 		}
@@ -122,7 +123,7 @@ func pick(list []candidate, scts, when, span int64) *candidate {
 			best = c
 			continue
 		}
-		switch b := distance(best.gateAt, when); {
+		switch b := best.away(when); {
 		case d < b && (!c.final() || best.final()),
 			best.final() && !c.final(),
 			d == b && c.id < best.id && c.final() == best.final():
@@ -191,6 +192,21 @@ func sole(list []candidate, when int64) *candidate {
 		}
 	}
 	return best
+}
+
+// away is how far an SCTS, which has whole seconds, lies from the submission:
+// the centre stamps between the gate and the answer.
+func (c *candidate) away(when int64) int64 {
+	const second = 999
+	switch {
+	case when+second < c.gateAt:
+		return c.gateAt - when
+	case c.doneAt > 0 && when > c.doneAt:
+		return when - c.doneAt
+	case c.doneAt == 0:
+		return distance(c.gateAt, when)
+	}
+	return 0
 }
 
 func distance(a, b int64) int64 {

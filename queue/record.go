@@ -236,8 +236,9 @@ func (s *Store) save(tx *sqlite.Tx, r *record) error {
 	if r.State == r.was {
 		return nil
 	}
+	was := r.was
 	r.was = r.State
-	return s.entered(tx, r)
+	return s.entered(tx, r, was)
 }
 
 // note keeps a line of the message's history.

@@ -301,3 +301,23 @@ func TestAReportBetweenClaimAndGate(t *testing.T) {
 	c = b.claimed(l)
 	require.Equal(t, 2, c.Next, "the third, at once")
 }
+
+// Simple modems of test networks give every message the same MR: the time
+// between gate and answer still tells which report is whose.
+func TestReportsWithAConstantMR(t *testing.T) {
+	b := newBox(t)
+	l := line(1)
+	var ids []string
+	var accepts []time.Time
+	for range 5 {
+		m := b.submit(Request{})
+		_, a := b.gated(l)
+		b.clock.forward(2300 * time.Millisecond)
+		b.outcome(a, accepted(0))
+		ids, accepts = append(ids, m.ID), append(accepts, b.clock.Now().Add(-100*time.Millisecond))
+	}
+	for _, i := range []int{3, 0, 4, 1, 2} {
+		b.report(l, "+34600111222", 0, stDelivered, accepts[i].Truncate(time.Second))
+		require.Equal(t, Delivered, b.get(ids[i]).State, "message %d", i)
+	}
+}

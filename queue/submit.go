@@ -334,7 +334,12 @@ func (s *Store) insert(tx *sqlite.Tx, d *draft, o *outgoing) error {
 			return err
 		}
 	}
-	// The thread with a number that has written shows our answer.
-	_, err = tx.Exec(`UPDATE conversation SET last_at = ?, last_text = ?, last_out = 1 WHERE number = ?`, ms(d.now), o.Text, o.To)
+	// The thread with a number that has written shows our answer; a code is
+	// kept in one place only, where it will be blanked.
+	last := o.Text
+	if o.Class == OTP {
+		last = ""
+	}
+	_, err = tx.Exec(`UPDATE conversation SET last_at = ?, last_text = ?, last_out = 1 WHERE number = ?`, ms(d.now), last, o.To)
 	return err
 }

@@ -91,18 +91,31 @@ var told = map[State]string{
 	Uncertain: "message.uncertain", Failed: "message.failed", Expired: "message.expired", Cancelled: "message.cancelled",
 }
 
-// entered records that the message came into its state: the day's count, the
-// event, the metrics.
-func (s *Store) entered(tx *sqlite.Tx, r *record) error {
+// sent says that the SMSC has taken the whole message.
+func (s State) sent() bool { return s == Sent || s == Delivered || s == Undelivered }
+
+// entered records that the message came from one state into another: the day's
+// count, the event, the metrics. One that a report shows to be delivered before
+// it was known to be sent counts as both.
+func (s *Store) entered(tx *sqlite.Tx, r *record, was State) error {
 	now := s.clock.Now()
-	if _, err := tx.Exec(`INSERT INTO daily (day, state, n) VALUES (?, ?, 1) ON CONFLICT (day, state) DO UPDATE SET n = n + 1`,
-		day(now), string(r.State)); err != nil {
-		return fmt.Errorf("count: %w", err)
+	counted := []State{r.State}
+	sent := r.State.sent() && !was.sent()
+	if sent && r.State != Sent {
+		counted = append(counted, Sent)
 	}
-	state, class := r.State, r.Class
+	for _, state := range counted {
+		if _, err := tx.Exec(`INSERT INTO daily (day, state, n) VALUES (?, ?, 1) ON CONFLICT (day, state) DO UPDATE SET n = n + 1`,
+			day(now), string(state)); err != nil {
+			return fmt.Errorf("count: %w", err)
+		}
+	}
+	class := r.Class
 	tx.AfterCommit(func() {
-		s.metrics.entered(state, class)
-		if state == Sent {
+		for _, state := range counted {
+			s.metrics.entered(state, class)
+		}
+		if sent {
 			s.rate.add(now)
 		}
 	})
