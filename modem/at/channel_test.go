@@ -281,6 +281,38 @@ func TestResync_AnAnswerAmongTheRounds(t *testing.T) {
 	})
 }
 
+// A modem that was away works off the commands of meanwhile, one every two
+// seconds: each AT of a round seems to be answered once.
+func TestResync_AQueueOfOldCommands(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, m := start(t, Options{})
+		slow := command(c, "+CPMS?", time.Second)
+		m.hears("AT+CPMS?\r")
+		require.ErrorIs(t, (<-slow).err, ErrTimeout)
+		var modem sync.WaitGroup
+		modem.Go(func() {
+			time.Sleep(8 * time.Second) // away; what it hears meanwhile waits
+			m.says("\r\nOK\r\n")        // to AT+CPMS?
+			for s := range m.got {
+				switch {
+				case s == "AT+CGMR\r":
+					m.says("\r\nrevision 1\r\n\r\nOK\r\n")
+					return
+				case strings.HasPrefix(s, "AT"):
+					time.Sleep(2 * time.Second)
+					m.says("\r\nOK\r\n")
+				}
+			}
+		})
+		for tries := 0; c.Resync(t.Context()) != nil; tries++ { // the owner tries again
+			require.Less(t, tries, 3)
+		}
+		a := <-command(c, "+CGMR", time.Minute)
+		modem.Wait()
+		require.Equal(t, answer{info: []string{"revision 1"}}, a)
+	})
+}
+
 func TestResync_AMuteModem(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, m := start(t, Options{})

@@ -77,10 +77,9 @@ func FuzzLine(f *testing.F) {
 		urcs = q.list
 		l.mu.Unlock()
 
-		finals, prompts := 0, 0
+		finals := 0
 		out := l.out.Bytes()
 		if rest, ok := bytes.CutPrefix(out, []byte(">")); ok && x.sms != nil {
-			prompts++
 			out = rest
 		}
 		for line := range strings.Lines(string(out)) {

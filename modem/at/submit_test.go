@@ -124,7 +124,8 @@ func TestSubmit_TextThatBeginsLikeAPrompt(t *testing.T) {
 		// While the prompt is awaited: a text line, and a USSD answer over several.
 		done := submit(t.Context(), c, opened)
 		m.hears(cmgs)
-		m.says("\r\n>hello\r\n")
+		m.says("\r\n>hel")
+		m.says("lo\r\n")
 		m.says("\r\n+CUSD: 1,\"Menu\r\n> ")
 		m.says("\r\n>1. Saldo\r\n\",15\r\n")
 		m.hearsNothing()

@@ -115,6 +115,8 @@ func TestURC_ALostTrailer(t *testing.T) {
 			{"+CSQ", "+CSQ: 1,0|+CMT: ,24|OK", answer{info: []string{"+CSQ: 1,0"}}},
 			{"+CSQ", "+CMT: ,24|ERROR", answer{err: ErrFailed}},
 			{"+CSQ", "+CMT: ,24|+CMS ERROR: 302", answer{err: CMSError(302)}},
+			{"+CSQ", "+CSQ: 1,0|+CUSD: 1,\"no end|OK", answer{info: []string{"+CSQ: 1,0"}}},
+			{"+CSQ", "+CUSD: 1,\"no end|+CSQ: 1,0|OK", answer{info: []string{"+CSQ: 1,0"}}},
 			{"+CGSN", "+CMT: ,24|867698041234567|OK", answer{info: []string{"867698041234567"}}},
 			{"+CCID", "+CMT: ,24|89340711000000000012|OK", answer{info: []string{"89340711000000000012"}}},
 			{"+CMGR=1", "+CMGR: 1,,24|+CDS: 30|" + pduLine + "|OK", answer{info: []string{"+CMGR: 1,,24", pduLine}}},

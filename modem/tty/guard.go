@@ -29,6 +29,12 @@ const closeGrace = time.Second
 //
 // The port's Close may be called while a Write hangs in it.
 func Guard(port io.ReadWriteCloser, o GuardOptions) io.ReadWriteCloser {
+	g := newGuard(port, o)
+	go g.writer()
+	return g
+}
+
+func newGuard(port io.ReadWriteCloser, o GuardOptions) *guard {
 	g := &guard{
 		port:    port,
 		options: o,
@@ -43,7 +49,6 @@ func Guard(port io.ReadWriteCloser, o GuardOptions) io.ReadWriteCloser {
 	if g.options.WriteTimeout == 0 {
 		g.options.WriteTimeout = writeTimeout
 	}
-	go g.writer()
 	return g
 }
 
@@ -155,7 +160,7 @@ func (g *guard) shut() {
 		defer func() { <-g.writing }()
 	default:
 		if g.options.Reset != nil {
-			g.closeErr = g.options.Reset()
+			g.options.Reset() // on a device that is gone it fails, and need not
 		}
 		patience := time.NewTimer(closeGrace / 10)
 		defer patience.Stop()
@@ -165,7 +170,7 @@ func (g *guard) shut() {
 		case <-patience.C:
 		}
 	}
-	g.closeErr = errors.Join(g.closeErr, g.port.Close())
+	g.closeErr = g.port.Close()
 }
 
 // Close closes the port and waits for its goroutines; an error says that the

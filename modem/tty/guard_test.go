@@ -138,3 +138,46 @@ func TestGuard_WritersTakeTurnsAndRacesWithCloseAreSafe(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, total, claimed, "a write said done that was not")
 }
+
+// numberedPort is a bare descriptor: a write after Close would hit whatever has
+// its number by then.
+type numberedPort struct {
+	mu     sync.Mutex
+	closed bool
+	stray  bool
+}
+
+func (p *numberedPort) Read([]byte) (int, error) { return 0, io.EOF }
+func (p *numberedPort) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stray = p.stray || p.closed
+	return len(b), nil
+}
+func (p *numberedPort) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	return nil
+}
+
+// §1.5: a write that was handed over just before Close must not begin after it.
+func TestGuard_NoWriteBeginsAfterClose(t *testing.T) {
+	taken := 0
+	for range 100 {
+		bare := &numberedPort{}
+		g := newGuard(bare, GuardOptions{})
+		g.fail(errClosed)
+		<-g.closed
+		go g.writer() // it finds the end and the write, and may take either
+		select {
+		case g.work <- []byte("AT+CMGS=20\r"):
+			require.ErrorIs(t, (<-g.written).err, errClosed)
+			taken++
+		case <-g.ended:
+		}
+		<-g.ended
+		require.False(t, bare.stray)
+	}
+	require.NotZero(t, taken, "no write was handed over, the test proves nothing")
+}
