@@ -47,7 +47,7 @@ func (s *session) commandLine(line string) {
 		line, upper = s.last, strings.ToUpper(s.last)
 	}
 	i := strings.Index(upper, "AT")
-	if i < 0 {
+	if i < 0 || !s.m.running() {
 		return
 	}
 	s.last = line
@@ -202,14 +202,11 @@ func (s *session) finish(err error) {
 		if text == "" {
 			text = `+CMTI: "SM",0`
 		}
-		b.WriteString("\r\n" + text + "\r\n")
+		after := min(f.Code, len(info))
+		b.WriteString(v.information(info[:after]) + "\r\n" + text + "\r\n")
+		info = info[after:]
 	}
-	if len(info) > 0 {
-		if v.verbose {
-			b.WriteString("\r\n")
-		}
-		b.WriteString(strings.Join(info, "\r\n") + "\r\n")
-	}
+	b.WriteString(v.information(info))
 	_, lost := s.m.fault(s.cmd, FaultLostResult)
 	if strings.HasPrefix(s.cmd, "+CPIN?") {
 		_, noOK := s.m.fault(s.cmd, FaultCPINNoOK)
@@ -222,7 +219,7 @@ func (s *session) finish(err error) {
 		s.dribble(b.String(), f.Delay)
 		return
 	}
-	s.send([]byte(b.String()), time.Now())
+	s.send([]byte(b.String()), s.moment())
 }
 
 // dribble writes a text octet by octet.
@@ -243,6 +240,16 @@ func (s *session) dribble(text string, gap time.Duration) {
 type verbosity struct {
 	verbose, quiet bool
 	cmee           int
+}
+
+func (v verbosity) information(lines []string) string {
+	switch {
+	case len(lines) == 0:
+		return ""
+	case v.verbose:
+		return "\r\n" + strings.Join(lines, "\r\n") + "\r\n"
+	}
+	return strings.Join(lines, "\r\n") + "\r\n"
 }
 
 func (v verbosity) result(err error) string {

@@ -12,8 +12,9 @@ type FaultKind string
 // The faults. What a kind reads from its Fault beside Count, Skip and On is
 // said with it; Delay means how long unless said otherwise.
 const (
-	// FaultURC puts Text (default +CMTI: "SM",0) into the middle of the answer:
-	// before the information text of the command, on lines of its own.
+	// FaultURC puts Text (default +CMTI: "SM",0) into the middle of the answer, as
+	// a line of its own after the first Code lines of information text: with 1,
+	// between the head of a +CMGL and its PDU.
 	FaultURC FaultKind = "urc mid-answer"
 	// FaultLostTrailer loses the PDU line of the next +CMT or +CDS.
 	FaultLostTrailer FaultKind = "lost trailer"

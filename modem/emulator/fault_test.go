@@ -39,6 +39,11 @@ func TestFaults(t *testing.T) {
 	no := -1
 	scenes := []scene{
 		{Fault{Kind: FaultURC, On: "+CSQ", Text: "RING"}, say("+CSQ"), "=\r\nRING\r\n\r\n+CSQ: 14,99\r\n\r\nOK\r\n", no, no},
+		{Fault{Kind: FaultURC, On: "+CMGL", Code: 1}, func(h *host, n *Network, m *Modem) string {
+			inbound(h, n, m)
+			got := h.command("+CMGL=4")
+			return got[:strings.LastIndex(got, "0791")]
+		}, "=\r\n+CMGL: 1,0,,23\r\n\r\n+CMTI: \"SM\",0\r\n\r\n", no, no},
 		{Fault{Kind: FaultLostTrailer}, func(h *host, n *Network, m *Modem) string {
 			h.command("+CNMI=2,2,0,1,0")
 			return inbound(h, n, m) + h.command("")

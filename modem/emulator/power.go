@@ -31,8 +31,7 @@ type atState struct {
 	reg                  int           // <stat>
 	copsFormat           int
 	clip, cmms, cgsms    int
-	quieted              bool // the family's chatter was switched off
-	ussd                 int
+	quieted              bool   // the family's chatter was switched off
 	ringing              string // who calls
 	sregs                map[string]string
 	unacked              func(ok bool) // waits for AT+CNMA
@@ -64,7 +63,13 @@ func (m *Modem) factory() {
 func (m *Modem) echoes() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.state.echo
+	return m.state.echo && m.power == powerOn
+}
+
+func (m *Modem) running() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.power == powerOn
 }
 
 func (m *Modem) chats() bool {
@@ -115,7 +120,8 @@ func (m *Modem) Reboot() {
 // powerDown leaves nothing but the stores.
 func (m *Modem) powerDown(to powerState) []*session {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	ack := m.state.unacked
+	sessions := slices.Clone(m.sessions)
 	m.power = to
 	m.boots++
 	m.state = m.freshState()
@@ -123,7 +129,11 @@ func (m *Modem) powerDown(to powerState) []*session {
 		m.sim.lock()
 	}
 	m.portChangedLocked()
-	return slices.Clone(m.sessions)
+	m.mu.Unlock()
+	if ack != nil {
+		ack(false)
+	}
+	return sessions
 }
 
 // boot brings a modem without power up after its boot time.

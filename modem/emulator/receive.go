@@ -152,12 +152,14 @@ func (m *Modem) awaitAck(ack func(ok bool)) receipt {
 	boot := m.boots
 	stop := m.net.after(ackTime, func() {
 		m.mu.Lock()
-		if m.boots == boot && m.state.unacked != nil {
-			m.state.cnmi[1], m.state.cnmi[3] = 0, 0
+		owed := m.boots == boot && m.state.unacked != nil
+		if owed {
+			m.state.cnmi[1], m.state.cnmi[3], m.state.unacked = 0, 0, nil
 		}
-		m.state.unacked = nil
 		m.mu.Unlock()
-		ack(false)
+		if owed {
+			ack(false)
+		}
 	})
 	m.state.unacked = func(ok bool) {
 		stop()

@@ -62,11 +62,11 @@ type session struct {
 	rx     []byte        // read and not yet looked at
 	rxAt   time.Time     // when the last octet looked at had arrived
 	txFree time.Time     // when the line to the host is free
+	due    time.Time     // when the last wait should have ended
 	echo   []byte        // to be echoed
 	line   []byte        // the command line so far
 	last   string        // for A/
 	answer []string      // information text of the running command line
-	shaped []byte        // what the faults put before the answer
 	cmd    string        // the running command line, upper case, without AT
 }
 
@@ -232,6 +232,7 @@ func (s *session) drain() {
 // wait waits until t; with urcs, unsolicited result codes go out meanwhile. It
 // is false when the session ended.
 func (s *session) wait(t time.Time, urcs bool) bool {
+	s.due = t
 	d := time.Until(t)
 	if d <= 0 {
 		return !s.over()
@@ -264,6 +265,16 @@ func (s *session) wait(t time.Time, urcs bool) bool {
 			return false
 		}
 	}
+}
+
+// moment is the time right after a wait: when it should have ended, so that
+// late timers do not add up; now, when it ended much later.
+func (s *session) moment() time.Time {
+	now := time.Now()
+	if late := now.Sub(s.due); late >= 0 && late < 100*time.Millisecond {
+		return s.due
+	}
+	return now
 }
 
 // took adds a chunk to what is to be looked at.

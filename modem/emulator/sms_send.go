@@ -122,7 +122,7 @@ func (s *session) beforePrompt() error {
 	if _, ok := m.fault(s.cmd, FaultPromptCR); ok {
 		p = "\r> "
 	}
-	s.send([]byte(p), time.Now())
+	s.send([]byte(p), s.moment())
 	if f, ok := m.fault(s.cmd, FaultStuckReader); ok {
 		s.stick(f.Delay)
 	}

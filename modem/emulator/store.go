@@ -36,8 +36,6 @@ func (s *store) used() int {
 	return n
 }
 
-func (s *store) full() bool { return s.used() == len(s.slots) }
-
 // put stores a TPDU in the first free slot and gives its index.
 func (s *store) put(tpdu []byte, stat int) (index int, ok bool) {
 	for i := range s.slots {

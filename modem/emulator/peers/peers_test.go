@@ -22,7 +22,7 @@ import (
 )
 
 // limit is how long one program may take for all that it has to do.
-const limit = 45 * time.Second
+const limit = 90 * time.Second
 
 // programs and the Debian packages they are in.
 var programs = map[string]string{
