@@ -10,7 +10,9 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -99,7 +101,7 @@ func (c *client) roundTrip(ctx context.Context, method, path string, body io.Rea
 	}
 	answer, err := c.http.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("ask the running recado: %w", err)
+		return nil, fmt.Errorf("ask the running recado: %w", plain(err))
 	}
 	if answer.StatusCode < 400 {
 		return answer, nil
@@ -109,6 +111,17 @@ func (c *client) roundTrip(ctx context.Context, method, path string, body io.Rea
 	// An answer that is no problem+json keeps the status line as its text.
 	_ = json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(p)
 	return nil, p
+}
+
+// plain takes off what net/http says of an address that is none, and of a socket that is gone.
+func plain(err error) error {
+	if asked, ok := errors.AsType[*url.Error](err); ok {
+		err = asked.Err
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return errNoDaemon
+	}
+	return err
 }
 
 // attach finds the daemon that works on the data, or opens the data under its lock when none
@@ -121,6 +134,9 @@ func attach(ctx context.Context, dir dataDir, phones phoneFlag, create bool) (*c
 		return nil, nil, fmt.Errorf("there is no appliance's data in %s: name its folder with --data, or start it with recado serve --data %s", dir, dir)
 	}
 	if err := dir.create(); err != nil {
+		return nil, nil, err
+	}
+	if err := dir.becomeOwner(); err != nil {
 		return nil, nil, err
 	}
 	lock, err := dir.lock()

@@ -31,6 +31,29 @@ func (d dataDir) create() error {
 	return nil
 }
 
+// becomeOwner gives root's rights up for those of the folder's owner: files that root made
+// there would keep the daemon, which is not root, from its own data.
+func (d dataDir) becomeOwner() error {
+	uid, gid, needed, err := d.owner(os.Geteuid())
+	if err != nil || !needed {
+		return err
+	}
+	if err := errors.Join(syscall.Setgroups(nil), syscall.Setresgid(gid, gid, gid), syscall.Setresuid(uid, uid, uid)); err != nil {
+		return fmt.Errorf("work on %s as its owner: %w", d, err)
+	}
+	return nil
+}
+
+// owner is who has the folder, and whether a process of euid needs to become them.
+func (d dataDir) owner(euid int) (uid, gid int, needed bool, err error) {
+	info, err := os.Stat(string(d))
+	if err != nil {
+		return 0, 0, false, fmt.Errorf("look at the data folder: %w", err)
+	}
+	state := info.Sys().(*syscall.Stat_t)
+	return int(state.Uid), int(state.Gid), euid == 0 && state.Uid != 0, nil
+}
+
 // exists says whether an appliance has ever kept data here.
 func (d dataDir) exists() bool {
 	_, err := os.Stat(d.database())

@@ -79,7 +79,7 @@ func listenSocket(dir dataDir) (net.Listener, error) {
 func urls(a net.Addr) []string {
 	tcp := a.(*net.TCPAddr)
 	if !tcp.IP.IsUnspecified() {
-		return []string{url(tcp.IP, tcp.Port)}
+		return []string{pageURL(tcp.IP, tcp.Port)}
 	}
 	var all []string
 	interfaces, _ := net.InterfaceAddrs()
@@ -87,13 +87,13 @@ func urls(a net.Addr) []string {
 		network, ok := i.(*net.IPNet)
 		// A link-local address needs a zone, which browsers do not take.
 		if ok && !network.IP.IsLoopback() && !network.IP.IsLinkLocalUnicast() {
-			all = append(all, url(network.IP, tcp.Port))
+			all = append(all, pageURL(network.IP, tcp.Port))
 		}
 	}
-	return append(all, url(net.IPv4(127, 0, 0, 1), tcp.Port))
+	return append(all, pageURL(net.IPv4(127, 0, 0, 1), tcp.Port))
 }
 
-func url(ip net.IP, port int) string {
+func pageURL(ip net.IP, port int) string {
 	return fmt.Sprintf("http://%s/", net.JoinHostPort(ip.String(), fmt.Sprint(port)))
 }
 
@@ -104,7 +104,7 @@ func probeURL(a net.Addr) string {
 	if ip.IsUnspecified() {
 		ip = net.IPv4(127, 0, 0, 1)
 	}
-	return url(ip, tcp.Port) + "health/live"
+	return pageURL(ip, tcp.Port) + "health/live"
 }
 
 func hostname() string {

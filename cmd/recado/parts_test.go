@@ -56,7 +56,7 @@ func TestAwaitGivesUpAfterItsGrace(t *testing.T) {
 		require.Equal(t, 63*time.Second, time.Since(began))
 		ended := make(chan struct{})
 		close(ended)
-		require.NoError(t, await(bound, ended, 0))
+		require.NoError(t, await(bound, ended, time.Second))
 	})
 }
 
@@ -78,6 +78,23 @@ func TestOneProcessAFolder(t *testing.T) {
 	again, err := dir.lock()
 	require.NoError(t, err)
 	require.NoError(t, again.Close())
+}
+
+func TestRootBecomesTheFoldersOwner(t *testing.T) {
+	folder := t.TempDir()
+	if os.Geteuid() == 0 {
+		require.NoError(t, os.Chown(folder, 65534, 65534))
+	}
+	uid, _, needed, err := dataDir(folder).owner(0)
+	require.NoError(t, err)
+	require.NotZero(t, uid)
+	require.True(t, needed, "root would leave files that the daemon cannot open")
+	_, _, needed, err = dataDir(folder).owner(uid)
+	require.NoError(t, err)
+	require.False(t, needed)
+	_, _, needed, err = dataDir("/").owner(0)
+	require.NoError(t, err)
+	require.False(t, needed, "root's own folder")
 }
 
 func TestTheClockIsAskedNowAndThen(t *testing.T) {
