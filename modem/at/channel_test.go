@@ -29,7 +29,8 @@ type fakeModem struct {
 	seen []TraceEntry
 }
 
-// start gives a channel with its modem. Call it within a synctest bubble.
+// start gives a channel with its modem, which has answered once. Call it within
+// a synctest bubble.
 func start(t *testing.T, o Options) (*Channel, *fakeModem) {
 	t.Helper()
 	ours, theirs := net.Pipe()
@@ -60,6 +61,8 @@ func start(t *testing.T, o Options) (*Channel, *fakeModem) {
 		require.NoError(t, c.Close())
 		theirs.Close()
 	})
+	m.exchange(c, "", "OK\r\n")
+	m.seen = nil
 	return c, m
 }
 
@@ -252,118 +255,6 @@ func TestCommand_ALateAnswerIsNotTheNextCommands(t *testing.T) {
 		require.NoError(t, <-done)
 		require.Equal(t, answer{info: []string{"+CSQ: 20,99"}}, m.exchange(c, "+CSQ", "\r\n+CSQ: 20,99\r\nOK\r\n"))
 		require.Empty(t, m.gotURCs(), "a late answer is nothing unsolicited either")
-	})
-}
-
-// A3: and one that is later than the silence makes the round unclean.
-func TestResync_AnAnswerAmongTheRounds(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c, m := start(t, Options{})
-		slow := command(c, "+CREG?", time.Second)
-		m.hears("AT+CREG?\r")
-		require.ErrorIs(t, (<-slow).err, ErrTimeout)
-		done := resync(c)
-		m.hears("\r")
-		m.answersAT(1)
-		m.hears("AT\r")
-		m.says("\r\n+CREG: 2,1\r\n\r\nOK\r\n") // the old answer ends this AT …
-		m.says("\r\nOK\r\n")                   // … and its own OK is one too many
-		m.answersAT(2)
-		m.hears("AT\r")
-		select {
-		case err := <-done:
-			require.Fail(t, "in step after two clean rounds", "%v", err)
-		default:
-		}
-		m.says("\r\nOK\r\n")
-		require.NoError(t, <-done)
-		require.Empty(t, m.gotURCs(), "the old answer looks like the unsolicited state 2")
-	})
-}
-
-// A modem that was away works off the commands of meanwhile, one every two
-// seconds: each AT of a round seems to be answered once.
-func TestResync_AQueueOfOldCommands(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c, m := start(t, Options{})
-		slow := command(c, "+CPMS?", time.Second)
-		m.hears("AT+CPMS?\r")
-		require.ErrorIs(t, (<-slow).err, ErrTimeout)
-		var modem sync.WaitGroup
-		modem.Go(func() {
-			time.Sleep(8 * time.Second) // away; what it hears meanwhile waits
-			m.says("\r\nOK\r\n")        // to AT+CPMS?
-			for s := range m.got {
-				switch {
-				case s == "AT+CGMR\r":
-					m.says("\r\nrevision 1\r\n\r\nOK\r\n")
-					return
-				case strings.HasPrefix(s, "AT"):
-					time.Sleep(2 * time.Second)
-					m.says("\r\nOK\r\n")
-				}
-			}
-		})
-		for tries := 0; c.Resync(t.Context()) != nil; tries++ { // the owner tries again
-			require.Less(t, tries, 3)
-		}
-		a := <-command(c, "+CGMR", time.Minute)
-		modem.Wait()
-		require.Equal(t, answer{info: []string{"revision 1"}}, a)
-	})
-}
-
-func TestResync_AMuteModem(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c, m := start(t, Options{})
-		require.ErrorIs(t, c.Resync(t.Context()), ErrTimeout)
-		escapes := 0
-		for len(m.got) > 0 {
-			if strings.HasPrefix(<-m.got, esc) {
-				escapes++
-			}
-		}
-		require.Equal(t, 3, escapes)
-		_, err := c.Command(t.Context(), "", time.Second)
-		require.ErrorIs(t, err, ErrUnsynced)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		require.ErrorIs(t, c.Resync(ctx), context.DeadlineExceeded)
-		done := resync(c)
-		<-m.got
-		for len(m.got) > 0 {
-			<-m.got
-		}
-		m.hears("\r")
-		m.answersAT(3)
-		require.NoError(t, <-done)
-	})
-}
-
-// A chattering modem never falls silent; Resync must not wait for it for ever.
-func TestResync_Chatter(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c, m := start(t, Options{})
-		stop := make(chan struct{})
-		var chatter sync.WaitGroup
-		chatter.Go(func() {
-			for tick := time.NewTicker(50 * time.Millisecond); ; {
-				select {
-				case <-tick.C:
-					m.says("\r\n^RSSI: 20\r\n")
-				case <-stop:
-					tick.Stop()
-					return
-				}
-			}
-		})
-		done := resync(c)
-		m.hears("\r")
-		m.answersAT(3)
-		require.NoError(t, <-done)
-		close(stop)
-		chatter.Wait()
-		require.NotEmpty(t, m.gotURCs())
 	})
 }
 

@@ -71,15 +71,3 @@ func (l *line) closeLate() {
 	l.told = true
 	close(l.late)
 }
-
-// outcome is what became of a submission. err is the modem's word; what ended
-// the exchange on our side comes before it, a +CMGS before everything.
-func (x *exchange) outcome(err error) Submission {
-	s := Submission{Phase: x.sms.phase, MR: -1, PromptAt: x.sms.promptAt, SentAt: x.sms.sentAt}
-	if x.sms.ref != "" {
-		s.MR, s.SCTS = reference(x.sms.ref)
-		return s
-	}
-	s.Err = err
-	return s
-}

@@ -2,7 +2,6 @@ package at
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -39,73 +38,28 @@ type line struct {
 	out   bytes.Buffer // for at
 	more  sync.Cond    // of mu: out has grown, or the port is gone
 
-	next *exchange       // prepared, at has not written it yet
-	cur  *exchange       // in flight
-	owed *exchange       // given up on, its answer may still come: the channel holds
-	late chan Submission // of owed, when its PDU was sent; nil else
-	told bool            // late has been closed
-	soft bool            // a stray OK may still come: settle before the next command
+	next     *exchange       // prepared, at has not written it yet
+	cur      *exchange       // in flight
+	owed     *exchange       // given up on, its answer may still come: the channel holds
+	late     chan Submission // of owed, when its PDU was sent; nil else
+	told     bool            // late has been closed
+	answered bool            // the modem has answered a command on this channel
+	soft     bool            // a stray OK may still come: settle before the next command
 
-	open *openURC // waits for its trailer
-	echo [2]string
+	open *openURC  // waits for its trailer
+	echo [2]string // the last command line and PDU, which ATE1 brings back
 
 	debt     int           // command lines written that no final result has followed
 	strays   int           // final results that belonged to nobody
 	stray    chan struct{} // a hint that strays has grown
 	lastRead time.Time
 	lastEnd  time.Time // of the last command
-	escape   escapeState
-	escaped  int // strays when an ESC was written; -1 when none waits for its answer
+	editing  bool      // the modem waits for a PDU that may not come: an ESC of at is due
+	escaped  int       // strays when an ESC was written; -1 when none waits for its answer
 
 	cause error // why it is gone
 	gone  chan struct{}
 }
-
-// escapeState is what the next write of an ESC by at or the channel means.
-type escapeState uint8
-
-const (
-	escapeNever escapeState = iota // nothing to cancel: drop it
-	escapeEdit                     // the modem waits for a PDU that will not come
-)
-
-// exchange is one command with all that belongs to it. Guarded by line.mu.
-type exchange struct {
-	cmd   string // without AT
-	parts []part
-	limit time.Duration // for the final result, or the prompt
-	sms   *submission   // nil for ordinary commands
-
-	written bool
-	done    bool // at has, or will get, the end of it
-	err     error
-	size    int
-	timer   *time.Timer
-	stage   int // counts the timers, so that one that fires late is known
-}
-
-// submission is what an AT+CMGS has beyond a command.
-type submission struct {
-	body     string // hex, with the SMSC octet
-	gate     func() error
-	phase    Phase
-	asked    bool  // the gate
-	refuse   error // why the PDU must not leave
-	ref      string
-	promptAt time.Time
-	sentAt   time.Time
-	prompted time.Time // monotonic, for AfterPrompt
-}
-
-// openURC is a URC whose trailer has not come yet.
-type openURC struct {
-	urc    URC
-	octets int  // of the TPDU in the trailer; -1 unknown
-	quoted bool // +CUSD with a text over several lines, until the quote is closed
-	timer  *time.Timer
-}
-
-var errFlood = errors.New("the answer is too long")
 
 // pump reads the port until it dies.
 func (l *line) pump() {
@@ -223,6 +177,7 @@ func (l *line) inform(text string) {
 func (l *line) final(canonical string) {
 	x := l.cur
 	l.debt = max(l.debt-1, 0)
+	l.answered = l.answered || canonical == "OK"
 	if l.owed != nil && l.lateFinal(canonical) {
 		return
 	}
@@ -242,7 +197,7 @@ func (l *line) final(canonical string) {
 		if canonical != "OK" && x.sms.refuse == nil {
 			// The modem has left the edit mode: a PDU would be read as a command.
 			x.sms.refuse = modemFinal(canonical)
-			l.escape = escapeNever
+			l.editing = false
 		}
 	case x.sms.ref != "":
 		l.end(x, "OK") // the network has it, whatever the modem says after that
@@ -259,143 +214,6 @@ func (l *line) countStray() {
 	case l.stray <- struct{}{}:
 	default:
 	}
-}
-
-// end gives at the final result of the exchange in flight.
-func (l *line) end(x *exchange, canonical string) {
-	l.finish(x)
-	l.out.WriteString(canonical + "\n")
-	l.more.Broadcast()
-}
-
-func (l *line) finish(x *exchange) {
-	x.done = true
-	x.stage++
-	if x.timer != nil {
-		x.timer.Stop()
-	}
-	if l.cur == x {
-		l.cur = nil
-	}
-	l.lastEnd = time.Now()
-}
-
-// arm starts the exchange's timer anew. Called with the lock held; fire is too.
-func (l *line) arm(x *exchange, d time.Duration, fire func()) {
-	x.stage++
-	stage := x.stage
-	if x.timer != nil {
-		x.timer.Stop()
-	}
-	x.timer = time.AfterFunc(d, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if x.stage == stage && !x.done {
-			fire()
-		}
-	})
-}
-
-// giveUp ends an exchange without the modem's final result: at gets an ERROR,
-// the caller err, and the channel holds, because the answer may still come.
-func (l *line) giveUp(x *exchange, err error) {
-	if x.done {
-		return
-	}
-	x.err = err
-	if !x.written {
-		// at has not come to it. Nothing will be written, nothing is owed.
-		l.finish(x)
-		return
-	}
-	if x.sms != nil && x.sms.ref != "" {
-		// Only its OK is missing: the network has it.
-		x.err, l.soft = nil, true
-		l.end(x, "OK")
-		return
-	}
-	if x.sms != nil && (x.sms.phase == PhasePrompt || x.sms.phase == PhaseGate) {
-		// at is on its way to the gate, or in it, and will see this there.
-		if x.sms.refuse == nil {
-			x.sms.refuse = err
-		}
-		x.err = nil
-		return
-	}
-	if l.owed == nil {
-		l.owed = x
-		if x.sms != nil && x.sms.phase == PhasePDUSent {
-			l.late, l.told = make(chan Submission, 1), false
-		}
-	}
-	l.end(x, "ERROR")
-}
-
-// await keeps a URC until its trailer is there.
-func (l *line) await(u *openURC) {
-	l.open = u
-	u.timer = time.AfterFunc(trailerTimeout, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.open == u {
-			l.flush()
-			l.split.rest(l.promptWanted, l.prompt)
-		}
-	})
-}
-
-// flush hands the open URC on as it is.
-func (l *line) flush() {
-	l.open.timer.Stop()
-	l.urcs.add(l.open.urc)
-	l.open = nil
-}
-
-// continues says whether a line is the trailer of the open URC. One that is not
-// ends the wait for it: a lost trailer must not swallow what comes next.
-func (l *line) continues(text string) bool {
-	u := l.open
-	_, isFinal := final(text, nil)
-	_, _, colon, _ := code(text)
-	switch {
-	case isFinal || colon:
-	case u.quoted:
-		u.urc.Line += "\n" + text
-		if strings.Count(text, `"`)%2 == 1 || len(u.urc.Line) > maxLine {
-			l.flush()
-		}
-		return true
-	case l.isTrailer(text, u.octets):
-		u.urc.Trailer = text
-		l.flush()
-		return true
-	}
-	l.flush()
-	return false
-}
-
-// isTrailer says whether a line is the PDU that a URC announced: SMSC octets
-// and a TPDU of that many octets. A modem whose length is wrong is believed as
-// long as the line cannot be part of an answer.
-func (l *line) isTrailer(text string, octets int) bool {
-	if !isHex(text) || len(text) < 26 {
-		return false
-	}
-	smsc := unhex(text[0])<<4 | unhex(text[1])
-	if octets >= 0 && len(text)/2 == octets+smsc+1 {
-		return true
-	}
-	return l.cur == nil || l.cur.sms != nil || !l.cur.parts[0].informs()
-}
-
-func unhex(b byte) int {
-	switch {
-	case b <= '9':
-		return int(b - '0')
-	case b <= 'F':
-		return int(b-'A') + 10
-	}
-	return int(b-'a') + 10
 }
 
 // Read gives at what is for it.

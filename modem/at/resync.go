@@ -42,8 +42,9 @@ func (c *Channel) Resync(ctx context.Context) error {
 	defer c.end()
 	// In the edit mode, where nothing was sent, only ESC helps. After a PDU it
 	// comes last: when Ctrl-Z was lost, it is what frees the modem.
+	// At the start of a channel an earlier program may have left it there.
 	escape := c.line.maybeEditing()
-	for range escapes {
+	for try := range escapes {
 		if escape {
 			if err := c.line.sendLoose(esc + "\r"); err != nil {
 				return err
@@ -57,7 +58,7 @@ func (c *Channel) Resync(ctx context.Context) error {
 				return err
 			}
 		}
-		err := c.probe(ctx, rounds, escape)
+		err := c.probe(ctx, rounds, try > 0)
 		if err == nil {
 			c.line.settled()
 			return nil
@@ -220,7 +221,10 @@ func (l *line) owe() {
 func (l *line) maybeEditing() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.escaped >= 0 || l.owed != nil && l.owed.sms != nil && l.owed.sms.phase < PhasePDUSent
+	if l.owed != nil && l.owed.sms != nil {
+		return l.owed.sms.phase < PhasePDUSent
+	}
+	return !l.answered || l.escaped >= 0
 }
 
 func (l *line) submissionOpen() bool {

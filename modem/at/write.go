@@ -88,7 +88,7 @@ func (l *line) prompt() {
 	x.timer.Stop()
 	x.sms.phase = PhasePrompt
 	x.sms.promptAt, x.sms.prompted = l.o.Now(), time.Now()
-	l.escape = escapeEdit
+	l.editing = true
 	l.out.WriteString(">")
 	l.more.Broadcast()
 }
@@ -99,7 +99,7 @@ func (l *line) writePDU(body string) error {
 	l.mu.Lock()
 	x := l.cur
 	if x == nil || x.sms == nil || x.sms.phase != PhasePrompt || body != x.sms.body || !isHex(body) {
-		l.escape = escapeNever
+		l.editing = false
 		l.mu.Unlock()
 		return errNotMine
 	}
@@ -123,7 +123,7 @@ func (l *line) writePDU(body string) error {
 		return errNotMine
 	}
 	x.sms.phase = PhasePDUSent
-	l.escape = escapeNever
+	l.editing = false
 	l.arm(x, l.o.ResultTimeout, func() { l.giveUp(x, ErrTimeout) })
 	l.traceOut(fmt.Sprintf("<PDU of %d octets><Ctrl-Z>", len(body)/2))
 	l.mu.Unlock()
@@ -159,8 +159,8 @@ func (l *line) askGate(x *exchange) error {
 // what has been sent, or be taken as text.
 func (l *line) writeEscape() error {
 	l.mu.Lock()
-	due := l.escape == escapeEdit && l.cause == nil
-	l.escape = escapeNever
+	due := l.editing && l.cause == nil
+	l.editing = false
 	if due {
 		l.escaped = l.strays
 		l.traceOut("<ESC>")

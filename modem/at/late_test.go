@@ -1,0 +1,212 @@
+package at
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A3, A5, F2: after the PDU only the network's word counts. Nothing is written
+// while it is awaited, not even ESC, and a late answer finds its own submission.
+func TestSubmit_TheResultComesLate(t *testing.T) {
+	for says, want := range map[string]Submission{
+		"\r\n+CMGS: 101\r\n\r\nOK\r\n": {MR: 101},
+		"\r\n+CMGS: 101\r\n":           {MR: 101}, // its OK is lost
+		"\r\n+CMS ERROR: 38\r\n":       {MR: -1, Err: CMSError(38)},
+		"\r\nERROR\r\n":                {MR: -1, Err: ErrFailed},
+		"\r\nOK\r\n+CMGS: 3\r\nOK\r\n": {MR: 3},
+	} {
+		bubble(t, func(t *testing.T) {
+			c, m := start(t, Options{})
+			done := submit(t.Context(), c, opened)
+			m.hears(cmgs)
+			m.says("\r\n> ")
+			m.hears(sent)
+			began := time.Now()
+			s := <-done
+			require.Equal(t, 180*time.Second, time.Since(began))
+			require.Equal(t, ErrTimeout, s.Err)
+			require.Equal(t, PhasePDUSent, s.Phase)
+			require.Equal(t, -1, s.MR)
+			require.ErrorIs(t, c.Submit(t.Context(), tpdu, opened).Err, ErrUnsynced)
+			_, err := c.Command(t.Context(), "+CSQ", time.Second)
+			require.ErrorIs(t, err, ErrUnsynced)
+			require.ErrorIs(t, c.Escape(t.Context()), ErrUnsynced)
+			late := c.LateResult()
+			m.hearsNothing()
+			time.Sleep(60 * time.Second)
+			m.says("\r\n+CMTI: \"SM\",1\r\n")
+			m.says(says)
+			got := <-late
+			require.Equal(t, Submission{Phase: PhasePDUSent, MR: want.MR, Err: want.Err, PromptAt: s.PromptAt, SentAt: s.SentAt}, got)
+			_, open := <-late
+			require.False(t, open)
+			require.Equal(t, lines("+CMTI: \"SM\",1"), m.gotURCs())
+			require.ErrorIs(t, c.Submit(t.Context(), tpdu, opened).Err, ErrUnsynced, "until Resync")
+			again := resync(c)
+			m.hears("\r")
+			m.answersAT(3)
+			require.NoError(t, <-again)
+			require.Equal(t, answer{}, m.exchange(c, "", "OK\r\n"))
+		})
+	}
+}
+
+func TestSubmit_TheResultComesDuringResync(t *testing.T) {
+	for says, want := range map[string]Submission{
+		"\r\n+CMGS: 101\r\n\r\nOK\r\n": {MR: 101},
+		"\r\n+CMS ERROR: 38\r\n":       {MR: -1, Err: CMSError(38)},
+	} {
+		bubble(t, func(t *testing.T) {
+			c, m := start(t, Options{})
+			done := submit(t.Context(), c, opened)
+			m.hears(cmgs)
+			m.says("\r\n> ")
+			m.hears(sent)
+			<-done
+			late := c.LateResult()
+			again := resync(c)
+			m.hears("\r") // no ESC first: the PDU may be on its way still
+			m.hears("AT\r")
+			m.says(says)
+			m.says("\r\nOK\r\n")
+			m.answersAT(2)
+			require.NoError(t, <-again)
+			got := <-late
+			require.Equal(t, want.MR, got.MR)
+			require.Equal(t, want.Err, got.Err)
+		})
+	}
+}
+
+func TestSubmit_TheResultNeverComes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, m := start(t, Options{ResultTimeout: time.Minute})
+		done := submit(t.Context(), c, opened)
+		m.hears(cmgs)
+		m.says("\r\n> ")
+		m.hears(sent)
+		<-done
+		late := c.LateResult()
+		again := resync(c)
+		m.hears("\r")
+		m.answersAT(3)
+		require.NoError(t, <-again)
+		_, open := <-late
+		require.False(t, open)
+		_, open = <-c.LateResult()
+		require.False(t, open)
+	})
+}
+
+// The owner may end the wait (a boot message tells it that no answer will come).
+func TestSubmit_TheContextEndsAfterThePDU(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, m := start(t, Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := submit(ctx, c, opened)
+		m.hears(cmgs)
+		m.says("\r\n> ")
+		m.hears(sent)
+		m.says("\r\nRDY\r\n\r\n+CPIN: READY\r\n\r\nCall Ready\r\n")
+		require.Equal(t, lines("RDY", "+CPIN: READY", "Call Ready"), m.gotURCs())
+		cancel()
+		s := <-done
+		require.ErrorIs(t, s.Err, ErrTimeout)
+		require.ErrorIs(t, s.Err, context.Canceled)
+		require.Equal(t, PhasePDUSent, s.Phase)
+		m.hearsNothing()
+		m.says("\r\n+CMGS: 9\r\nOK\r\n")
+		require.Equal(t, 9, (<-c.LateResult()).MR)
+	})
+}
+
+// ESC brings OK on some modems: without +CMGS it says nothing about the message.
+func TestSubmit_OKWithoutReference(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, m := start(t, Options{})
+		done := submit(t.Context(), c, opened)
+		m.hears(cmgs)
+		m.says("\r\n> ")
+		m.hears(sent)
+		m.says("\r\nOK\r\n")
+		s := <-done
+		require.Equal(t, ErrNoReference, s.Err)
+		require.Equal(t, PhasePDUSent, s.Phase)
+		require.ErrorIs(t, c.Submit(t.Context(), tpdu, opened).Err, ErrUnsynced)
+		m.says("\r\n+CMGS: 9\r\nOK\r\n")
+		require.Equal(t, 9, (<-c.LateResult()).MR)
+	})
+}
+
+// A +CMGS whose OK is lost is an acceptance, and the OK no later answer.
+func TestSubmit_TheOKIsLost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, m := start(t, Options{})
+		done := submit(t.Context(), c, opened)
+		m.hears(cmgs)
+		m.says("\r\n> ")
+		m.hears(sent)
+		m.says("\r\n+CMGS: 9\r\n")
+		began := time.Now()
+		s := <-done
+		require.NoError(t, s.Err)
+		require.Equal(t, 9, s.MR)
+		require.Equal(t, graceCMGS, time.Since(began))
+		next := command(c, "+CSQ", time.Second)
+		m.hears("AT\r")
+		m.says("\r\nOK\r\n\r\nOK\r\n")
+		m.answersAT(1)
+		m.hears("AT+CSQ\r")
+		m.says("+CSQ: 1,0\r\nOK\r\n")
+		require.NoError(t, (<-next).err)
+
+		ctx, cancel := context.WithCancel(t.Context())
+		done = submit(ctx, c, opened)
+		m.hears(cmgs)
+		m.says("\r\n> ")
+		m.hears(sent)
+		m.says("\r\n+CMGS: 10\r\n")
+		synctest.Wait()
+		cancel()
+		require.Equal(t, 10, (<-done).MR)
+	})
+}
+
+// The answer of an older submission before our prompt is not ours.
+func TestSubmit_AnOlderReferenceBeforeThePrompt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, m := start(t, Options{})
+		done := submit(t.Context(), c, opened)
+		m.hears(cmgs)
+		m.says("\r\n+CMGS: 55\r\n\r\nOK\r\n\r\n> ")
+		m.hears(sent)
+		m.says("\r\n+CMGS: 56\r\n\r\nOK\r\n")
+		require.Equal(t, 56, (<-done).MR)
+		require.Equal(t, lines("+CMGS: 55"), m.gotURCs())
+	})
+}
+
+// Resync frees a modem whose Ctrl-Z was lost: it sits in the edit mode and eats
+// every command.
+func TestResync_TheModemIsInTheEditMode(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, m := start(t, Options{})
+		done := submit(t.Context(), c, opened)
+		m.hears(cmgs)
+		m.says("\r\n> ")
+		m.hears(sent)
+		<-done
+		again := resync(c)
+		m.hears("\r")
+		m.hears("AT\r")
+		m.hears("AT\r")
+		m.hears("\x1b\r")
+		m.says("\r\nOK\r\n")
+		m.answersAT(3)
+		require.NoError(t, <-again)
+	})
+}
