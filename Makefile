@@ -13,6 +13,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .PHONY: help build run test check lint check-emulator browser-test bench fuzz install clean
 .DEFAULT_GOAL := help
+# One after the other: the tests share the machine, and go test speaks last.
+.NOTPARALLEL:
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
