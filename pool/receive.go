@@ -19,6 +19,10 @@ func (s sink) Store(ctx context.Context, r modem.Received) error {
 		l.apply(l.modem.Snapshot()) // found while the modem was still coming up
 	}
 	me := l.queueLine()
+	if r.ICCID != "" && r.ICCID != l.snapshot().SIM.ICCID {
+		// It was read from a SIM that has been taken out since.
+		me.ICCID, me.IMSI, me.Number = r.ICCID, r.IMSI, l.p.numberOf(r.ICCID, "")
+	}
 	if r.PDU.Kind == pdu.KindStatusReport {
 		return l.p.store.Report(ctx, queue.ReportIn{ICCID: me.ICCID, IMSI: me.IMSI, Modem: me.Modem, PDU: r.PDU, At: r.At})
 	}
