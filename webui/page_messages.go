@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -197,14 +198,20 @@ func timelineItemOf(l *locale, e queue.TimelineEntry, segments int, names func(s
 			key, item.Icon, item.Tone = "report_trying", "hourglass", "info"
 		}
 		detail = append(detail, l.tor("report_status."+strconv.Itoa(e.Status), pdu.StatusText(uint8(max(e.Status, 0)))))
-	case "failed", "expired", "undelivered":
+	case "expired":
 		item.Icon, item.Tone = stateIcon(e.Event), "bad"
-	case "uncertain", "held", "retry":
+	case "retry", "undecided":
 		item.Icon, item.Tone = "triangle-alert", "warn"
+	case "proved", "late_answer":
+		item.Icon, item.Tone = "check", "info"
+	case "report_other_sim":
+		detail = append(detail, names(e.Detail))
+	case "resolved":
+		action, who, _ := strings.Cut(e.Detail, " by ")
+		_, name, _ := strings.Cut(who, ":")
+		detail = append(detail, l.tor("resolve."+action, action), l.t("timeline.by", "Who", cmp.Or(name, who)))
 	case "cancelled":
 		item.Icon = "ban"
-	case "delivered":
-		item.Icon, item.Tone = "check-check", "ok"
 	}
 	item.Title = l.tor("timeline."+key, e.Event)
 	if e.SIM != "" && e.Event == "gate" {
@@ -214,9 +221,7 @@ func timelineItemOf(l *locale, e queue.TimelineEntry, segments int, names func(s
 		detail = append(detail, "MR "+strconv.Itoa(e.MR))
 	}
 	if e.Code != "" {
-		detail = append(detail, l.tor("code."+e.Code, l.tor("reason."+e.Code, e.Code)))
-	} else if e.Detail != "" && e.Event != "report" && e.Event != "accepted" {
-		detail = append(detail, l.tor("reason."+e.Detail, e.Detail))
+		detail = append(detail, l.tor("code."+e.Code, cmp.Or(e.Detail, e.Code)))
 	}
 	item.Detail = strings.Join(detail, " · ")
 	return item
@@ -265,7 +270,6 @@ func (s *Server) resolvePage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	s.audit(c, who, "message.resolve", c.Param("id"), action)
 	return s.done(c, here, "resolved", 0)
 }
 

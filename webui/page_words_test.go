@@ -21,10 +21,6 @@ import (
 // words reads a word list flat: key → text, plural forms joined.
 func words(t *testing.T, lang string) map[string]string {
 	t.Helper()
-	b, err := localeFiles.ReadFile("locales/" + lang + ".toml")
-	require.NoError(t, err)
-	var tree map[string]any
-	require.NoError(t, toml.Unmarshal(b, &tree))
 	flat := map[string]string{}
 	var walk func(prefix string, node map[string]any)
 	walk = func(prefix string, node map[string]any) {
@@ -43,7 +39,13 @@ func words(t *testing.T, lang string) map[string]string {
 			}
 		}
 	}
-	walk("", tree)
+	for _, file := range []string{lang + ".toml", "network." + lang + ".toml"} {
+		b, err := localeFiles.ReadFile("locales/" + file)
+		require.NoError(t, err)
+		var tree map[string]any
+		require.NoError(t, toml.Unmarshal(b, &tree))
+		walk("", tree)
+	}
 	return flat
 }
 
@@ -78,7 +80,11 @@ func made() map[string][]string {
 			pool.SIMNoCredit, pool.SIMBlocked, pool.SIMQuarantined},
 		"sim_help.": {pool.SIMDisabled, pool.SIMLimitReached, pool.SIMNoCredit, pool.SIMQuarantined, "no_modem"},
 		"timeline.": {"accepted", "gate", "answer_accepted", "answer_rejected", "answer_ambiguous", "answer_not_sent",
-			"answer_duplicate", "report_ok", "report_trying", "report_failed"},
+			"answer_duplicate", "report_ok", "report_trying", "report_failed", "retry", "undecided", "resolved", "proved",
+			"late_answer", "report_other_sim", queue.TimelineExpired, queue.TimelineCancelled},
+		"resolve.": {queue.ResolveSent, queue.ResolveFailed, queue.ResolveResend},
+		"reason.": {queue.ReasonAnswerLost, queue.ReasonNoEvidence, queue.ReasonRejected, queue.ReasonPartial, queue.ReasonValidity,
+			queue.ReasonResolved},
 	}
 	for _, s := range queue.States {
 		many["state."] = append(many["state."], string(s))
@@ -115,7 +121,7 @@ func made() map[string][]string {
 }
 
 // mayBe are prefixes that fall back to the data's own words.
-var mayBe = []string{"code.", "error_class.", "reason.", "report_status.", "tech.", "registration.", "invalid.", "timeline."}
+var mayBe = []string{"code.", "error_class.", "report_status.", "tech.", "registration.", "invalid."}
 
 func TestEveryWordUsedExistsAndEveryWordIsUsed(t *testing.T) {
 	es := words(t, "es")
@@ -196,7 +202,7 @@ func TestIconsAreThoseThatAreUsed(t *testing.T) {
 		used[tile.Icon] = true
 	}
 	for _, event := range []queue.TimelineEntry{{Event: "accepted"}, {Event: "gate"}, {Event: "answer", Verdict: "accepted"}, {Event: "answer", Verdict: "ambiguous"},
-		{Event: "report", Status: 0}, {Event: "report", Status: 0x30}, {Event: "report", Status: 0x41}, {Event: "failed"}, {Event: "retry"}, {Event: "cancelled"}, {Event: "noted"}} {
+		{Event: "report", Status: 0}, {Event: "report", Status: 0x30}, {Event: "report", Status: 0x41}, {Event: "expired"}, {Event: "retry"}, {Event: "cancelled"}, {Event: "noted"}} {
 		used[timelineItemOf(localeOf(t, "es"), event, 1, func(s string) string { return s }).Icon] = true
 	}
 	for name := range used {
