@@ -179,6 +179,50 @@ func TestHostileTextsStayText(t *testing.T) {
 	}
 }
 
+// TestAnUncertainMessageIsExplainedAndDecided: what each choice risks is said,
+// and the decision is kept with who made it.
+func TestAnUncertainMessageIsExplainedAndDecided(t *testing.T) {
+	b := newBox(t, 0)
+	cookie := b.cookie(auth.RoleOperator)
+	submit := func() string {
+		r, err := b.s.store.Submit(t.Context(), queue.Request{To: []string{"600111222"}, Text: "x"}, nil)
+		require.NoError(t, err)
+		return "/messages/" + r.Messages[0].ID
+	}
+	lost := func(path string) {
+		line := queue.Line{ICCID: "8934", IMSI: "21407", Modem: "m"}
+		c, err := b.s.store.Claim(t.Context(), line)
+		require.NoError(t, err)
+		attempt, err := b.s.store.Gate(t.Context(), line, c.Message.Seq, 1)
+		require.NoError(t, err)
+		_, err = b.s.store.Outcome(t.Context(), attempt, queue.Outcome{Verdict: queue.Ambiguous, MR: -1, Code: "timeout", Class: "unknown", At: b.clock.Now()}, nil)
+		require.NoError(t, err)
+		body := string(b.browse("GET", path, cookie, nil).body)
+		for _, words := range []string{"Por aclarar", "El módem no contestó a tiempo.", "lo recibirá dos veces", "La respuesta de la red se perdió"} {
+			require.Contains(t, body, words)
+		}
+		require.NotContains(t, body, "/cancel", "it may have left")
+	}
+	queued := submit()
+	require.Contains(t, string(b.browse("GET", queued, cookie, nil).body), queued+"/cancel")
+	require.Equal(t, 409, b.browse("POST", queued+"/resolve", cookie, url.Values{"action": {"mark_sent"}}).StatusCode)
+	require.Equal(t, 303, b.browse("POST", queued+"/cancel", cookie, url.Values{}).StatusCode)
+	require.Contains(t, string(b.browse("GET", queued, cookie, nil).body), "</svg>Cancelado</span>")
+	for _, c := range [][2]string{{"mark_sent", "Enviado"}, {"mark_failed", "Fallido"}, {"resend", "En cola"}} {
+		action, state := c[0], c[1]
+		path := submit()
+		lost(path)
+		require.Equal(t, 422, b.browse("POST", path+"/resolve", cookie, url.Values{"action": {"guess"}}).StatusCode)
+		require.Equal(t, 303, b.browse("POST", path+"/resolve", cookie, url.Values{"action": {action}}).StatusCode)
+		body := string(b.browse("GET", path, cookie, nil).body)
+		require.Contains(t, body, "</svg>"+state+"</span>", action)
+		require.Contains(t, body, "por the operator", action)
+		if action == "resend" {
+			require.Contains(t, body, "puede que le haya llegado dos veces")
+		}
+	}
+}
+
 func consoleContext(t *testing.T) context.Context {
 	t.Helper()
 	return context.WithValue(t.Context(), callerKey{}, &caller{principal: auth.Console()})
