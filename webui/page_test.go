@@ -267,6 +267,13 @@ func TestReadersSeeAndChangeNothing(t *testing.T) {
 		require.NotContains(t, string(a.body), `action="/sending`, path)
 		require.NotContains(t, string(a.body), "AT+CMG", "the dialogue with the modem is the administrators'")
 	}
+	require.NoError(t, b.net.Inbound(b.pool.Modems()[0].SIM.ICCID, "+34600111222", "x"))
+	require.Eventually(t, func() bool {
+		n, err := b.s.inbox.Unread(t.Context())
+		return err == nil && n == 1
+	}, 20*time.Second, 10*time.Millisecond)
+	thread := string(b.browse("GET", "/inbox?with=%2B34600111222", cookie, nil).body)
+	require.NotContains(t, thread, `action="/inbox/`, "looking marks nothing as read")
 	a := b.browse("POST", "/sending/pause", cookie, url.Values{})
 	require.Equal(t, 403, a.StatusCode)
 	require.Contains(t, string(a.body), "No puede hacer esto")
