@@ -50,7 +50,7 @@ func (Message) TransformSchema(r huma.Registry, s *huma.Schema) *huma.Schema {
 func nullable(r huma.Registry, s *huma.Schema, property string, object reflect.Type) {
 	p := s.Properties[property]
 	s.Properties[property] = &huma.Schema{Description: p.Description,
-		OneOf: []*huma.Schema{r.Schema(object, true, ""), {Type: "null"}}}
+		AnyOf: []*huma.Schema{r.Schema(object, true, ""), {Type: "null"}}}
 }
 
 // Segment is one SMS of a message.

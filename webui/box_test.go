@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -254,3 +256,21 @@ func (b *box) cookie(role auth.Role) string {
 	require.True(b.t, c.HttpOnly)
 	return c.Name + "=" + c.Value
 }
+
+type echoContext = echo.Context
+
+// request is a request as Echo hands it to the gate, from the box itself.
+func (b *box) request(method, path string, headers ...string) echo.Context {
+	r := httptest.NewRequest(method, "http://localhost"+path, nil)
+	r.RemoteAddr = "127.0.0.1:1234"
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	c := b.s.echo.NewContext(r, httptest.NewRecorder())
+	c.SetPath(path)
+	return c
+}
+
+type netipAddr = netip.Addr
+
+func addr(text string) netip.Addr { return netip.MustParseAddr(text) }

@@ -201,6 +201,7 @@ type stream struct {
 	c       echo.Context
 	control *http.ResponseController
 	closing <-chan struct{}
+	slowest time.Duration
 	end     func()
 }
 
@@ -211,7 +212,7 @@ func (s *Server) startStream(c echo.Context) (*stream, error) {
 		return nil, err
 	}
 	s.metrics.streams.Inc()
-	st := &stream{c: c, control: http.NewResponseController(c.Response()), closing: s.streams.closing,
+	st := &stream{c: c, control: http.NewResponseController(c.Response()), closing: s.streams.closing, slowest: s.streams.slowest,
 		end: func() { s.metrics.streams.Dec(); release() }}
 	// The server's read timeout is for requests that dribble; this one has been read.
 	if err := st.control.SetReadDeadline(time.Time{}); err != nil && c.Request().Context().Err() == nil {
@@ -225,13 +226,10 @@ func (s *Server) startStream(c echo.Context) (*stream, error) {
 	return st, nil
 }
 
-// slowest is how long a reader may take for what is written at once.
-const slowest = 10 * time.Second
-
 // write sends text now. Each write has its own deadline in place of the
 // server's for a whole answer; who does not read is dropped.
 func (st *stream) write(text string) error {
-	if err := st.control.SetWriteDeadline(time.Now().Add(slowest)); err != nil && st.c.Request().Context().Err() != nil {
+	if err := st.control.SetWriteDeadline(time.Now().Add(st.slowest)); err != nil && st.c.Request().Context().Err() != nil {
 		return context.Cause(st.c.Request().Context())
 	}
 	if _, err := st.c.Response().Write([]byte(text)); err != nil {

@@ -3,6 +3,7 @@ package webui
 import (
 	"net/http"
 	"sync"
+	"time"
 )
 
 const (
@@ -13,6 +14,8 @@ const (
 // streams counts the live streams, and ends them at shutdown.
 type streams struct {
 	closing chan struct{}
+	// slowest is how long a reader may take for what is written at once.
+	slowest time.Duration
 
 	mu     sync.Mutex
 	closed bool
@@ -22,7 +25,7 @@ type streams struct {
 }
 
 func newStreams() *streams {
-	return &streams{closing: make(chan struct{}), by: map[string]int{}}
+	return &streams{closing: make(chan struct{}), slowest: 10 * time.Second, by: map[string]int{}}
 }
 
 // open counts one in; the function counts it out.

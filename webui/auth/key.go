@@ -237,19 +237,24 @@ func (s *Store) Verify(ctx context.Context, secret string, ip netip.Addr) (Princ
 	return k.principal, nil
 }
 
+// usedWait is how long a request may wait for its key's last use to be written.
+const usedWait = 100 * time.Millisecond
+
 // used writes the last use, at most once a minute. That it could not be written
-// (a full disk) is no reason to refuse the key.
+// (a full disk, a busy writer) is no reason to refuse the key or to hold it up.
 func (s *Store) used(ctx context.Context, k *cachedKey, now int64) {
 	before := k.usedAt.Load()
 	if since := now - before; since < time.Minute.Milliseconds() && since >= 0 || !k.usedAt.CompareAndSwap(before, now) {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, usedWait)
+	defer cancel()
 	err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
 		_, err := tx.Exec(`UPDATE api_key SET last_used_at = ? WHERE id = ?`, now, k.principal.ID)
 		return err
 	})
 	if err != nil {
-		s.log.Warn("an API key's last use was not written", "key", k.principal.Name, "err", err)
+		s.log.Info("an API key's last use was not written", "key", k.principal.Name, "err", err)
 	}
 }
 
