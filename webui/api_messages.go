@@ -131,6 +131,12 @@ type MessageRequest struct {
 	Reference     string     `json:"reference,omitempty" maxLength:"128" doc:"The application's own"`
 }
 
+// TransformSchema gives an example that works as it is.
+func (MessageRequest) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	s.Examples = []any{map[string]any{"to": "+34600111222", "text": "Su cita es mañana a las 9:30", "reference": "cita-4711"}}
+	return s
+}
+
 // request makes the queue's Request; names of SIMs are resolved, and a key that
 // may send one class only is held to it.
 func (s *Server) request(ctx context.Context, b *MessageRequest) (queue.Request, error) {

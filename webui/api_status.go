@@ -72,8 +72,8 @@ func (s *Server) status(ctx context.Context) (Status, error) {
 	st := Status{Queue: map[string]map[string]int{}, Today: map[string]int{},
 		Sent:       SentCounts{stats.SentMinute, stats.SentHour, stats.SentDay},
 		LinesReady: s.pool.Ready(), Uncertain: stats.Uncertain, Unread: unread, Paused: s.pool.Paused(),
-		Clock:   ClockStatus{Now: s.clock.Now().UTC(), Trusted: s.clock.Trusted()},
-		Version: s.version, StartedAt: s.started.UTC()}
+		Clock:   ClockStatus{Now: s.clock.Now().UTC().Truncate(time.Millisecond), Trusted: s.clock.Trusted()},
+		Version: s.version, StartedAt: s.started.UTC().Truncate(time.Millisecond)}
 	for _, state := range []queue.State{queue.Scheduled, queue.Held, queue.Queued, queue.Sending} {
 		classes := map[string]int{}
 		for _, class := range []queue.Class{queue.OTP, queue.Alert, queue.Normal, queue.Bulk} {
