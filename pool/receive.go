@@ -85,7 +85,7 @@ func (l *line) follow(ctx context.Context) {
 		}
 		if st := lasting(s.State); st != modemState {
 			modemState = st
-			l.p.emit(ctx, "modem.state", modemEvent{ID: s.ID, IMEI: s.IMEI, Port: s.Port, State: string(st), Reason: s.Reason, SIM: key})
+			l.p.emit(ctx, "modem.state", modemEvent{ID: s.ID, IMEI: said(s.IMEI), Port: s.Port, State: string(st), Reason: said(s.Reason), SIM: said(key)})
 		}
 		if key == "" {
 			continue
@@ -96,7 +96,7 @@ func (l *line) follow(ctx context.Context) {
 		}
 		if st != simState {
 			simState = st
-			l.p.emit(ctx, "sim.state", simEvent{ICCID: key, State: st, Reason: reason, Modem: s.ID})
+			l.p.emit(ctx, "sim.state", simEvent{ICCID: key, State: st, Reason: said(reason), Modem: s.ID})
 		}
 	}
 }
@@ -110,19 +110,27 @@ func lasting(s modem.State) modem.State {
 }
 
 type modemEvent struct {
-	ID     string `json:"id"`
-	IMEI   string `json:"imei"`
-	Port   string `json:"port"`
-	State  string `json:"state"`
-	Reason string `json:"reason"`
-	SIM    string `json:"sim"`
+	ID     string  `json:"id"`
+	IMEI   *string `json:"imei"`
+	Port   string  `json:"port"`
+	State  string  `json:"state"`
+	Reason *string `json:"reason"`
+	SIM    *string `json:"sim"`
 }
 
 type simEvent struct {
-	ICCID  string `json:"iccid"`
-	State  string `json:"state"`
-	Reason string `json:"reason"`
-	Modem  string `json:"modem"`
+	ICCID  string  `json:"iccid"`
+	State  string  `json:"state"`
+	Reason *string `json:"reason"`
+	Modem  string  `json:"modem"`
+}
+
+// said is null in JSON for "", as everywhere in the API.
+func said(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }
 
 func (p *Pool) emit(ctx context.Context, typ string, data any) {

@@ -12,15 +12,15 @@ import (
 type MessageEvent struct {
 	ID                string         `json:"id"`
 	To                string         `json:"to"`
-	From              string         `json:"from"`
+	From              *string        `json:"from"`
 	Class             Class          `json:"class"`
 	State             State          `json:"state"`
-	Reason            string         `json:"reason"`
-	Reference         string         `json:"reference"`
+	Reason            *string        `json:"reason"`
+	Reference         *string        `json:"reference"`
 	Encoding          string         `json:"encoding"`
 	Delivery          Delivery       `json:"delivery"`
-	SIM               string         `json:"sim"`
-	Campaign          string         `json:"campaign"`
+	SIM               *string        `json:"sim"`
+	Campaign          *string        `json:"campaign"`
 	Segments          []SegmentEvent `json:"segments"`
 	Attempts          int            `json:"attempts"`
 	PossibleDuplicate bool           `json:"possible_duplicate"`
@@ -52,8 +52,8 @@ type ErrorEvent struct {
 // EventOf is the message as events carry it.
 func EventOf(m Message) MessageEvent {
 	e := MessageEvent{
-		ID: m.ID, To: m.To, From: m.From, Class: m.Class, State: m.State, Reason: m.Reason, Reference: m.Reference,
-		Encoding: m.Encoding, Delivery: m.Delivery, SIM: m.SIM, Campaign: m.Campaign, Attempts: m.Attempts,
+		ID: m.ID, To: m.To, From: said(m.From), Class: m.Class, State: m.State, Reason: said(m.Reason), Reference: said(m.Reference),
+		Encoding: m.Encoding, Delivery: m.Delivery, SIM: said(m.SIM), Campaign: said(m.Campaign), Attempts: m.Attempts,
 		PossibleDuplicate: m.PossibleDuplicate, CreatedAt: moment(m.CreatedAt), SendAt: moment(m.SendAt),
 		ExpiresAt: moment(m.ExpiresAt), SentAt: moment(m.SentAt), DeliveredAt: moment(m.DeliveredAt),
 		Segments: make([]SegmentEvent, len(m.Segments)),
@@ -68,12 +68,21 @@ func EventOf(m Message) MessageEvent {
 	return e
 }
 
-// moment is null in JSON for the zero time.
+// said is null in JSON for "".
+func said(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// moment is null in JSON for the zero time; else in the milliseconds that are
+// kept, so that an event and the API give the same.
 func moment(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC()
+	t = t.UTC().Truncate(time.Millisecond)
 	return &t
 }
 

@@ -47,9 +47,9 @@ func (s *Server) pageRoutes() []route {
 
 		{"GET", "/lines", reader, nil, s.showLines},
 		{"GET", "/lines/{iccid}", reader, nil, s.showSIM},
-		{"POST", "/lines/{iccid}", admin, nil, form(s.editSIM)},
+		{"POST", "/lines/{iccid}", operator, nil, form(s.editSIM)},
 		{"GET", "/modems/{id}", reader, nil, s.showModem},
-		{"POST", "/modems/{id}/restart", admin, nil, form(s.restartPage)},
+		{"POST", "/modems/{id}/restart", operator, nil, form(s.restartPage)},
 		{"POST", "/modems/{id}/pin", admin, nil, form(s.enterPIN)},
 
 		{"GET", "/settings", reader, nil, s.showSettings},

@@ -148,7 +148,8 @@ func TestOneTPDUOneMessageOneEvent(t *testing.T) {
 	var data map[string]any
 	require.NoError(t, json.Unmarshal(events[0].Data, &data))
 	require.Equal(t, m.ID, data["id"])
-	require.NotContains(t, string(events[0].Data), "abierto")
+	require.Equal(t, m.Text, data["text"])
+	require.Equal(t, own, data["to"])
 }
 
 func TestTheSameTextFromAnotherSIMIsAnotherMessage(t *testing.T) {

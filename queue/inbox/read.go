@@ -151,12 +151,13 @@ func (s *Store) Unread(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// Event is the data of an inbound.* event: the API's received message without
-// its text.
+// Event is the data of an inbound.* event: the API's received message, text
+// and all, so that an application can answer without asking again.
 type Event struct {
 	ID         string     `json:"id"`
 	From       string     `json:"from"`
-	To         string     `json:"to"`
+	To         *string    `json:"to"`
+	Text       string     `json:"text"`
 	SIM        string     `json:"sim"`
 	Kind       string     `json:"kind"`
 	ReceivedAt time.Time  `json:"received_at"`
@@ -174,8 +175,12 @@ type HaveOf struct {
 
 // EventOf is the message as events carry it.
 func EventOf(m Message) Event {
-	e := Event{ID: m.ID, From: m.From, To: m.To, SIM: m.SIM, Kind: m.Kind, ReceivedAt: m.ReceivedAt.UTC(), Complete: m.Complete,
+	e := Event{ID: m.ID, From: m.From, Text: m.Text, SIM: m.SIM, Kind: m.Kind,
+		ReceivedAt: m.ReceivedAt.UTC().Truncate(time.Millisecond), Complete: m.Complete,
 		Segments: HaveOf{m.Have, m.Of}, Read: m.Read}
+	if m.To != "" {
+		e.To = &m.To
+	}
 	if !m.SentAt.IsZero() {
 		e.SentAt = new(m.SentAt.UTC())
 	}
