@@ -70,7 +70,7 @@ func (s *Server) gate(next echo.HandlerFunc) echo.HandlerFunc {
 		if !local {
 			if !s.hostAllowed(r) {
 				return newProblem(http.StatusMisdirectedRequest,
-					"this box does not go by that name; use its address, or add the name to its configuration (hosts)")
+					"this box does not go by that name; use its address, or add the name to its configuration (host)")
 			}
 			if err := s.csrf.Check(r); err != nil {
 				return newProblem(http.StatusForbidden, "a request that changes something must not come from another site's page")

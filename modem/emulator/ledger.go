@@ -60,10 +60,15 @@ type Entry struct {
 	Seq int `json:"seq"`
 }
 
+// kept is how many entries stay in memory when they are written down as well:
+// an appliance with emulated modems may run for months.
+const kept = 10_000
+
 // ledger keeps the entries and writes each as a line of JSON, in one write.
 type ledger struct {
 	mu      sync.Mutex
 	w       io.Writer
+	n       int // entries so far
 	entries []Entry
 	err     error
 }
@@ -72,7 +77,11 @@ type ledger struct {
 func (l *ledger) add(e Entry) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e.Seq = len(l.entries) + 1
+	l.n++
+	e.Seq = l.n
+	if l.w != nil && len(l.entries) >= 2*kept {
+		l.entries = append(l.entries[:0:0], l.entries[kept:]...)
+	}
 	l.entries = append(l.entries, e)
 	if l.w == nil || l.err != nil {
 		return e.Seq

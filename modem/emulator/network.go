@@ -120,7 +120,8 @@ func (n *Network) Modems() []*Modem {
 	return slices.Clone(n.modems)
 }
 
-// Ledger is a copy of what has been recorded.
+// Ledger is a copy of what has been recorded: all of it, or at least the last
+// ten thousand entries when a writer takes them.
 func (n *Network) Ledger() []Entry { return n.ledger.copy() }
 
 // Close ends all sessions, waits for them and forgets what was still to come.

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -315,4 +316,19 @@ func TestBrokenLedgerIsSaid(t *testing.T) {
 	m := n.AddModem(ModemOptions{})
 	require.NoError(t, n.Inbound(m.ICCID(), "1", "x"))
 	require.ErrorContains(t, n.Close(), "disk full")
+}
+
+// A ledger that is written down does not fill the memory, and goes on counting.
+func TestLedgerStaysSmallWhenWritten(t *testing.T) {
+	var written bytes.Buffer
+	l := ledger{w: &written}
+	const n = 3*kept + 5
+	for range n {
+		l.add(Entry{Type: EntrySubmit})
+	}
+	list := l.copy()
+	require.GreaterOrEqual(t, len(list), kept)
+	require.LessOrEqual(t, len(list), 2*kept)
+	require.Equal(t, n, list[len(list)-1].Seq)
+	require.Equal(t, n, bytes.Count(written.Bytes(), []byte("\n")))
 }
