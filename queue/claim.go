@@ -60,7 +60,7 @@ func (s *Store) claim(tx *sqlite.Tx, l Line) (*Claimed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Claimed{Message: r.Message, Next: r.next() - 1}, nil
+	return &Claimed{Message: r.Message, Line: l, Next: r.next() - 1}, nil
 }
 
 // trusted is now in the schema's milliseconds, 0 while the clock cannot be

@@ -207,6 +207,9 @@ type Line struct {
 // claimed anew, before or after what has a better lane.
 type Claimed struct {
 	Message Message
+	// Line is who claimed it, as it was then: Gate and Unclaim take this one,
+	// whatever SIM the line has by now.
+	Line Line
 	// Next is the index in Message.Segments of the segment to send now.
 	Next int
 }
