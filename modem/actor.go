@@ -37,6 +37,7 @@ type Modem struct {
 	kept []kept
 	// closing is closed when the modem stops taking sends; nil: takes none now.
 	closing chan struct{}
+	passive bool // another port has the SIM: see SetPassive
 	// interrupt ends the wait for the network's answer; nil when none is open.
 	interrupt context.CancelCauseFunc
 
@@ -154,9 +155,12 @@ func (m *Modem) Trace() []at.TraceEntry { return m.trace.lines() }
 // One at a time: a second call waits for the first.
 func (m *Modem) Send(ctx context.Context, tpdu []byte, gate func() error) Outcome {
 	m.mu.Lock()
-	closing, state := m.closing, m.snap.State
+	closing, state, passive := m.closing, m.snap.State, m.passive
 	m.mu.Unlock()
 	r := &sendRequest{ctx: ctx, tpdu: tpdu, gate: gate, done: make(chan Outcome, 1)}
+	if passive {
+		return notSent(errPassive)
+	}
 	if closing == nil {
 		return notSent(fmt.Errorf("%w: %s", ErrNotReady, state))
 	}
@@ -286,7 +290,11 @@ func (m *Modem) edit(change func(*Snapshot)) bool {
 	if m.snap.State != was.State {
 		m.snap.Since = m.c.Now()
 	}
-	return m.snap != was
+	if m.snap == was {
+		return false
+	}
+	m.snap.Version++
+	return true
 }
 
 // tell hands the sink the newest snapshot; the calls are in order.

@@ -118,5 +118,5 @@ func (s *session) must(ctx context.Context, cmd string, timeout time.Duration, t
 			return s.err
 		}
 	}
-	return &demand{stepReset, fmt.Sprintf("the modem refuses AT%s: %v", command(cmd), err)}
+	return &demand{step: stepReset, why: fmt.Sprintf("the modem refuses AT%s: %v", command(cmd), err)}
 }

@@ -80,6 +80,9 @@ type Config struct {
 
 // Snapshot is a copy of what is known of a modem.
 type Snapshot struct {
+	// Version grows with every change: of two snapshots of one modem the one with
+	// the greater is the newer.
+	Version uint64
 	// ID is the IMEI, else the USB path, else the port's name.
 	ID, IMEI                      string
 	Manufacturer, Model, Firmware string

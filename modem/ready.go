@@ -36,25 +36,27 @@ type chores struct {
 	list []*chore
 
 	acknowledge, hangUp, readHints, delete, sweepHere, sweepMems,
-	checkLost, checkHealth, checkUsed, checkSettings, checkOperator, checkSIM, checkLosses *chore
+	checkLost, checkHealth, checkUsed, checkSettings, checkOperator, checkSIM, checkLosses, resume *chore
 }
 
 func (s *session) planChores() {
 	c := &s.chores
 	c.acknowledge = &chore{run: s.sendAcks, sends: 1}
 	c.hangUp = &chore{run: s.refuseCall, sends: 1}
-	c.readHints = &chore{run: s.serveHints, patience: 3 * time.Second, sends: 2}
-	c.delete = &chore{run: s.deleteKept, patience: 10 * time.Second, sends: 4}
-	c.sweepHere = &chore{run: s.sweepCurrent, every: sweepEvery, patience: 15 * time.Second}
-	c.sweepMems = &chore{run: s.sweepAll, every: 5 * time.Minute, patience: 2 * time.Minute}
+	c.readHints = &chore{run: s.unlessPassive(s.serveHints), patience: 3 * time.Second, sends: 2}
+	c.delete = &chore{run: s.unlessPassive(s.deleteKept), patience: 10 * time.Second, sends: 4}
+	c.sweepHere = &chore{run: s.unlessPassive(s.sweepCurrent), every: sweepEvery, patience: 15 * time.Second}
+	c.sweepMems = &chore{run: s.unlessPassive(s.sweepAll), every: 5 * time.Minute, patience: 2 * time.Minute}
 	c.checkLost = &chore{run: s.stillLost, patience: 5 * time.Second}
 	c.checkHealth = &chore{run: s.health, every: 30 * time.Second, patience: 30 * time.Second}
-	c.checkUsed = &chore{run: s.usedFalls, patience: time.Minute}
-	c.checkSettings = &chore{run: s.verifySettings, every: 5 * time.Minute, patience: 2 * time.Minute}
+	c.checkUsed = &chore{run: s.unlessPassive(s.usedFalls), patience: time.Minute}
+	c.checkSettings = &chore{run: s.unlessPassive(s.verifySettings), every: 5 * time.Minute, patience: 2 * time.Minute}
 	c.checkOperator = &chore{run: s.operator, every: 5 * time.Minute, patience: 2 * time.Minute}
 	c.checkSIM = &chore{run: s.checkSIMSwap, every: 15 * time.Minute, patience: 2 * time.Minute}
 	c.checkLosses = &chore{run: s.forgetLosses, patience: time.Minute}
+	c.resume = &chore{run: s.resumeSIM}
 	c.list = []*chore{
+		c.resume,
 		c.acknowledge, c.hangUp, c.readHints, c.delete, c.sweepHere, c.sweepMems,
 		c.checkLost, c.checkHealth, c.checkUsed, c.checkSettings, c.checkOperator, c.checkSIM, c.checkLosses,
 	}
@@ -99,8 +101,7 @@ func (s *session) serve(ctx context.Context) error {
 	}
 	s.readyAt, s.serving, s.timeouts, s.deviceErrors = now, true, 0, 0
 	m.life.mutes = 0
-	m.openSends()
-	m.setState(StateReady, "")
+	s.becomeReady()
 	for s.err == nil {
 		s.turn(ctx)
 	}
@@ -113,12 +114,17 @@ func (s *session) leaveReady() {
 	s.m.stopSends()
 }
 
-func (m *Modem) openSends() {
+// openSends is false when another port has the SIM.
+func (m *Modem) openSends() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.passive {
+		return false
+	}
 	if m.closing == nil {
 		m.closing = make(chan struct{})
 	}
+	return true
 }
 
 // stopSends lets every waiting Send return.

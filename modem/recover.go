@@ -93,7 +93,7 @@ func (s *session) resync(ctx context.Context, why string) {
 	case s.timeouts >= timeoutsToSetup:
 		s.demand(stepIdentify, why)
 	case s.serving:
-		s.m.setState(StateReady, "")
+		s.becomeReady()
 	}
 }
 

@@ -26,6 +26,8 @@ type session struct {
 	// it, so that a phase can be written without a check after each line.
 	err      error
 	timeouts int  // in a row
+	passive  bool // what SetPassive said last
+	skipped  bool // something was left out since: another port has the SIM
 	poked    bool // the modem said something that ends a wait
 	serving  bool // ready: sends may go in front of the next command
 
@@ -62,6 +64,7 @@ type session struct {
 type demand struct {
 	step step
 	why  string
+	calm bool // nothing is wrong
 }
 
 func (d *demand) Error() string { return d.why }
@@ -166,14 +169,17 @@ func (s *session) live(ctx context.Context, appeared bool) error {
 		if !s.readyAt.IsZero() && time.Since(s.readyAt) > time.Minute {
 			rounds = 0
 		}
-		if rounds++; rounds > 5 && d.step < stepReset && d.step != stepRegister {
-			d = &demand{stepReset, d.why}
+		if !d.calm {
+			rounds++
+		}
+		if rounds > 5 && d.step < stepReset && d.step != stepRegister {
+			d = &demand{step: stepReset, why: d.why}
 		}
 		if d.step >= stepReset {
 			return s.reset(ctx, d)
 		}
 		from = d.step
-		if from != stepRegister {
+		if from != stepRegister && !d.calm {
 			s.m.fault(StateRecover, d.why, nil)
 		}
 	}
@@ -217,6 +223,9 @@ func (s *session) ask(ctx context.Context, cmd string, timeout time.Duration) ([
 	}
 	if s.err != nil {
 		return nil, s.err
+	}
+	if err := s.mayAsk(cmd); err != nil {
+		return nil, err
 	}
 	lines, err := s.ch.Command(ctx, cmd, timeout)
 	switch {
@@ -277,7 +286,7 @@ func (s *session) wait(ctx context.Context, d time.Duration) error {
 // demand asks for a step; the deepest that was asked for counts.
 func (s *session) demand(to step, why string) {
 	if d, ok := errors.AsType[*demand](s.err); s.err == nil || ok && d.step < to {
-		s.err = &demand{to, why}
+		s.err = &demand{step: to, why: why}
 	}
 }
 

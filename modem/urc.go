@@ -90,6 +90,7 @@ func (s *session) hear() {
 	urcs, kepts := m.urcs, m.kept
 	m.urcs, m.kept = nil, nil
 	m.mu.Unlock()
+	s.followPassive()
 	for _, k := range kepts {
 		if k.from == s {
 			s.wasKept(k)
@@ -103,6 +104,9 @@ func (s *session) hear() {
 func (s *session) react(line string) {
 	switch classify(line, s.family()) {
 	case urcHint:
+		if s.passive {
+			return // the other port looks for itself
+		}
 		_, rest, _ := strings.Cut(line, ":")
 		mem, index := parseHint(rest)
 		s.noteHint(hint{mem: mem, index: index})
