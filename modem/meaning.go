@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"recado/modem/at"
+	"recado/modem/family"
 )
 
 // Meaning is a row of the error tables: what a code of +CMS ERROR or +CME
@@ -118,6 +119,28 @@ func meaningOfCMS(code int) Meaning {
 	}
 	m.Code = fmt.Sprintf("cms_%d", code)
 	return m
+}
+
+// meaningFor is MeaningOf with what the make says of its own numbers first.
+func meaningFor(f *family.Family, err error) Meaning {
+	m := MeaningOf(err)
+	var code family.Code
+	var own bool
+	if cms, ok := errors.AsType[at.CMSError](err); ok {
+		code, own = f.CMS[int(cms)]
+	} else if cme, ok := errors.AsType[at.CMEError](err); ok {
+		code, own = f.CME[int(cme)]
+	}
+	if !own {
+		return m
+	}
+	verdict := map[family.Sent]Verdict{
+		family.SentUnknown: Ambiguous, family.SentNot: NotSent, family.SentRefused: Rejected,
+	}[code.Sent]
+	return Meaning{
+		Code: m.Code, Says: code.Says, Do: code.Do, Verdict: verdict,
+		Class: ErrorClass(code.Class), Wait: code.Wait,
+	}
 }
 
 func meaningOfCME(code int) Meaning {

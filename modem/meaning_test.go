@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"recado/modem/at"
+	"recado/modem/family"
 )
 
 var classes = map[ErrorClass]bool{
@@ -97,4 +98,37 @@ func TestPhaseDecides(t *testing.T) {
 	out = outcomeOf(at.Submission{Phase: at.PhasePDUSent, MR: 7})
 	require.Equal(t, Accepted, out.Verdict)
 	require.Equal(t, 7, out.MR)
+}
+
+// TestVendorsOverride: what a make says of its own numbers comes first, and is
+// as complete as the tables.
+func TestVendorsOverride(t *testing.T) {
+	for _, f := range family.Families() {
+		for code := range 1200 {
+			for _, err := range []error{at.CMSError(code), at.CMEError(code)} {
+				m := meaningFor(f, err)
+				own := f.CMS[code]
+				if _, cme := err.(at.CMEError); cme {
+					own = f.CME[code]
+				}
+				require.Equal(t, MeaningOf(err).Code, m.Code, "codes are stable")
+				if own.Says == "" {
+					require.Equal(t, MeaningOf(err), m)
+					continue
+				}
+				require.Equal(t, own.Says, m.Says, f.Name)
+				require.True(t, classes[m.Class], "%s: %v has class %q", f.Name, err, m.Class)
+				require.Greater(t, code, 255, "%s: the network's own causes are nobody's to change", f.Name)
+			}
+		}
+	}
+	sent := func(maker, model string, code int) Verdict {
+		return outcomeFor(family.Match(maker, model), at.Submission{Phase: at.PhasePDUSent, Err: at.CMSError(code)}).Verdict
+	}
+	require.Equal(t, Ambiguous, sent("Acme", "", 515))
+	require.Equal(t, NotSent, sent("WAVECOM MODEM", "MULTIBAND", 515))
+	require.Equal(t, NotSent, sent("SIEMENS", "MC35i", 516))
+	require.Equal(t, NotSent, sent("Quectel", "EC25", 512))
+	require.Equal(t, Ambiguous, sent("Sierra Wireless", "MC7304", 350))
+	require.Equal(t, Ambiguous, sent("Quectel", "BG95", 500))
 }

@@ -302,23 +302,3 @@ func swapNibbles(s string) string {
 	}
 	return hex.EncodeToString(b)
 }
-
-// parsePINTries reads the answers of the commands that tell the tries left:
-// +CPINR: SIM PIN,3,3 (TS 27.007 8.65), +CSIM: 4,"63C3" (TS 31.101: an empty
-// VERIFY uses no try up), and lists of numbers whose first that can be a count
-// of tries is the PIN's.
-func parsePINTries(lines []string) (int, bool) {
-	if rest, ok := after(lines, "+CSIM"); ok {
-		fs := fields(rest)
-		if len(fs) < 2 {
-			return 0, false
-		}
-		sw, isTries := strings.CutPrefix(strings.ToUpper(fs[1]), "63C")
-		n, err := strconv.ParseUint(sw, 16, 8)
-		return int(n), isTries && err == nil && len(sw) == 1
-	}
-	if rest, ok := after(lines, "+CPINR"); ok {
-		return number(fields(rest), 1)
-	}
-	return 0, false
-}

@@ -123,21 +123,6 @@ func TestParseICCID(t *testing.T) {
 	}
 }
 
-func TestParsePINTries(t *testing.T) {
-	n, ok := parsePINTries([]string{"+CPINR: SIM PIN,3,3"})
-	require.True(t, ok)
-	require.Equal(t, 3, n)
-	n, ok = parsePINTries([]string{`+CSIM: 4,"63C2"`})
-	require.True(t, ok)
-	require.Equal(t, 2, n)
-	_, ok = parsePINTries([]string{`+CSIM: 4,"9000"`})
-	require.False(t, ok, "verified already: no count")
-	_, ok = parsePINTries([]string{`+CSIM: 4,"6983"`})
-	require.False(t, ok)
-	_, ok = parsePINTries(nil)
-	require.False(t, ok)
-}
-
 func TestParseListAndRead(t *testing.T) {
 	list := parseList([]string{
 		"+CMGL: 0,1,,24", "07913396050066F0", "+CMGL: 3,0,\"\",5", "0011AA",
@@ -218,9 +203,6 @@ func FuzzAnswers(f *testing.F) {
 		require.LessOrEqual(t, len(parseOwnNumber(s)), 16)
 		if id := parseICCID(lines); id != "" {
 			require.True(t, len(id) >= 18 && len(id) <= 20)
-		}
-		if n, ok := parsePINTries(lines); ok {
-			require.GreaterOrEqual(t, n, 0)
 		}
 		for _, e := range parseList(lines) {
 			require.GreaterOrEqual(t, e.Index, 0)

@@ -18,15 +18,13 @@ func (s *session) configure(ctx context.Context) error {
 	if err := s.must(ctx, "+CMGF=0", simAnswer, 10); err != nil {
 		return err
 	}
-	if s.skipped = m.isPassive(); !s.skipped {
-		if cs := s.family().Charset; cs != "" {
-			s.ask(ctx, fmt.Sprintf(`+CSCS="%s"`, cs), shortAnswer)
-		}
-		s.phase2(ctx)
-		s.chooseMemory(ctx)
-		s.smsc(ctx)
-		s.notices(ctx)
+	if cs := s.family().Charset; cs != "" {
+		s.ask(ctx, fmt.Sprintf(`+CSCS="%s"`, cs), shortAnswer)
 	}
+	s.phase2(ctx)
+	s.chooseMemory(ctx)
+	s.smsc(ctx)
+	s.notices(ctx)
 	for _, domain := range []string{"+CREG", "+CGREG", "+CEREG"} {
 		if _, err := s.ask(ctx, domain+"=2", shortAnswer); err != nil {
 			s.ask(ctx, domain+"=1", shortAnswer)
@@ -34,7 +32,7 @@ func (s *session) configure(ctx context.Context) error {
 	}
 	s.ask(ctx, "+COPS=3,0", simAnswer) // operators by name
 	s.ask(ctx, "+CLIP=0", shortAnswer)
-	s.unlessPassive(s.sweepAll)(ctx)
+	s.sweepAll(ctx)
 	return s.err
 }
 
@@ -60,7 +58,7 @@ func (s *session) chooseMemory(ctx context.Context) {
 			break
 		}
 		// The SIM may still be loading; anything else will not get better.
-		if s.err != nil || err == nil || MeaningOf(err).Class != ClassBusy {
+		if s.err != nil || err == nil || meaningFor(s.family(), err).Class != ClassBusy {
 			break
 		}
 		if try < 9 && s.wait(ctx, time.Second) != nil {
@@ -169,7 +167,7 @@ func (s *session) setMemories(ctx context.Context, name string) (memory, bool) {
 				s.mem = name
 				return memory{Name: name}, true
 			}
-			if MeaningOf(err).Class != ClassBusy {
+			if meaningFor(s.family(), err).Class != ClassBusy {
 				break
 			}
 			if s.wait(ctx, time.Second) != nil {

@@ -62,7 +62,7 @@ func (s *session) waitSIM(ctx context.Context) error {
 		case cpinFailed:
 			m.setState(StateNoSIM, "the SIM failed: "+doSeat)
 			if failed++; failed == 4 && m.mayReset() {
-				return &demand{step: stepReset, why: "the SIM failed"}
+				return &demand{stepReset, "the SIM failed"}
 			}
 		case cpinWrong:
 			m.setState(StateSIMBlocked, "wrong SIM: "+doUnlock)
@@ -249,10 +249,6 @@ func (s *session) checkSIMSwap(ctx context.Context) {
 // It says what an operator has to do when not.
 func (s *session) offerPIN(ctx context.Context) bool {
 	m := s.m
-	if s.skipped = s.skipped || m.isPassive(); m.isPassive() {
-		m.setState(StateSIMBlocked, reasonPassive)
-		return false
-	}
 	iccid := m.Snapshot().SIM.ICCID
 	var pin string
 	if m.c.PIN != nil {
@@ -285,9 +281,6 @@ func (s *session) tryPIN(ctx context.Context, pin string, ordered bool) error {
 	if !validPIN(pin) {
 		return errors.New("the PIN on record has not 4 to 8 digits: enter the right one")
 	}
-	if m.isPassive() {
-		return errPassive
-	}
 	try := pinTry{m.Snapshot().SIM.ICCID, pin}
 	if m.life.tried[try] {
 		return errors.New("this PIN was tried already: enter another one")
@@ -308,7 +301,7 @@ func (s *session) tryPIN(ctx context.Context, pin string, ordered bool) error {
 	if err != nil {
 		m.life.refused[try.iccid] = true
 		s.pinTries(ctx)
-		return fmt.Errorf("the SIM refused the PIN (%s): enter the right one", MeaningOf(err).Says)
+		return fmt.Errorf("the SIM refused the PIN (%s): enter the right one", meaningFor(s.family(), err).Says)
 	}
 	m.setState(StateSIM, "")
 	_ = s.wait(ctx, s.family().AfterPIN)
@@ -317,12 +310,12 @@ func (s *session) tryPIN(ctx context.Context, pin string, ordered bool) error {
 
 // pinTries asks how many tries are left, by the commands of the family.
 func (s *session) pinTries(ctx context.Context) (int, bool) {
-	for _, cmd := range s.family().PINTries {
-		lines, err := s.ask(ctx, cmd, simAnswer)
+	for _, q := range s.family().PINTries {
+		lines, err := s.ask(ctx, q.Command, simAnswer)
 		if err != nil {
 			continue
 		}
-		if n, ok := parsePINTries(lines); ok {
+		if n, ok := q.Tries(lines); ok {
 			s.m.update(func(snap *Snapshot) { snap.SIM.PINTries = n })
 			return n, true
 		}

@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"recado/modem/at"
+	"recado/modem/family"
 )
 
 const (
 	// openFor is how long a submission's answer may be owed, counted from the
-	// gate; until then the line listens and writes nothing.
+	// gate (longer where the family says so); until then the line listens and writes nothing.
 	openFor = 180 * time.Second
 	// slowAfter is when a submission without an answer is shown as such.
 	slowAfter = 45 * time.Second
@@ -33,10 +34,6 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 	m := s.m
 	if err := r.ctx.Err(); err != nil {
 		r.done <- notSent(err)
-		return
-	}
-	if m.isPassive() {
-		r.done <- notSent(errPassive)
 		return
 	}
 	open, interrupt := context.WithCancelCause(ctx)
@@ -60,7 +57,7 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 	if errors.Is(context.Cause(open), errRebooted) && sub.Err != nil && !answered(sub.Err) {
 		sub.Err = errRebooted
 	}
-	out := outcomeOf(sub)
+	out := outcomeFor(s.family(), sub)
 	s.sent++
 	s.lastSend = time.Now()
 	if out.Verdict == Accepted {
@@ -86,7 +83,7 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 	switch {
 	case owed:
 		r.done <- out
-		s.listen(ctx, gateAt.Add(openFor), late)
+		s.listen(ctx, gateAt.Add(max(openFor, s.family().ResultTimeout)), late)
 		s.mend(ctx, "the network's answer to a message was lost")
 	case s.afterwards(sub, out):
 		m.stopSends()
@@ -94,7 +91,7 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		r.done <- out
 		s.mend(ctx, "no answer to a submission")
 	default:
-		s.becomeReady()
+		m.setState(StateReady, "")
 		r.done <- out
 	}
 }
@@ -106,12 +103,16 @@ func (s *session) mend(ctx context.Context, why string) {
 		return // the session goes back further anyway
 	}
 	if s.resync(ctx, why); s.err == nil {
-		s.becomeReady()
+		s.m.openSends()
 	}
 }
 
-// outcomeOf reads the tables. Before the PDU has left nothing was sent.
-func outcomeOf(sub at.Submission) Outcome {
+// outcomeOf is outcomeFor of a modem that nobody knows.
+func outcomeOf(sub at.Submission) Outcome { return outcomeFor(&family.Generic, sub) }
+
+// outcomeFor reads the tables, the make's own numbers first. Before the PDU has
+// left nothing was sent.
+func outcomeFor(f *family.Family, sub at.Submission) Outcome {
 	out := Outcome{MR: -1, Phase: sub.Phase, Err: sub.Err}
 	if sub.Err == nil {
 		out.Verdict, out.MR, out.SCTS = Accepted, sub.MR, sub.SCTS
@@ -121,7 +122,7 @@ func outcomeOf(sub at.Submission) Outcome {
 		out.Verdict, out.Code, out.Detail = NotSent, "refused", sub.Err.Error()
 		return out
 	}
-	m := MeaningOf(sub.Err)
+	m := meaningFor(f, sub.Err)
 	out.Verdict, out.Class, out.Code, out.Detail = m.Verdict, m.Class, m.Code, m.Detail()
 	if sub.Phase < at.PhasePDUSent {
 		out.Verdict = NotSent
@@ -178,7 +179,7 @@ func (s *session) afterwards(sub at.Submission, out Outcome) (upset bool) {
 	if sub.Phase == at.PhaseGate && !errors.Is(sub.Err, at.ErrGone) && !errors.Is(sub.Err, at.ErrTimeout) {
 		return false // refused by us: nothing is wrong
 	}
-	meaning := MeaningOf(sub.Err)
+	meaning := meaningFor(s.family(), sub.Err)
 	switch {
 	case errors.Is(sub.Err, at.ErrGone):
 		s.err = at.ErrGone
@@ -210,7 +211,7 @@ func (s *session) listen(ctx context.Context, until time.Time, late chan<- Outco
 		select {
 		case sub, ok := <-results:
 			if ok {
-				if out := outcomeOf(sub); out.Verdict != Ambiguous {
+				if out := outcomeFor(s.family(), sub); out.Verdict != Ambiguous {
 					s.settle(out)
 					late <- out
 				}
