@@ -130,7 +130,7 @@ func (s *session) read(ctx context.Context, h hint) {
 func (s *session) take(mem string, e stored) {
 	at := slot{mem, e.Index}
 	switch {
-	case e.foreign(), e.PDU == "", s.taken[at]:
+	case e.foreign(), e.PDU == "", s.taken[at], s.m.isPassive():
 		return
 	case s.deleted[at] == e.PDU:
 		// Deleted, and still there, or delivered once more: the sink has it.
@@ -270,7 +270,7 @@ func (s *session) listMemory(ctx context.Context) ([]stored, error) {
 		if err == nil {
 			return parseList(lines), nil
 		}
-		if s.err != nil || meaningFor(s.family(), err).Class == ClassBusy {
+		if s.err != nil || errors.Is(err, errPassive) || meaningFor(s.family(), err).Class == ClassBusy {
 			return nil, err
 		}
 		s.listBy = way.way + 1
@@ -288,7 +288,7 @@ func (s *session) listMemory(ctx context.Context) ([]stored, error) {
 	var list []stored
 	for _, i := range indexes {
 		lines, err := s.ask(ctx, fmt.Sprintf("+CMGR=%d", i), readAnswer)
-		if s.err != nil {
+		if s.err != nil || errors.Is(err, errPassive) {
 			return list, err
 		}
 		if e, ok := parseRead(lines, i); err == nil && ok {

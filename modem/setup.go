@@ -18,13 +18,15 @@ func (s *session) configure(ctx context.Context) error {
 	if err := s.must(ctx, "+CMGF=0", simAnswer, 10); err != nil {
 		return err
 	}
-	if cs := s.family().Charset; cs != "" {
-		s.ask(ctx, fmt.Sprintf(`+CSCS="%s"`, cs), shortAnswer)
+	if s.skipped = m.isPassive(); !s.skipped {
+		if cs := s.family().Charset; cs != "" {
+			s.ask(ctx, fmt.Sprintf(`+CSCS="%s"`, cs), shortAnswer)
+		}
+		s.phase2(ctx)
+		s.chooseMemory(ctx)
+		s.smsc(ctx)
+		s.notices(ctx)
 	}
-	s.phase2(ctx)
-	s.chooseMemory(ctx)
-	s.smsc(ctx)
-	s.notices(ctx)
 	for _, domain := range []string{"+CREG", "+CGREG", "+CEREG"} {
 		if _, err := s.ask(ctx, domain+"=2", shortAnswer); err != nil {
 			s.ask(ctx, domain+"=1", shortAnswer)
@@ -32,7 +34,7 @@ func (s *session) configure(ctx context.Context) error {
 	}
 	s.ask(ctx, "+COPS=3,0", simAnswer) // operators by name
 	s.ask(ctx, "+CLIP=0", shortAnswer)
-	s.sweepAll(ctx)
+	s.unlessPassive(s.sweepAll)(ctx)
 	return s.err
 }
 

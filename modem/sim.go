@@ -62,7 +62,7 @@ func (s *session) waitSIM(ctx context.Context) error {
 		case cpinFailed:
 			m.setState(StateNoSIM, "the SIM failed: "+doSeat)
 			if failed++; failed == 4 && m.mayReset() {
-				return &demand{stepReset, "the SIM failed"}
+				return &demand{step: stepReset, why: "the SIM failed"}
 			}
 		case cpinWrong:
 			m.setState(StateSIMBlocked, "wrong SIM: "+doUnlock)
@@ -249,6 +249,10 @@ func (s *session) checkSIMSwap(ctx context.Context) {
 // It says what an operator has to do when not.
 func (s *session) offerPIN(ctx context.Context) bool {
 	m := s.m
+	if s.skipped = s.skipped || m.isPassive(); m.isPassive() {
+		m.setState(StateSIMBlocked, reasonPassive)
+		return false
+	}
 	iccid := m.Snapshot().SIM.ICCID
 	var pin string
 	if m.c.PIN != nil {
@@ -280,6 +284,9 @@ func (s *session) tryPIN(ctx context.Context, pin string, ordered bool) error {
 	m := s.m
 	if !validPIN(pin) {
 		return errors.New("the PIN on record has not 4 to 8 digits: enter the right one")
+	}
+	if m.isPassive() {
+		return errPassive
 	}
 	try := pinTry{m.Snapshot().SIM.ICCID, pin}
 	if m.life.tried[try] {

@@ -36,6 +36,10 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		r.done <- notSent(err)
 		return
 	}
+	if m.isPassive() {
+		r.done <- notSent(errPassive)
+		return
+	}
 	open, interrupt := context.WithCancelCause(ctx)
 	defer interrupt(nil)
 	m.setState(StateSending, "")
@@ -91,7 +95,7 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		r.done <- out
 		s.mend(ctx, "no answer to a submission")
 	default:
-		m.setState(StateReady, "")
+		s.becomeReady()
 		r.done <- out
 	}
 }
@@ -103,7 +107,7 @@ func (s *session) mend(ctx context.Context, why string) {
 		return // the session goes back further anyway
 	}
 	if s.resync(ctx, why); s.err == nil {
-		s.m.openSends()
+		s.becomeReady()
 	}
 }
 
