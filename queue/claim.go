@@ -88,7 +88,9 @@ func (s *Store) Unclaim(ctx context.Context, iccid string, seq int64, o Outcome)
 		if r.claimedBy != iccid || r.open() {
 			return nil
 		}
-		s.refused(r, o, iccid, r.next())
+		if err := s.refused(tx, r, o, iccid, r.next()); err != nil {
+			return err
+		}
 		return s.save(tx, r)
 	})
 	if err != nil {
@@ -98,13 +100,17 @@ func (s *Store) Unclaim(ctx context.Context, iccid string, seq int64, o Outcome)
 }
 
 // refused puts a message back, or fails it, after a try that certainly sent
-// nothing. n is the segment that was tried.
-func (s *Store) refused(r *record, o Outcome, iccid string, n int) {
+// nothing. n is the segment that was tried. When an earlier try may have
+// arrived, it is uncertain instead of failed.
+func (s *Store) refused(tx *sqlite.Tx, r *record, o Outcome, iccid string, n int) error {
 	if o.Code != "" {
 		r.Error = &Error{Code: o.Code, Class: o.Class, Detail: o.Detail}
 	}
 	if !o.Retry && (o.Verdict == Rejected || o.Reason != "") {
 		r.segment(n).State = SegmentFailed
+		if open, err := s.leaveOpen(tx, r, "it cannot be sent again, and an earlier try may have arrived"); open || err != nil {
+			return err
+		}
 		r.State, r.Reason = Failed, o.Reason
 		if r.Reason == "" {
 			r.Reason = ReasonRejected
@@ -112,7 +118,7 @@ func (s *Store) refused(r *record, o Outcome, iccid string, n int) {
 		if left := r.left(); left > 0 && r.Error != nil {
 			r.Error.Detail = fmt.Sprintf("%s (%d of %d segments had been sent)", r.Error.Detail, left, len(r.Segments))
 		}
-		return
+		return nil
 	}
 	if g := r.segment(n); g.State == SegmentSending || g.State == SegmentUncertain {
 		g.State = SegmentPending
@@ -132,4 +138,5 @@ func (s *Store) refused(r *record, o Outcome, iccid string, n int) {
 	if o.AvoidSIM && r.SIM == "" {
 		r.avoidSIM, r.avoidUntil = iccid, ms(when.Add(o.After).Add(avoidFor))
 	}
+	return nil
 }

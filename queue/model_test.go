@@ -179,6 +179,10 @@ func (k *machine) answer(t *rapid.T) {
 	case "refused":
 		k.outcome(a.id, Outcome{Verdict: Rejected, MR: -1, Code: "cms_1", Reason: "rejected"})
 		g.state, m.end = SegmentFailed, Failed
+		if len(g.lost) > 0 { // that one may have arrived
+			g.state, m.end = SegmentUncertain, ""
+			m.decideAt = time.Time{}
+		}
 	case "never left":
 		k.outcome(a.id, Outcome{Verdict: NotSent, MR: -1, Code: "gone", Retry: true, AvoidSIM: true})
 		g.state = SegmentPending

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"recado/queue/sqlite"
 )
@@ -175,13 +176,22 @@ func (s *Store) notAccepted(tx *sqlite.Tx, r *record, a attempt, o Outcome, late
 		if err := s.note(tx, r.Seq, "late_answer", o.Code); err != nil {
 			return err
 		}
+		still, err := doubted(tx, r)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(still, a.n) {
+			return s.save(tx, r) // another try of it lost its answer too
+		}
 	}
 	if g.out() { // a report of an earlier attempt was quicker
 		r.claimedBy = ""
 		r.settle(o.At)
 		return s.save(tx, r)
 	}
-	s.refused(r, o, a.iccid, a.n)
+	if err := s.refused(tx, r, o, a.iccid, a.n); err != nil {
+		return err
+	}
 	return s.save(tx, r)
 }
 

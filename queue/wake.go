@@ -163,6 +163,11 @@ func (s *Store) expire(tx *sqlite.Tx, r *record, now time.Time) error {
 	if r.open() || r.State.final() || r.State == Uncertain || r.ExpiresAt.After(now) {
 		return nil
 	}
+	if open, err := s.leaveOpen(tx, r, "its validity is over, and an earlier try may have arrived"); err != nil {
+		return err
+	} else if open {
+		return s.save(tx, r)
+	}
 	if left := r.left(); left > 0 {
 		r.State, r.Reason = Failed, ReasonPartial
 		r.Error = &Error{Code: "expired", Class: "", Detail: fmt.Sprintf("%d of %d segments had been sent when its validity ended", left, len(r.Segments))}

@@ -1,0 +1,48 @@
+package queue
+
+import (
+	"fmt"
+
+	"recado/queue/sqlite"
+)
+
+// doubted are the segments, from 1, that the network may have: an attempt lost
+// its answer, and nothing has said since whether it arrived.
+func doubted(tx *sqlite.Tx, r *record) (list []int, err error) {
+	if r.lost <= 0 {
+		return nil, nil
+	}
+	rows, err := tx.Query(`SELECT DISTINCT n FROM attempt WHERE message = ? AND outcome = 'ambiguous' ORDER BY n`, r.Seq)
+	if err != nil {
+		return nil, fmt.Errorf("look for lost answers: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var n int
+		if err := rows.Scan(&n); err != nil {
+			return nil, fmt.Errorf("look for lost answers: %w", err)
+		}
+		if !r.Segments[n-1].out() {
+			list = append(list, n)
+		}
+	}
+	return list, rows.Err()
+}
+
+// leaveOpen ends a message that cannot be sent any more, but of which an
+// earlier attempt may have arrived: to call it expired or failed would be a
+// guess. It is uncertain for good, with the error that ended it; evidence and
+// Resolve still count. false: no answer is missing, the end is certain.
+func (s *Store) leaveOpen(tx *sqlite.Tx, r *record, why string) (bool, error) {
+	list, err := doubted(tx, r)
+	if err != nil || len(list) == 0 {
+		return false, err
+	}
+	for _, n := range list {
+		r.segment(n).State = SegmentUncertain
+	}
+	r.State, r.Reason = Uncertain, ReasonNoEvidence
+	r.claimedBy, r.notBefore, r.decideAt = "", 0, 0
+	r.avoidSIM, r.avoidUntil = "", 0
+	return true, s.note(tx, r.Seq, "undecided", why)
+}
