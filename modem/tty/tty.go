@@ -28,7 +28,8 @@ var (
 	ErrNotTTY = errors.New("not a serial port")
 	// ErrPermission: this user may not open it.
 	ErrPermission = errors.New("no permission for the port")
-	// ErrName: the name is neither a path nor tcp:HOST:PORT.
+	// ErrName: the name is neither a path nor usb:PATH:INTERFACE nor
+	// tcp:HOST:PORT.
 	ErrName = errors.New("not a port's name")
 	// ErrGone: the port was unplugged, hung up, wedged or closed. Every error of
 	// a guarded port's Read and Write matches it.
@@ -72,8 +73,9 @@ type Port struct {
 func (p *Port) LockFile() (string, error) { return p.lockFile, p.lockErr }
 
 // Open opens a port by the name that an operator gave it: the path of a serial
-// device or pty (symbolic links are followed), or tcp:HOST:PORT. The port is
-// guarded as by Guard, and its dynamic type is *Port.
+// device or pty (symbolic links are followed), usb:PATH:INTERFACE for what is
+// plugged into a USB socket (usb:1-1.2:2), or tcp:HOST:PORT. The port is guarded
+// as by Guard, and its dynamic type is *Port.
 func Open(ctx context.Context, name string) (io.ReadWriteCloser, error) {
 	if addr, ok := strings.CutPrefix(name, "tcp:"); ok {
 		conn, err := dial(ctx, name, addr)
@@ -82,12 +84,18 @@ func Open(ctx context.Context, name string) (io.ReadWriteCloser, error) {
 		}
 		return &Port{ReadWriteCloser: Guard(conn, GuardOptions{})}, nil
 	}
-	if !strings.Contains(name, "/") {
-		return nil, fmt.Errorf("open port %q: %w; give a path such as /dev/ttyUSB2, or tcp:HOST:PORT", name, ErrName)
+	if strings.HasPrefix(name, usbPrefix) {
+		return system().openUSB(ctx, Tree{}, name)
 	}
-	s := settings{lockDir: "/run/lock", writeTimeout: writeTimeout}
-	return s.open(ctx, name)
+	if !strings.Contains(name, "/") {
+		return nil, fmt.Errorf("open port %q: %w; give a path such as /dev/ttyUSB2, usb:1-1.2:2, or tcp:HOST:PORT", name, ErrName)
+	}
+	return system().open(ctx, name)
 }
+
+// system are the settings of the running system; the folder of the lock files
+// is the Filesystem Hierarchy Standard's.
+func system() settings { return settings{lockDir: "/run/lock", writeTimeout: writeTimeout} }
 
 // settings of serial ports, which only tests vary.
 type settings struct {

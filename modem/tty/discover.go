@@ -1,0 +1,469 @@
+package tty
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Found is a modem that Discovery found.
+type Found struct {
+	// Name of its AT port, usb:1-1.2:2: it is Open's, and stays the same while
+	// the modem is in this socket.
+	Name string
+	// USBPath of the device: "1-1.2".
+	USBPath string
+	// IMEI is what it answered to AT+CGSN when it was found; "" when nothing,
+	// or zeros.
+	IMEI string
+}
+
+// DiscoveryOptions of NewDiscovery. Add and Remove are needed.
+type DiscoveryOptions struct {
+	// Add takes a modem that was found; Remove drops it by its name, and
+	// returns when its port is closed. Both are called from Run's goroutine.
+	Add    func(Found) error
+	Remove func(ctx context.Context, name string) error
+	// IMEI tells what the modem on a port that was added says it is now; "" when
+	// not known. nil: what it said when it was found is believed.
+	IMEI func(name string) string
+	// Rules say which ports of known modems are for AT.
+	Rules []PortRule
+	// Named are the ports that an operator named: their devices are left alone.
+	Named []string
+	Log   *slog.Logger // nil: none
+
+	// Tree is where to look; the running system when zero.
+	Tree Tree
+	// LockDir is where the lock files are; /run/lock when "".
+	LockDir string
+	// Events opens the source of hints that something was plugged in or out,
+	// one event a Read; the kernel's when nil.
+	Events func() (io.ReadCloser, error)
+	// Rescan is how often to look without a hint; 10 s when 0.
+	Rescan time.Duration
+	// Settle is how long a device must have stayed as it is before it is
+	// touched: its ports come one by one. 2 s when 0, negative for none.
+	Settle time.Duration
+	// Answer is how long a port may take for one answer; 1 s when 0.
+	Answer time.Duration
+	// Retry is the pause after a round in which no port answered, doubled by
+	// each up to thirty times; 10 s when 0.
+	Retry time.Duration
+	// Forget is how long a modem may be away before it is dropped; 10 min when 0.
+	Forget time.Duration
+}
+
+// trustAfter is how many fruitless rounds it takes until the port that the
+// rules name is believed in although nothing answers there: its modem may hang,
+// and people must see that it is there.
+const trustAfter = 3
+
+// Sighting is a USB device that concerns people: a modem, or what could be one.
+type Sighting struct {
+	Device USBDevice
+	// Name of the port that was chosen; "" when none.
+	Name string
+	// Trouble says in plain words why it is not in use; "" when it is, or when
+	// it has just come.
+	Trouble string
+}
+
+// Discovery finds USB modems and follows them as they come and go.
+type Discovery struct {
+	o        DiscoveryOptions
+	settings settings
+	log      *slog.Logger
+
+	// Owned by Run's goroutine.
+	sites   map[string]*site // by the name of their group
+	told    map[string]string
+	results chan round
+	wg      sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
+	sight []Sighting
+}
+
+// site is a place where a modem's ports are, or were.
+type site struct {
+	group
+	device  USBDevice
+	present bool
+	since   time.Time // when it last changed, or went
+	chosen  string    // "" none yet
+	lost    bool      // the device is there, the chosen port is not
+	imei    string
+	probing context.CancelFunc // nil: not being asked now
+	rounds  int                // fruitless ones
+	next    time.Time          // no round before
+	trouble string
+}
+
+// round is how the questions to a site's ports ended.
+type round struct {
+	site   *site
+	chosen candidate
+	probed probed
+	err    error
+}
+
+// NewDiscovery makes a discovery; nothing happens before Run.
+func NewDiscovery(o DiscoveryOptions) *Discovery {
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	o.Rescan = cmp.Or(o.Rescan, 10*time.Second)
+	o.Settle = cmp.Or(o.Settle, 2*time.Second)
+	o.Answer = cmp.Or(o.Answer, time.Second)
+	o.Retry = cmp.Or(o.Retry, 10*time.Second)
+	o.Forget = cmp.Or(o.Forget, 10*time.Minute)
+	if o.Events == nil {
+		o.Events = openUevents
+	}
+	s := system()
+	s.lockDir = cmp.Or(o.LockDir, s.lockDir)
+	return &Discovery{
+		o: o, settings: s, log: o.Log,
+		sites: map[string]*site{}, told: map[string]string{}, results: make(chan round),
+	}
+}
+
+// Open opens the port of a modem that was found, whatever it is called now.
+func (d *Discovery) Open(ctx context.Context, name string) (io.ReadWriteCloser, error) {
+	return d.settings.openUSB(ctx, d.o.Tree, name)
+}
+
+// Sightings are the modems on the USB bus as they were at the last look, and
+// what is wrong with those that are not in use.
+func (d *Discovery) Sightings() []Sighting {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.sight)
+}
+
+// Run looks for modems until ctx ends: at every hint of the kernel, and every
+// ten seconds. It waits for what it started, and returns ctx's error.
+func (d *Discovery) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer d.wg.Wait()
+	defer stop()
+	hints := make(chan struct{}, 1)
+	hint := func() {
+		select {
+		case hints <- struct{}{}:
+		default:
+		}
+	}
+	d.wg.Go(func() { d.follow(ctx, hint) })
+	for ctx.Err() == nil {
+		wait := d.look(ctx)
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-hints:
+		case r := <-d.results:
+			d.take(ctx, r)
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+	return ctx.Err()
+}
+
+// follow listens to events, and opens their source again when it ends.
+func (d *Discovery) follow(ctx context.Context, hint func()) {
+	for ctx.Err() == nil {
+		events, err := d.o.Events()
+		if err == nil {
+			hint() // what came meanwhile was not announced
+			err = hearken(ctx, events, hint)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		d.log.Warn("USB modems that come and go are only noticed by looking now and then", "error", err, "every", d.o.Rescan)
+		again := time.NewTimer(d.o.Rescan)
+		select {
+		case <-ctx.Done():
+		case <-again.C:
+		}
+		again.Stop()
+	}
+}
+
+// look compares what is plugged in with what was known, starts questions where
+// they are due, and says when to look again at the latest.
+func (d *Discovery) look(ctx context.Context) (wait time.Duration) {
+	now := time.Now()
+	devices, err := d.o.Tree.USBDevices()
+	if err != nil && !absent(err) { // without a USB bus there is nothing to find
+		d.tell("", err.Error())
+		return d.o.Rescan
+	}
+	named := d.named()
+	consoles := d.o.Tree.consoles()
+	here, seen := map[string]bool{}, map[string]bool{"": true}
+	var sight []Sighting
+	for _, dev := range devices {
+		if trouble := Trouble(dev); trouble != "" {
+			seen[dev.Path] = true
+			d.tell(dev.Path, trouble)
+			sight = append(sight, Sighting{Device: dev, Trouble: trouble})
+		}
+		for _, g := range groups(dev, d.o.Rules) {
+			g.candidates = slices.DeleteFunc(g.candidates, func(c candidate) bool { return slices.Contains(consoles, c.device) })
+			if len(g.candidates) == 0 || slices.ContainsFunc(g.candidates, func(c candidate) bool { return named[resolved(c.device)] }) {
+				continue
+			}
+			here[g.name], seen[g.name] = true, true
+			d.see(ctx, g, dev, now)
+		}
+	}
+	wait = d.o.Rescan
+	for name, s := range d.sites {
+		if !here[name] {
+			d.miss(s, now)
+			if s.chosen == "" {
+				if s.probing == nil {
+					delete(d.sites, name)
+				}
+			} else if now.Sub(s.since) >= d.o.Forget {
+				d.drop(ctx, s)
+			} else {
+				wait = min(wait, d.o.Forget-now.Sub(s.since))
+			}
+			continue
+		}
+		if s.lost && now.Sub(s.since) >= 3*d.o.Retry {
+			d.drop(ctx, s) // it shows other ports for good: looked at afresh at once
+			wait = 0
+			continue
+		}
+		if s.chosen == "" && s.probing == nil {
+			due := max(s.since.Add(max(d.o.Settle, 0)).Sub(now), s.next.Sub(now))
+			if due <= 0 {
+				d.question(ctx, s)
+			} else {
+				wait = min(wait, due)
+			}
+		}
+		if s.trouble != "" {
+			d.tell(name, s.trouble)
+		}
+		sight = append(sight, Sighting{Device: s.device, Name: s.chosen, Trouble: s.trouble})
+	}
+	slices.SortFunc(sight, func(a, b Sighting) int {
+		return cmp.Or(strings.Compare(a.Device.Path, b.Device.Path), strings.Compare(a.Name, b.Name))
+	})
+	maps.DeleteFunc(d.told, func(about, _ string) bool { return !seen[about] })
+	d.mu.Lock()
+	d.sight = sight
+	d.mu.Unlock()
+	return wait
+}
+
+// see notes a group of ports that is there.
+func (d *Discovery) see(ctx context.Context, g group, dev USBDevice, now time.Time) {
+	s := d.sites[g.name]
+	switch {
+	case s == nil:
+		s = &site{since: now}
+		d.sites[g.name] = s
+		d.log.Info("a USB device with serial ports", "usb", dev.Path, "id", dev.ID(), "ports", len(g.candidates))
+	case s.device.ID() != dev.ID():
+		// Another device in this socket.
+		d.cancel(s)
+		if s.chosen != "" {
+			d.drop(ctx, s)
+		}
+		s = &site{since: now}
+		d.sites[g.name] = s
+	case !s.present || s.device.Number != dev.Number:
+		// Back, or another of its kind: whoever opens the port sees which.
+		d.cancel(s)
+		s.since, s.next, s.rounds, s.imei, s.trouble = now, time.Time{}, 0, "", ""
+	case !slices.EqualFunc(s.candidates, g.candidates, func(a, b candidate) bool { return a.place == b.place && a.device == b.device }):
+		d.cancel(s)
+		s.since, s.next = now, time.Time{} // its ports are still coming
+	}
+	s.group, s.device, s.present = g, dev, true
+	if s.chosen != "" {
+		s.trouble = ""
+		s.lost = !slices.ContainsFunc(g.candidates, func(c candidate) bool { return c.place.String() == s.chosen })
+		if s.lost {
+			s.trouble = "its port " + s.chosen + " is not there"
+		}
+	}
+}
+
+// miss notes that a group of ports is not there.
+func (d *Discovery) miss(s *site, now time.Time) {
+	d.cancel(s)
+	if s.present {
+		s.present, s.since = false, now
+		d.log.Info("a USB modem went away", "usb", s.device.Path, "id", s.device.ID())
+	}
+}
+
+// cancel gives up the questions to a site. Their result is still taken.
+func (d *Discovery) cancel(s *site) {
+	if s.probing != nil {
+		s.probing()
+	}
+}
+
+// drop forgets a site and the modem there.
+func (d *Discovery) drop(ctx context.Context, s *site) {
+	limited, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := d.o.Remove(limited, s.chosen); err != nil && ctx.Err() == nil {
+		d.log.Warn("dropping a modem that went away", "port", s.chosen, "error", err)
+	}
+	delete(d.sites, s.group.name)
+}
+
+// question asks the ports of a site one after the other which of them speaks AT.
+func (d *Discovery) question(ctx context.Context, s *site) {
+	asking, cancel := context.WithCancel(ctx)
+	s.probing = cancel
+	candidates := slices.Clone(s.candidates)
+	d.wg.Go(func() {
+		defer cancel()
+		r := d.interview(asking, candidates)
+		r.site = s
+		select {
+		case d.results <- r: // also when it was given up: the ports are free again
+		case <-ctx.Done():
+		}
+	})
+}
+
+// interview asks ports in their order; the first that speaks AT is it. While
+// another program has one of them none is touched: two programs on one modem
+// get each other's answers.
+func (d *Discovery) interview(ctx context.Context, candidates []candidate) round {
+	for _, c := range candidates {
+		if busy := d.settings.holder(c.device); busy != nil {
+			return round{err: busy}
+		}
+	}
+	var errs []error
+	for _, c := range candidates {
+		p, err := d.settings.probe(ctx, c.device, d.o.Answer)
+		if err == nil {
+			return round{chosen: c, probed: p}
+		}
+		if errors.Is(err, ErrBusy) || ctx.Err() != nil {
+			return round{err: err}
+		}
+		errs = append(errs, err)
+	}
+	return round{err: errors.Join(errs...)}
+}
+
+// take draws the conclusion from a round of questions.
+func (d *Discovery) take(ctx context.Context, r round) {
+	s := r.site
+	s.probing = nil
+	if d.sites[s.group.name] != s || !s.present || errors.Is(r.err, context.Canceled) {
+		return // it has changed or gone meanwhile
+	}
+	if r.err == nil {
+		d.choose(ctx, s, r.chosen, r.probed)
+		return
+	}
+	s.rounds++
+	pause := d.o.Retry << min(s.rounds-1, 5)
+	if busy, ok := errors.AsType[*BusyError](r.err); ok {
+		s.rounds, pause = 0, d.o.Retry
+		s.trouble = busy.Error() + ": stop that program, or tell it to leave this modem alone"
+		if busy.ours() {
+			s.trouble = busy.Name + " is in use under another name already"
+		}
+	} else {
+		s.trouble = "none of its ports answers AT (" + strings.ReplaceAll(r.err.Error(), "\n", "; ") + ")"
+		first := s.candidates[0]
+		if s.rounds >= trustAfter && first.listed {
+			d.choose(ctx, s, first, probed{})
+			return
+		}
+	}
+	s.next = time.Now().Add(min(pause, 30*d.o.Retry))
+}
+
+// choose hands a modem over. When it is one that was in another socket, that
+// one is dropped first: nobody shall see it twice.
+func (d *Discovery) choose(ctx context.Context, s *site, c candidate, p probed) {
+	s.imei = p.imei
+	for _, other := range d.sites {
+		if other == s || other.chosen == "" || p.imei == "" || d.identity(other) != p.imei {
+			continue
+		}
+		if other.present {
+			d.log.Warn("two modems say the same IMEI: they are told apart by their USB sockets", "one", other.group.name, "other", s.group.name)
+			continue
+		}
+		d.log.Info("a modem is in another socket now", "from", other.chosen, "to", c.place.String())
+		d.drop(ctx, other)
+	}
+	found := Found{Name: c.place.String(), USBPath: s.device.Path, IMEI: p.imei}
+	if err := d.o.Add(found); err != nil {
+		s.trouble = err.Error()
+		s.next = time.Now().Add(30 * d.o.Retry)
+		return
+	}
+	s.chosen, s.trouble = found.Name, ""
+	delete(d.told, s.group.name)
+	d.log.Info("a USB modem", "port", found.Name, "device", c.device, "id", s.device.ID(), "listed", c.listed)
+}
+
+// identity is the IMEI of the modem at a site, "" when not known.
+func (d *Discovery) identity(s *site) string {
+	if d.o.IMEI != nil {
+		if now := d.o.IMEI(s.chosen); now != "" {
+			return now
+		}
+	}
+	return s.imei
+}
+
+// named are the ports that an operator named, by their paths now.
+func (d *Discovery) named() map[string]bool {
+	list := map[string]bool{}
+	for _, name := range d.o.Named {
+		if strings.HasPrefix(name, usbPrefix) {
+			p, err := parsePlace(name)
+			if err == nil {
+				name, err = d.o.Tree.device(p)
+			}
+			if err != nil {
+				continue
+			}
+		}
+		list[resolved(name)] = true
+	}
+	return list
+}
+
+// resolved follows symbolic links where there are any.
+func resolved(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target
+	}
+	return path
+}
+
+// tell logs trouble once, until it changes.
+func (d *Discovery) tell(about, trouble string) {
+	if d.told[about] != trouble {
+		d.told[about] = trouble
+		d.log.Warn("a USB modem cannot be used", "usb", about, "trouble", trouble)
+	}
+}

@@ -1,0 +1,197 @@
+package tty
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/creack/pty"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"recado/modem/emulator"
+)
+
+// bus is a USB bus in a fake sysfs and /dev, whose serial ports are ptys, and
+// whose events come through a socket as netlink's do: one a read.
+type bus struct {
+	t      *testing.T
+	tree   Tree
+	locks  string
+	number int // the last devnum
+
+	mu     sync.Mutex
+	events *os.File // the announcing end; nil before the source was opened
+}
+
+func newBus(t *testing.T) *bus {
+	root := t.TempDir()
+	b := &bus{t: t, locks: t.TempDir(), tree: Tree{
+		Sys: filepath.Join(root, "sys"), Dev: filepath.Join(root, "dev"), Proc: filepath.Join(root, "proc"),
+	}}
+	for _, dir := range []string{b.tree.sys("bus/usb/devices/usb1"), b.tree.Dev, b.tree.Proc} {
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+	}
+	return b
+}
+
+// source is the other end of the announcements.
+func (b *bus) source() (io.ReadCloser, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	b.events = os.NewFile(uintptr(fds[0]), "announcements")
+	b.mu.Unlock()
+	b.t.Cleanup(func() { b.events.Close() })
+	return os.NewFile(uintptr(fds[1]), "uevents"), nil
+}
+
+// announce says what the kernel says when a device comes or goes.
+func (b *bus) announce(action, path string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.events != nil { // else the first look sees it
+		_, err := fmt.Fprintf(b.events, "%s@/devices/%s\x00ACTION=%s\x00SUBSYSTEM=usb\x00", action, path, action)
+		require.NoError(b.t, err)
+	}
+}
+
+// stick describes a USB device; ports are the serial ports by interface number.
+type stick struct {
+	path     string
+	vid, pid uint16
+	serial   string
+	class    [3]uint8 // of all interfaces; ff/00/00 when zero
+	ports    map[int]*wire
+	bare     []int // interfaces without a port
+}
+
+// wire is a serial port: a pty with a modem behind it, or with nothing.
+type wire struct {
+	name         string // ttyUSB2
+	master, peer *os.File
+	stop         func() // ends the modem's side
+	mu           sync.Mutex
+	heard        []byte // what a silent port was sent
+}
+
+// port makes a serial port of this name with nothing behind it that speaks.
+func (b *bus) port(name string) *wire { return b.speaking(name, nil) }
+
+// speaking makes a serial port with a modem behind it.
+func (b *bus) speaking(name string, m *emulator.Modem) *wire {
+	b.t.Helper()
+	master, peer, err := pty.Open()
+	require.NoError(b.t, err)
+	_, err = term.MakeRaw(int(peer.Fd()))
+	require.NoError(b.t, err)
+	w := &wire{name: name, master: master, peer: peer}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if m != nil {
+			m.Serve(ctx, master) // its end is the test's doing
+			return
+		}
+		buf := make([]byte, 256)
+		for {
+			n, err := master.Read(buf)
+			if err != nil {
+				return
+			}
+			w.mu.Lock()
+			w.heard = append(w.heard, buf[:n]...)
+			w.mu.Unlock()
+		}
+	}()
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		master.Close()
+		peer.Close()
+		<-ended
+	})
+	b.t.Cleanup(w.stop)
+	link := filepath.Join(b.tree.Dev, name)
+	os.Remove(link)
+	require.NoError(b.t, os.Symlink(peer.Name(), link))
+	return w
+}
+
+func (w *wire) said() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(w.heard)
+}
+
+// plug puts a stick in; sysfs shows it whole at once.
+func (b *bus) plug(s stick) {
+	b.t.Helper()
+	b.number++
+	dir := filepath.Join(b.t.TempDir(), s.path)
+	write := func(dir, name, text string) {
+		require.NoError(b.t, os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o644))
+	}
+	require.NoError(b.t, os.MkdirAll(dir, 0o755))
+	write(dir, "idVendor", fmt.Sprintf("%04x", s.vid))
+	write(dir, "idProduct", fmt.Sprintf("%04x", s.pid))
+	write(dir, "devnum", fmt.Sprint(b.number))
+	write(dir, "product", "Mobile")
+	if s.serial != "" {
+		write(dir, "serial", s.serial)
+	}
+	class := s.class
+	if class == [3]uint8{} {
+		class = [3]uint8{0xff, 0, 0}
+	}
+	iface := func(n int) string {
+		i := filepath.Join(dir, fmt.Sprintf("%s:1.%d", s.path, n))
+		require.NoError(b.t, os.MkdirAll(i, 0o755))
+		write(i, "bInterfaceNumber", fmt.Sprintf("%02x", n))
+		write(i, "bInterfaceClass", fmt.Sprintf("%02x", class[0]))
+		write(i, "bInterfaceSubClass", fmt.Sprintf("%02x", class[1]))
+		write(i, "bInterfaceProtocol", fmt.Sprintf("%02x", class[2]))
+		return i
+	}
+	for _, n := range s.bare {
+		iface(n)
+	}
+	for n, w := range s.ports {
+		require.NoError(b.t, os.MkdirAll(filepath.Join(iface(n), w.sysfs()), 0o755))
+	}
+	require.NoError(b.t, os.Rename(dir, b.tree.sys("bus/usb/devices", s.path)))
+	b.announce("add", s.path)
+}
+
+// sysfs is where below its interface a port is.
+func (w *wire) sysfs() string {
+	if w.name[:6] == "ttyACM" {
+		return "tty/" + w.name
+	}
+	return w.name
+}
+
+// grow adds a port to a stick that is in already.
+func (b *bus) grow(path string, n int, w *wire) {
+	b.t.Helper()
+	require.NoError(b.t, os.Mkdir(b.tree.sys("bus/usb/devices", path, fmt.Sprintf("%s:1.%d", path, n), w.name), 0o755))
+	b.announce("add", path)
+}
+
+// unplug pulls a stick: its ports hang up.
+func (b *bus) unplug(s stick) {
+	b.t.Helper()
+	require.NoError(b.t, os.Rename(b.tree.sys("bus/usb/devices", s.path), filepath.Join(b.t.TempDir(), "gone")))
+	for _, w := range s.ports {
+		w.stop()
+		os.Remove(filepath.Join(b.tree.Dev, w.name))
+	}
+	b.announce("remove", s.path)
+}
