@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -15,8 +14,8 @@ const (
 	inboxRound = 30 * time.Second
 )
 
-// dispatch hands messages to idle lines, the one that sent least first, so that
-// the SIMs are used evenly also when there is little to do. Busy lines pull
+// dispatch hands messages to idle lines, the one that rested longest first, so
+// that the SIMs are used evenly also when there is little to do. Busy lines pull
 // for themselves (line.send).
 func (p *Pool) dispatch(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
@@ -45,11 +44,11 @@ func (p *Pool) handOut(ctx context.Context) {
 		return
 	}
 	idle := slices.DeleteFunc(p.all(), func(l *line) bool { return !l.takeable() })
-	sent := make(map[*line]int, len(idle))
+	used := make(map[*line]time.Time, len(idle))
 	for _, l := range idle {
-		sent[l] = p.sentBy(l.simKey())
+		used[l] = l.lastUsed()
 	}
-	slices.SortStableFunc(idle, func(a, b *line) int { return cmp.Compare(sent[a], sent[b]) })
+	slices.SortStableFunc(idle, func(a, b *line) int { return used[a].Compare(used[b]) })
 	for _, l := range idle {
 		if !l.take() {
 			continue

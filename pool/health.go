@@ -1,19 +1,20 @@
 package pool
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"recado/modem"
-	"recado/queue"
 )
 
 const (
 	// ambiguousWindow and ambiguousMost: one sick modem must not make a whole
 	// queue uncertain (reliability: two lost answers in ten minutes).
+	// A port that went away says less of the modem than one that stayed silent.
 	ambiguousWindow = 10 * time.Minute
-	ambiguousMost   = 2
+	ambiguousMost   = 2.0
+	weightGone      = 0.5
 	// simErrorsMost refusals in a row for the subscription's sake.
 	simErrorsMost = 3
 	// networkErrorsMost refusals in a row by the network, whoever the recipient.
@@ -34,10 +35,16 @@ type health struct {
 	why         string
 
 	deviceErrors, simErrors, networkErrors int
-	ambiguous                              []time.Time
+	lost                                   []lostAnswer
 	quarantines                            int
 	// took is the learned time of an accepted submission; 0 before the first.
 	took time.Duration
+}
+
+// lostAnswer is a submission whose answer did not come.
+type lostAnswer struct {
+	at     time.Time
+	weight float64
 }
 
 func (h *health) resting(now time.Time) bool { return now.Before(h.restUntil) }
@@ -52,7 +59,7 @@ func (h *health) quarantine(now time.Time) string {
 
 // learn draws from an outcome how the line fares, and rests it when need be.
 func (l *line) learn(o modem.Outcome, took time.Duration) {
-	if errors.Is(o.Err, errPaused) || errors.Is(o.Err, queue.ErrNotClaimed) {
+	if refusedHere(o.Err) {
 		return
 	}
 	l.mu.Lock()
@@ -68,13 +75,19 @@ func (l *line) learn(o modem.Outcome, took time.Duration) {
 			h.took += (took - h.took) / 8
 		}
 	case o.Verdict == modem.Ambiguous:
-		h.ambiguous = append(h.ambiguous, now)
-		for len(h.ambiguous) > 0 && now.Sub(h.ambiguous[0]) > ambiguousWindow {
-			h.ambiguous = h.ambiguous[1:]
+		weight := 1.0
+		if o.Code == "gone" {
+			weight = weightGone
 		}
-		if n := len(h.ambiguous); n >= ambiguousMost {
-			l.quarantineLocked(fmt.Sprintf("%d submissions in ten minutes lost their answer; the modem or its signal may be bad", n))
-			h.ambiguous = nil
+		h.lost = append(h.lost, lostAnswer{now, weight})
+		h.lost = slices.DeleteFunc(h.lost, func(a lostAnswer) bool { return now.Sub(a.at) > ambiguousWindow })
+		sum := 0.0
+		for _, a := range h.lost {
+			sum += a.weight
+		}
+		if sum >= ambiguousMost {
+			l.quarantineLocked(fmt.Sprintf("%d submissions in ten minutes lost their answer; the modem or its signal may be bad", len(h.lost)))
+			h.lost = nil
 		}
 	case o.Class == modem.ClassSIM:
 		if h.simErrors++; h.simErrors >= simErrorsMost {
@@ -101,6 +114,15 @@ func (l *line) quarantineLocked(why string) {
 	l.restLocked(backoff(quarantineFirst, l.quarantines, quarantineMost))
 	l.quarantines++
 	l.hint()
+}
+
+// redeem takes back the last lost answer: it has come.
+func (l *line) redeem() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.lost); n > 0 {
+		l.lost = l.lost[:n-1]
+	}
 }
 
 // suspend takes the line out until somebody restarts its modem.

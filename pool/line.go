@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,10 +20,12 @@ type line struct {
 	// news has the token of a changed snapshot.
 	news chan struct{}
 
-	mu   sync.Mutex
-	snap modem.Snapshot
-	// key is the SIM's: its ICCID, or what stands for it; "" while unknown.
-	key string
+	mu sync.Mutex
+	// heard is the modem's last snapshot; snap the same with an ID of its own.
+	heard, snap modem.Snapshot
+	// key is the SIM's: its ICCID, or what stands for it; "" while unknown. It
+	// stays the same as long as raw, what the modem says of the SIM, does.
+	key, raw string
 	// kept is the key whose row is on disk: no message before that.
 	kept string
 	// twin names the port that has this SIM already.
@@ -32,6 +33,8 @@ type line struct {
 	// busy: a message is in hand, or being claimed.
 	busy bool
 	now  string // its id
+	// used is when the line last began a message; zero: never in this run.
+	used time.Time
 	health
 }
 
@@ -44,7 +47,8 @@ func newLine(p *Pool, port Port) *line {
 	l.modem = modem.New(modem.Config{
 		Name: port.Name, Open: port.Open, Sink: sink{l}, Log: p.log, Now: p.clock.Now, Settle: settle,
 	})
-	l.snap = l.modem.Snapshot()
+	l.heard = l.modem.Snapshot()
+	l.snap = l.heard
 	return l
 }
 
@@ -129,7 +133,7 @@ func (l *line) serve(ctx context.Context) {
 		case <-ctx.Done():
 			select {
 			case c := <-l.work: // handed over in the last moment
-				l.giveBack(c, queue.Outcome{Verdict: queue.NotSent, MR: -1, Retry: true, Code: "stopped"})
+				l.giveBack(c, queue.Outcome{Verdict: queue.NotSent, MR: -1, Retry: true})
 			default:
 			}
 			return
@@ -149,39 +153,33 @@ func (l *line) serve(ctx context.Context) {
 func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 	// What is known must reach the disk also while the program stops.
 	ctx = context.WithoutCancel(ctx)
-	me := l.queueLine()
+	me := c.Line // whatever SIM is in the modem by now
 	seg := c.Message.Segments[c.Next]
 	l.mu.Lock()
-	l.now = c.Message.ID
+	l.now, l.used = c.Message.ID, time.Now()
 	l.mu.Unlock()
 	l.p.changed()
 
 	var attempt int64
 	start := time.Now()
-	o := l.modem.Send(ctx, seg.TPDU, func() error {
-		if l.p.paused.Load() || l.p.draining.Load() {
-			return errPaused
-		}
-		id, err := l.p.store.Gate(ctx, me, c.Message.Seq, seg.N)
-		if err != nil {
-			return err
-		}
-		attempt = id
-		return nil
+	o := l.modem.Send(ctx, seg.TPDU, func() (err error) {
+		attempt, err = l.gate(ctx, c, seg.N)
+		return err
 	})
 	l.p.met.submitted(o, time.Since(start))
 	l.p.record(me.ICCID, o)
 	l.learn(o, time.Since(start))
 
 	out := l.outcome(o, c.Message)
-	next := &me
-	if !l.mayPull() {
-		next = nil
+	var next *queue.Line
+	if l.mayPull() {
+		now := l.queueLine()
+		next = &now
 	}
 	if attempt == 0 {
-		if !errors.Is(o.Err, queue.ErrNotClaimed) {
-			l.giveBack(c, out)
-		}
+		// Also when the gate said that the message is no longer ours: the store
+		// looks for itself.
+		l.giveBack(c, out)
 		return l.pull(ctx, next)
 	}
 	following, err := l.p.store.Outcome(ctx, attempt, out, next)
@@ -205,6 +203,7 @@ func (l *line) await(ctx context.Context, attempt int64, late <-chan modem.Outco
 	if !ok {
 		return
 	}
+	l.redeem()
 	if _, err := l.p.store.Outcome(ctx, attempt, l.outcome(o, m), nil); err != nil {
 		l.p.log.Error("committing a late answer", "message", m.ID, "error", err)
 	}
@@ -222,8 +221,23 @@ func (l *line) pull(ctx context.Context, me *queue.Line) *queue.Claimed {
 	return c
 }
 
+// gate makes the attempt durable, unless sending is paused, the program stops,
+// or the modem has another SIM by now.
+func (l *line) gate(ctx context.Context, c *queue.Claimed, n int) (int64, error) {
+	// Pause waits for gates that were already on their way.
+	l.p.gates.RLock()
+	defer l.p.gates.RUnlock()
+	if l.p.paused.Load() || l.p.draining.Load() {
+		return 0, errPaused
+	}
+	if l.simKey() != c.Line.ICCID {
+		return 0, errOtherSIM
+	}
+	return l.p.store.Gate(ctx, c.Line, c.Message.Seq, n)
+}
+
 func (l *line) giveBack(c *queue.Claimed, o queue.Outcome) {
-	if err := l.p.store.Unclaim(context.Background(), l.simKey(), c.Message.Seq, o); err != nil {
+	if err := l.p.store.Unclaim(context.Background(), c.Line.ICCID, c.Message.Seq, o); err != nil {
 		l.p.log.Error("giving a message back", "message", c.Message.ID, "error", err)
 	}
 }
@@ -245,13 +259,19 @@ func (l *line) outcome(o modem.Outcome, m queue.Message) queue.Outcome {
 	if o.Verdict == modem.Accepted || o.Verdict == modem.Ambiguous {
 		return out
 	}
-	if errors.Is(o.Err, errPaused) {
-		out.Retry = true
+	if refusedHere(o.Err) {
+		out.Retry, out.Code = true, ""
 		return out
 	}
 	d := decide(o, m.Failures, l.p.others(l, m))
 	out.Retry, out.After, out.AvoidSIM, out.Reason = d.retry, d.after, d.avoid, d.reason
 	return out
+}
+
+// refusedHere says that the gate was refused by ourselves: neither the message
+// nor the modem is to blame.
+func refusedHere(err error) bool {
+	return errors.Is(err, errPaused) || errors.Is(err, errOtherSIM) || errors.Is(err, queue.ErrNotClaimed)
 }
 
 var verdicts = map[modem.Verdict]queue.Verdict{
@@ -275,43 +295,4 @@ func (p *Pool) others(not *line, m queue.Message) bool {
 		}
 	}
 	return false
-}
-
-// identify works out the SIM's key and whether another port has the same SIM.
-// Ports of one modem share IMEI and ICCID; the first keeps the SIM. Over TCP or
-// a pty two ports are two devices, whatever numbers they give: they are told
-// apart by their port.
-func (l *line) identify(s modem.Snapshot) (id, key, twin string) {
-	id, key = s.ID, s.SIM.ICCID
-	if key == "" && s.SIM.IMSI != "" {
-		key = "imsi-" + s.SIM.IMSI
-	}
-	if key == "" && (s.State == modem.StateReady || s.State == modem.StateSending) {
-		key = "port-" + l.port.Name
-	}
-	for _, other := range l.p.all() {
-		if other == l {
-			break // only those named before count: the order is stable
-		}
-		other.mu.Lock()
-		oid, okey, oport := other.snap.ID, other.key, other.port.Name
-		other.mu.Unlock()
-		sameSIM := key != "" && okey == key
-		if id != "" && oid == id && (!sameSIM || separate(l.port.Name)) {
-			id += "@" + l.port.Name
-		}
-		if sameSIM {
-			if separate(l.port.Name) {
-				key += "@" + l.port.Name
-			} else {
-				twin = oport
-			}
-		}
-	}
-	return id, key, twin
-}
-
-// separate says that a port is certainly a device of its own.
-func separate(port string) bool {
-	return strings.HasPrefix(port, "tcp:") || strings.HasPrefix(port, "emulated:") || !strings.HasPrefix(port, "/dev/tty")
 }

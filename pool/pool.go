@@ -2,7 +2,7 @@
 // and send the next message, and puts what they receive into the store. Only
 // pool knows both the hardware and the queue.
 //
-// A dispatcher hands the first message to the idle line that has sent least; a
+// A dispatcher hands the first message to the idle line that rested longest; a
 // busy line pulls its next one itself, in the transaction that commits the
 // outcome of the last. An unplugged line just stops asking.
 package pool
@@ -50,6 +50,8 @@ var (
 	ErrNoSIM   = errors.New("no such SIM")
 	// errPaused refuses the gate while sending is paused or the program stops.
 	errPaused = errors.New("sending is paused")
+	// errOtherSIM refuses it when the SIM was changed after the claim.
+	errOtherSIM = errors.New("the modem has another SIM now")
 )
 
 // settingPaused keeps the kill switch over a restart.
@@ -65,6 +67,10 @@ type Pool struct {
 
 	paused   atomic.Bool
 	draining atomic.Bool
+	// gates is held for reading while a gate opens.
+	gates sync.RWMutex
+	// keys is held while a line's SIM key is worked out from what all lines have.
+	keys sync.Mutex
 	// work has a token when something may have become claimable, or a line free.
 	work chan struct{}
 	// progressed is the dispatcher's last round, Unix ns of the monotonic clock.
@@ -177,6 +183,8 @@ func (p *Pool) InFlight() int {
 // Pause is the kill switch: from its return on no gate opens. The queue stays.
 func (p *Pool) Pause(ctx context.Context) error {
 	p.paused.Store(true)
+	p.gates.Lock()   // the gates that were opening are done now
+	p.gates.Unlock() //nolint:staticcheck // nothing is guarded: it only waits
 	p.changed()
 	return p.store.SetSetting(ctx, settingPaused, "1")
 }
@@ -250,12 +258,13 @@ func (p *Pool) all() []*line {
 }
 
 // Modems are snapshots of all modems, in the order their ports were named.
-// Their ID is unique in the pool, also when two devices claim one IMEI.
+// Their ID is unique in the pool, also when two devices claim one IMEI; their
+// SIM's ICCID is the one that SIMs gives, also where the modem does not say it.
 func (p *Pool) Modems() []modem.Snapshot {
 	lines := p.all()
 	s := make([]modem.Snapshot, len(lines))
 	for i, l := range lines {
-		s[i] = l.snapshot()
+		s[i] = l.view()
 	}
 	return s
 }
@@ -263,7 +272,7 @@ func (p *Pool) Modems() []modem.Snapshot {
 // Modem is the snapshot of one.
 func (p *Pool) Modem(id string) (modem.Snapshot, bool) {
 	if l := p.lineOf(id); l != nil {
-		return l.snapshot(), true
+		return l.view(), true
 	}
 	return modem.Snapshot{}, false
 }

@@ -242,13 +242,13 @@ func TestReceived(t *testing.T) {
 	require.Equal(t, r.modems[1].ICCID(), got[0].SIM)
 }
 
-// TestQuarantine: a line that loses two answers rests, says why, and a restart
-// by a person forgives it.
+// TestQuarantine: a line that loses answers again and again rests, says why, and
+// a restart by a person forgives it.
 func TestQuarantine(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{ReportDelay: time.Hour})
 	r.ready(1)
-	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultUnplug, Phase: emulator.PhaseAccepted, Count: 2, Delay: time.Millisecond})
-	for i := range 2 {
+	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultUnplug, Phase: emulator.PhaseAccepted, Count: 4, Delay: time.Millisecond})
+	for i := range 4 {
 		m := r.submit(queue.Request{To: []string{number(i)}, Text: "x", Class: queue.Bulk})[0]
 		r.reaches(m.ID, queue.Uncertain)
 	}

@@ -19,7 +19,7 @@ func (s sink) Store(ctx context.Context, r modem.Received) error {
 		l.apply(l.modem.Snapshot()) // found while the modem was still coming up
 	}
 	me := l.queueLine()
-	if r.ICCID != "" && r.ICCID != l.snapshot().SIM.ICCID {
+	if r.ICCID != "" && r.ICCID != l.said().SIM.ICCID {
 		// It was read from a SIM that has been taken out since.
 		me.ICCID, me.IMSI, me.Number = r.ICCID, r.IMSI, l.p.numberOf(r.ICCID, "")
 	}
@@ -39,14 +39,6 @@ func (s sink) Changed(snap modem.Snapshot) {
 	if s.l.takeable() {
 		s.l.p.kick()
 	}
-}
-
-func (l *line) apply(s modem.Snapshot) {
-	id, key, twin := l.identify(s)
-	s.ID = id
-	l.mu.Lock()
-	l.snap, l.key, l.twin = s, key, twin
-	l.mu.Unlock()
 }
 
 func (l *line) hint() {

@@ -49,7 +49,20 @@ type rig struct {
 	pool   *pool.Pool
 }
 
+// newRig has that many emulated modems, one a port.
 func newRig(t testing.TB, modems int, o emulator.NetworkOptions) *rig {
+	t.Helper()
+	r := emptyRig(t, o)
+	for i := range modems {
+		m := r.net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond})
+		r.modems = append(r.modems, m)
+		require.NoError(t, r.pool.Add(pool.Port{Name: fmt.Sprintf("emulated:%d", i+1), Open: m.Open, Emulated: true}))
+	}
+	return r
+}
+
+// emptyRig is a running pool without ports.
+func emptyRig(t testing.TB, o emulator.NetworkOptions) *rig {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &rig{t: t, clock: &manualClock{}}
@@ -61,11 +74,6 @@ func newRig(t testing.TB, modems int, o emulator.NetworkOptions) *rig {
 	r.inbox = inbox.New(db, r.store, inbox.Options{Clock: r.clock, Log: log})
 	r.pool = pool.New(pool.Options{Store: r.store, Inbox: r.inbox, Clock: r.clock, Log: log})
 	r.net = emulator.NewNetwork(o)
-	for i := range modems {
-		m := r.net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond})
-		r.modems = append(r.modems, m)
-		require.NoError(t, r.pool.Add(pool.Port{Name: fmt.Sprintf("emulated:%d", i+1), Open: m.Open, Emulated: true}))
-	}
 	done := make(chan error, 1)
 	go func() { done <- r.pool.Run(ctx) }()
 	t.Cleanup(func() {

@@ -82,13 +82,21 @@ func (p *Pool) numberOf(key, own string) string {
 	return own
 }
 
-func (p *Pool) sentBy(key string) int {
-	p.simMu.Lock()
-	defer p.simMu.Unlock()
-	if r := p.sims[key]; r != nil {
-		return r.row.SentTotal
+// lastUsed is when the line last began a message, in this run or, by its SIM's
+// row, in an earlier one.
+func (l *line) lastUsed() time.Time {
+	l.mu.Lock()
+	used, key := l.used, l.key
+	l.mu.Unlock()
+	if !used.IsZero() {
+		return used
 	}
-	return 0
+	l.p.simMu.Lock()
+	defer l.p.simMu.Unlock()
+	if r := l.p.sims[key]; r != nil {
+		return r.row.LastSentAt
+	}
+	return time.Time{}
 }
 
 // record counts an outcome for the SIM. The store counts what was accepted on
