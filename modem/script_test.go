@@ -21,6 +21,8 @@ type peer struct {
 	script map[string]string // command without AT: information lines, joined by |
 	got    []string
 	conn   net.Conn
+	// submitted answers a PDU in place of +CMGS: 7 and OK.
+	submitted func(c io.Writer)
 }
 
 func (p *peer) open(context.Context) (io.ReadWriteCloser, error) {
@@ -54,6 +56,13 @@ func (p *peer) serve(c net.Conn) {
 			io.WriteString(c, "\r\n> ")
 			if _, err := r.ReadString(0x1a); err != nil {
 				return
+			}
+			p.mu.Lock()
+			submitted := p.submitted
+			p.mu.Unlock()
+			if submitted != nil {
+				submitted(c)
+				continue
 			}
 			io.WriteString(c, "\r\n+CMGS: 7\r\n\r\nOK\r\n")
 		case !known && cmd != "AT":

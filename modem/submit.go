@@ -16,6 +16,9 @@ const (
 	// openFor is how long a submission's answer may be owed, counted from the
 	// gate (longer where the family says so); until then the line listens and writes nothing.
 	openFor = 180 * time.Second
+	// openAfterBoot is the same after the modem said that it has restarted: it
+	// will not come, unless the line meant something else.
+	openAfterBoot = 10 * time.Second
 	// slowAfter is when a submission without an answer is shown as such.
 	slowAfter = 45 * time.Second
 	// lostWindow is how long a lost answer is held against the modem.
@@ -76,7 +79,7 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 	}
 	m.log.Info("a submission failed", "code", out.Code, "phase", sub.Phase, "verdict", out.Verdict)
 	var late chan Outcome
-	owed := sub.Phase == at.PhasePDUSent && (errors.Is(sub.Err, at.ErrTimeout) || errors.Is(sub.Err, at.ErrNoReference))
+	owed := sub.Phase == at.PhasePDUSent && (errors.Is(sub.Err, at.ErrTimeout) || errors.Is(sub.Err, at.ErrNoReference) || errors.Is(sub.Err, errRebooted))
 	if owed {
 		late = make(chan Outcome, 1)
 		out.Late = late
@@ -87,7 +90,11 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 	switch {
 	case owed:
 		r.done <- out
-		s.listen(ctx, gateAt.Add(max(openFor, s.family().ResultTimeout)), late)
+		until := gateAt.Add(max(openFor, s.family().ResultTimeout))
+		if errors.Is(sub.Err, errRebooted) {
+			until = time.Now().Add(openAfterBoot)
+		}
+		s.listen(ctx, until, late)
 		s.mend(ctx, "the network's answer to a message was lost")
 	case s.afterwards(sub, out):
 		m.stopSends()
@@ -211,6 +218,12 @@ func (s *session) listen(ctx context.Context, until time.Time, late chan<- Outco
 	t := time.NewTimer(time.Until(until))
 	defer t.Stop()
 	results := s.ch.LateResult()
+	var rebooted *demand
+	defer func() {
+		if rebooted != nil {
+			s.demand(rebooted.step, rebooted.why)
+		}
+	}()
 	for s.err == nil {
 		select {
 		case sub, ok := <-results:
@@ -222,7 +235,11 @@ func (s *session) listen(ctx context.Context, until time.Time, late chan<- Outco
 			}
 			return
 		case <-s.m.news:
-			s.hear() // a boot message ends it
+			s.hear()
+			if d, ok := errors.AsType[*demand](s.err); ok && d.step == stepIdentify {
+				rebooted, s.err = d, nil
+				t.Reset(min(time.Until(until), openAfterBoot))
+			}
 		case <-s.ch.Gone():
 			s.err = at.ErrGone
 		case <-ctx.Done():

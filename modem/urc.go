@@ -20,10 +20,15 @@ const (
 	urcSIM                  // the SIM came, went, or wants something
 	urcFull                 // the SMS storage is full
 	urcBoot                 // the modem has restarted, or is going down
+	urcLate                 // a part of it is ready: long after a start, or when the SIM was read anew
 )
 
 // simNews are beginnings of lines about the SIM.
 var simNews = []string{"+CPIN", "+QUSIM", "^SIMST", "+SIMCARD", "+QSIMSTAT", "+UUSIMSTAT", "+ZUSIMR", "#QSS"}
+
+// lateNews are beginnings of lines that many modems say up to a minute after a
+// start, and some after no start at all: they end nothing.
+var lateNews = []string{"Call Ready", "SMS Ready", "SMS DONE", "PB DONE", "+QIND: SMS DONE", "+QIND: PB DONE", "+CFUN:"}
 
 // classify sorts a line. What is not known is chatter: every make has its own.
 func classify(line string, f *family.Family) urcKind {
@@ -35,6 +40,8 @@ func classify(line string, f *family.Family) urcKind {
 		return urcReg
 	case line == "RING", strings.HasPrefix(line, "+CRING"):
 		return urcRing
+	case beginsWithAny(line, lateNews):
+		return urcLate
 	case beginsWithAny(line, f.Boot):
 		return urcBoot
 	case beginsWithAny(line, f.Full):
@@ -125,16 +132,22 @@ func (s *session) react(line string) {
 		s.full = true
 		s.want(s.sweepHere, 0)
 	case urcBoot:
-		s.demand(stepIdentify, "the modem restarted by itself")
+		s.demand(stepIdentify, errRebooted.Error())
+	case urcLate:
+		s.poked = true
+		s.lookAgain()
 	case urcSIM:
 		s.poked = true
 		if rest, ok := cutPrefix(line, "+CPIN"); ok && s.serving && unquote(rest) != "READY" {
 			s.demand(stepSIM, "the SIM says "+printable(unquote(rest), 20))
 			return
 		}
-		// Whatever it means in this make's words: look whether the SIM and the
-		// settings are still what they were.
-		s.want(s.checkSIM, time.Second)
-		s.want(s.checkSettings, time.Second)
+		s.lookAgain() // whatever it means in this make's words
 	}
+}
+
+// lookAgain looks whether the SIM and the settings are still what they were.
+func (s *session) lookAgain() {
+	s.want(s.checkSIM, time.Second)
+	s.want(s.checkSettings, time.Second)
 }
