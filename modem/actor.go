@@ -53,7 +53,8 @@ type life struct {
 	away     time.Time      // until when a restarted modem may stay away
 	resets   []time.Time
 	lost     []time.Time     // ambiguous submissions
-	tried    map[pinTry]bool // PINs that were sent
+	tried    map[pinTry]bool // PINs that were sent and have not opened the SIM
+	sent     pinTry          // the one that was taken last: READY is owed
 	refused  map[string]bool // ICCIDs that refused one
 }
 

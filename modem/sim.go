@@ -41,6 +41,7 @@ func (s *session) waitSIM(ctx context.Context) error {
 		wait := 15 * time.Second
 		switch state {
 		case cpinReady, "SIM PIN2", "SIM PUK2": // the second PIN is of no concern to SMS
+			m.life.pinWorked()
 			return s.knowSIM(ctx)
 		case cpinBusy:
 			// A SIM takes up to a minute after power-on.
@@ -277,7 +278,7 @@ func (s *session) withTries(reason string) string {
 	return reason
 }
 
-// tryPIN sends a PIN once. Never the same one twice on a SIM; never when fewer
+// tryPIN sends a PIN once. Never the same one twice on a SIM that it did not open; never when fewer
 // than two tries are left; when the number is unknown, only by an operator's
 // order, and not after a failure.
 func (s *session) tryPIN(ctx context.Context, pin string, ordered bool) error {
@@ -310,9 +311,21 @@ func (s *session) tryPIN(ctx context.Context, pin string, ordered bool) error {
 		s.pinTries(ctx)
 		return fmt.Errorf("the SIM refused the PIN (%s): enter the right one", meaningFor(s.family(), err).Says)
 	}
+	m.life.sent = try
 	m.setState(StateSIM, "")
 	_ = s.wait(ctx, s.family().AfterPIN)
 	return s.err
+}
+
+// pinWorked forgets the PIN that has opened the SIM: it may be given again when
+// the modem restarts. Only what the SIM refused, or what did not help, stays.
+func (l *life) pinWorked() {
+	if l.sent == (pinTry{}) {
+		return
+	}
+	delete(l.tried, l.sent)
+	delete(l.refused, l.sent.iccid) // its tries are all there again
+	l.sent = pinTry{}
 }
 
 // pinTries asks how many tries are left, by the commands of the family.

@@ -30,6 +30,32 @@ func TestPINOnRecord(t *testing.T) {
 	})
 }
 
+// TestRightPINWorksAgain: a modem that restarts asks for it once more.
+func TestRightPINWorksAgain(t *testing.T) {
+	live(t, emulator.ModemOptions{PIN: "4321"}, func(c *Config) {
+		c.PIN = func(string) string { return "4321" }
+	}, func(l *lifeOf) {
+		for n := range 3 {
+			l.until("ready", 2*time.Minute, func() bool { return l.m.Snapshot().State == StateReady && l.pinsWritten() == n+1 })
+			require.NoError(l.t, l.m.Restart(l.t.Context()))
+			l.pass(time.Second)
+		}
+	})
+}
+
+// TestPINThatDoesNotHelpIsTriedOnce: the modem takes it, and asks again.
+func TestPINThatDoesNotHelpIsTriedOnce(t *testing.T) {
+	live(t, emulator.ModemOptions{PIN: "4321"}, func(c *Config) {
+		c.PIN = func(string) string { return "1111" }
+	}, func(l *lifeOf) {
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultAnswer, On: "+CPIN=", Count: -1, Text: "\r\nOK\r\n"})
+		l.until("the PIN", time.Minute, func() bool { return l.pinsWritten() == 1 })
+		l.pass(5 * time.Minute)
+		require.Equal(l.t, 1, l.pinsWritten())
+		require.Equal(l.t, StateSIMBlocked, l.m.Snapshot().State)
+	})
+}
+
 func TestWrongPINIsTriedOnce(t *testing.T) {
 	live(t, emulator.ModemOptions{PIN: "4321"}, func(c *Config) {
 		c.PIN = func(string) string { return "1111" }
