@@ -30,8 +30,9 @@ type report struct {
 
 // Report makes a status report durable and applies it to the segment that it
 // belongs to; one without is kept for a week and tried again after every
-// outcome. The same TPDU from the same SIM counts once. It returns nil when the
-// modem may forget the report.
+// outcome. The same TPDU from the same SIM counts once (see RepeatWithin), but
+// for twins: segments that left with the same MR. It returns nil when the modem
+// may forget the report.
 func (s *Store) Report(ctx context.Context, in ReportIn) error {
 	if in.PDU.Kind != pdu.KindStatusReport {
 		return fmt.Errorf("store report: the TPDU is no status report")
@@ -44,18 +45,24 @@ func (s *Store) Report(ctx context.Context, in ReportIn) error {
 	err := s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error {
 		rep := report{iccid: in.ICCID, mr: int(in.PDU.MR), recipient: in.PDU.Address, status: in.PDU.ST,
 			scts: ms(in.PDU.SCTS), dt: ms(in.PDU.DT), arrive: ms(in.At)}
-		var dup int
-		err := tx.QueryRow(`INSERT INTO report (hash, iccid, imsi, modem, raw, mr, recipient, status, scts, dt, received_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (hash) DO UPDATE SET dup_count = dup_count + 1 RETURNING id, dup_count`,
-			hash, in.ICCID, in.IMSI, in.Modem, in.PDU.Raw, rep.mr, rep.recipient, rep.status, rep.scts, rep.dt, rep.arrive).
-			Scan(&rep.id, &dup)
+		again, twin, err := s.repeats(tx, hash, rep)
 		if err != nil {
 			return err
 		}
-		if dup > 0 {
+		if again && twin == nil {
 			result = "repeated"
 			return nil
+		}
+		err = tx.QueryRow(`INSERT INTO report (hash, iccid, imsi, modem, raw, mr, recipient, status, scts, dt, received_at, seen_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+			hash, in.ICCID, in.IMSI, in.Modem, in.PDU.Raw, rep.mr, rep.recipient, rep.status, rep.scts, rep.dt, rep.arrive, rep.arrive).
+			Scan(&rep.id)
+		if err != nil {
+			return err
+		}
+		if twin != nil {
+			result = "matched"
+			return s.placed(tx, rep, twin, false)
 		}
 		found, err := s.place(tx, rep)
 		result = "orphan"
@@ -91,15 +98,20 @@ func (s *Store) place(tx *sqlite.Tx, rep report) (bool, error) {
 	if err != nil || a == nil {
 		return false, err
 	}
+	return true, s.placed(tx, rep, a, other)
+}
+
+// placed ties a report to the attempt that it is of, and applies it.
+func (s *Store) placed(tx *sqlite.Tx, rep report, a *attempt, other bool) error {
 	if _, err := tx.Exec(`UPDATE report SET message = ?, n = ? WHERE id = ?`, a.message, a.n, rep.id); err != nil {
-		return false, err
+		return err
 	}
 	if other {
 		if err := s.note(tx, a.message, "report_other_sim", rep.iccid); err != nil {
-			return false, err
+			return err
 		}
 	}
-	return true, s.apply(tx, rep, a)
+	return s.apply(tx, rep, a)
 }
 
 // matchOrphans tries a SIM's reports again that found no segment.

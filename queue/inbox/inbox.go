@@ -3,7 +3,8 @@
 //
 // What it promises: Ingest returns nil when the TPDU is on disk, so that the
 // modem may delete it; one TPDU makes one raw row, one message, one event,
-// however often it is read again; nothing received is thrown away because it
+// however often it is read again (queue.RepeatWithin says for how long);
+// nothing received is thrown away because it
 // could not be read.
 package inbox
 

@@ -19,7 +19,8 @@ const pidType0 = 0x40
 // Ingest makes a received TPDU durable: the row as it came, the message or the
 // segment that it is, and the event, in one transaction. nil means that it is
 // on disk and the modem may delete it. The same TPDU from the same SIM, read
-// again or sent again by the service centre, is counted and makes nothing new.
+// again or sent again by the service centre, is counted and makes nothing new,
+// as long as its time stamp can tell (see repeats).
 // A status report goes to the queue.
 func (s *Store) Ingest(ctx context.Context, in In) error {
 	if in.At.IsZero() {
@@ -31,12 +32,16 @@ func (s *Store) Ingest(ctx context.Context, in In) error {
 	kind := kindOf(in.PDU)
 	from := s.sender(in.PDU)
 	err := s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error {
+		hash := rawHash(in)
+		again, err := repeats(tx, in, hash)
+		if err != nil || again {
+			return err
+		}
 		var raw int64
-		var dup int
-		err := tx.QueryRow(`INSERT INTO inbound_raw (hash, iccid, imsi, modem, raw, kind, error, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (hash) DO UPDATE SET dup_count = dup_count + 1 RETURNING id, dup_count`,
-			rawHash(in), in.ICCID, in.IMSI, in.Modem, octets(in.PDU.Raw), kind, errorText(in.PDU.Err), ms(in.At)).Scan(&raw, &dup)
-		if err != nil || dup > 0 {
+		err = tx.QueryRow(`INSERT INTO inbound_raw (hash, iccid, imsi, modem, raw, kind, error, scts, received_at, seen_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+			hash, in.ICCID, in.IMSI, in.Modem, octets(in.PDU.Raw), kind, errorText(in.PDU.Err), ms(in.PDU.SCTS), ms(in.At), ms(in.At)).Scan(&raw)
+		if err != nil {
 			return err
 		}
 		switch kind {

@@ -146,7 +146,7 @@ CREATE INDEX attempt_at ON attempt(gate_at);
 
 CREATE TABLE report (
   id        INTEGER PRIMARY KEY,
-  hash      BLOB NOT NULL UNIQUE,          -- of SIM and raw TPDU
+  hash      BLOB NOT NULL,                 -- of SIM and raw TPDU
   iccid     TEXT NOT NULL,
   imsi      TEXT NOT NULL,
   modem     TEXT NOT NULL,
@@ -157,10 +157,12 @@ CREATE TABLE report (
   scts      INTEGER NOT NULL,
   dt        INTEGER NOT NULL,
   received_at INTEGER NOT NULL,
+  seen_at   INTEGER NOT NULL,              -- last time
   message   INTEGER REFERENCES message(seq) ON DELETE CASCADE, -- NULL: an orphan, tried again
   n         INTEGER NOT NULL DEFAULT 0,
   dup_count INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX report_hash    ON report(hash, id);
 CREATE INDEX report_orphan  ON report(iccid, id) WHERE message IS NULL;
 CREATE INDEX report_orphan_age ON report(received_at) WHERE message IS NULL;
 CREATE INDEX report_message ON report(message, id) WHERE message IS NOT NULL;
@@ -206,17 +208,21 @@ CREATE INDEX event_age ON event(at);
 
 CREATE TABLE inbound_raw (
   id     INTEGER PRIMARY KEY,
-  hash   BLOB NOT NULL UNIQUE,             -- of SIM and raw TPDU
+  hash   BLOB NOT NULL,                    -- of SIM and raw TPDU
   iccid  TEXT NOT NULL,
   imsi   TEXT NOT NULL,
   modem  TEXT NOT NULL,
   raw    BLOB NOT NULL,
   kind   TEXT NOT NULL,                    -- text, binary, silent, mwi, foreign, undecodable
   error  TEXT NOT NULL DEFAULT '',
+  scts   INTEGER NOT NULL DEFAULT 0,       -- TP-SCTS; 0 unreadable
   received_at INTEGER NOT NULL,
+  seen_at INTEGER NOT NULL,                -- last time
   dup_count INTEGER NOT NULL DEFAULT 0,
   inbound INTEGER                          -- inbound.seq; NULL when it made no message
 );
+CREATE INDEX inbound_raw_hash ON inbound_raw(hash, id);
+CREATE INDEX inbound_raw_scts ON inbound_raw(iccid, scts);
 CREATE INDEX inbound_raw_age ON inbound_raw(received_at);
 
 CREATE TABLE inbound (
