@@ -102,7 +102,7 @@ func New(c Config) *Modem {
 		orders: make(chan *order),
 		news:   make(chan struct{}, 1),
 		snap: Snapshot{
-			ID: c.Name, Port: c.Name, State: StateAbsent, Since: c.Now(),
+			ID: c.Name, Port: c.Name, USBPath: c.USBPath, State: StateAbsent, Since: c.Now(),
 			SIM: SIM{PINTries: -1}, Signal: Signal{BER: -1}, Registration: "unknown",
 		},
 		life: life{family: &family.Generic, tried: map[pinTry]bool{}, refused: map[string]bool{}},

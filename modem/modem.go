@@ -61,6 +61,8 @@ type Config struct {
 	// Name is the port as the operator named it: /dev/ttyUSB2, a pty's path,
 	// tcp:HOST:PORT, or emulated:N.
 	Name string
+	// USBPath is where on the USB bus the modem is, "1-1.2"; "" when not known.
+	USBPath string
 	// Open opens the port; tty.Open for real ones.
 	Open func(ctx context.Context) (io.ReadWriteCloser, error)
 	Sink Sink
