@@ -56,6 +56,9 @@ type life struct {
 	tried    map[pinTry]bool // PINs that were sent and have not opened the SIM
 	sent     pinTry          // the one that was taken last: READY is owed
 	refused  map[string]bool // ICCIDs that refused one
+	// flippedTo is the <ds> of AT+CNMI that is tried first because reports did
+	// not come by the other; 0: the family's order.
+	flippedTo int
 }
 
 // ErrNotReady: the modem cannot take the order now; the snapshot says why.
@@ -78,6 +81,7 @@ const (
 	orderPIN
 	orderDisable
 	orderEnable
+	orderFlip // of the way of reports
 )
 
 type order struct {

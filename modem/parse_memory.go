@@ -54,6 +54,10 @@ type stored struct {
 // foreign says that the entry is a SUBMIT that somebody stored: not ours.
 func (s stored) foreign() bool { return s.Stat == 2 || s.Stat == 3 }
 
+// blank says that nothing is there: no PDU, or an erased record of the SIM, all
+// FF (TS 31.102 4.2.25), which some modems list as a message.
+func (s stored) blank() bool { return strings.Trim(strings.ToUpper(s.PDU), "F") == "" }
+
 // parseList reads the lines of AT+CMGL in PDU mode: +CMGL: index,stat,[alpha],
 // length, then the PDU on its own line.
 func parseList(lines []string) []stored {

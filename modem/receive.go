@@ -130,7 +130,7 @@ func (s *session) read(ctx context.Context, h hint) {
 func (s *session) take(mem string, e stored) {
 	at := slot{mem, e.Index}
 	switch {
-	case e.foreign(), e.PDU == "", s.taken[at], s.m.isPassive():
+	case e.foreign(), e.blank(), s.taken[at], s.m.isPassive():
 		return
 	case s.deleted[at] == e.PDU:
 		// Deleted, and still there, or delivered once more: the sink has it.
@@ -249,7 +249,7 @@ func (s *session) sweep(ctx context.Context, mem string) (foreign int) {
 	}
 	list, _ := s.listMemory(ctx) // what it could not list now it lists the next time
 	for _, e := range list {
-		if e.foreign() {
+		if e.foreign() || e.blank() {
 			foreign++
 		}
 		s.take(mem, e)
@@ -302,7 +302,7 @@ func (s *session) listMemory(ctx context.Context) ([]stored, error) {
 func (s *session) sendAcks(ctx context.Context) {
 	for s.acks > 0 && s.err == nil {
 		s.acks--
-		_, err := s.ask(ctx, "+CNMA", confirmAnswer)
+		_, err := s.ask(ctx, s.family().Ack, confirmAnswer)
 		if e, ok := errors.AsType[at.CMSError](err); ok && e == 340 {
 			s.ack.Store(false) // none was expected: it acknowledges by itself
 			s.acks = 0

@@ -157,6 +157,11 @@ func (s *session) live(ctx context.Context, appeared bool) error {
 			}
 		}
 	}
+	if quiet := s.family().Quiet; appeared && quiet > 0 {
+		if err := s.untilBoot(ctx, quiet); err != nil {
+			return err
+		}
+	}
 	rounds := 0
 	for from := stepIdentify; ; {
 		s.err, s.poked, s.readyAt = nil, false, time.Time{}
@@ -183,6 +188,19 @@ func (s *session) live(ctx context.Context, appeared bool) error {
 			s.m.fault(StateRecover, d.why, nil)
 		}
 	}
+}
+
+// untilBoot leaves a port alone until the modem behind it says that it is up,
+// or d is over.
+func (s *session) untilBoot(ctx context.Context, d time.Duration) error {
+	s.m.setState(StateSettling, "")
+	for end := time.Now().Add(d); s.err == nil && time.Now().Before(end); {
+		_ = s.wait(ctx, time.Until(end))
+	}
+	if _, up := errors.AsType[*demand](s.err); up {
+		return nil
+	}
+	return s.err
 }
 
 // climb does the steps from the given one to ready, and serves until something
@@ -309,6 +327,8 @@ func (s *session) obey(ctx context.Context, o *order) {
 		o.done <- nil
 	case orderEnable:
 		o.done <- nil
+	case orderFlip:
+		o.done <- s.flip(ctx)
 	default:
 		o.done <- fmt.Errorf("unknown order %d", o.kind)
 	}

@@ -41,7 +41,13 @@ func (s *session) configure(ctx context.Context) error {
 // phase2 sees to it that the modem acknowledges to the network by itself
 // (AT+CSMS=0). Where it insists on 1 we owe it AT+CNMA (TS 27.005 3.4.4).
 func (s *session) phase2(ctx context.Context) {
-	s.ask(ctx, "+CSMS=0", simAnswer)
+	s.service(ctx, 0)
+}
+
+// service chooses the message service (TS 27.005 3.2.1) and notes which one it
+// has become.
+func (s *session) service(ctx context.Context, n int) {
+	s.ask(ctx, fmt.Sprintf("+CSMS=%d", n), simAnswer)
 	lines, err := s.ask(ctx, "+CSMS?", simAnswer)
 	rest, ok := after(lines, "+CSMS")
 	service, isNumber := number(fields(rest), 0)
@@ -201,16 +207,33 @@ func (s *session) smsc(ctx context.Context) {
 // notices sets AT+CNMI by the ladder: the first setting that gets an OK counts,
 // whatever the modem advertises.
 func (s *session) notices(ctx context.Context) {
-	for _, c := range s.family().CNMI {
-		if _, err := s.ask(ctx, cnmiCommand(c), cnmiAnswer); err == nil {
-			s.noticed(c.DS, false)
-			return
-		}
-		if s.err != nil {
-			return
+	got, ok := s.climbCNMI(ctx, s.flipped(s.family().CNMI))
+	if acked := s.family().Acked; len(acked) > 0 && got.DS == 0 && s.err == nil {
+		s.service(ctx, 1)
+		if s.ack.Load() {
+			if better, taken := s.climbCNMI(ctx, acked); taken {
+				got, ok = better, true
+			} else if s.err == nil {
+				s.service(ctx, 0)
+			}
 		}
 	}
-	s.noticed(0, true)
+	if s.err == nil {
+		s.noticed(got.DS, !ok)
+	}
+}
+
+// climbCNMI tries settings until one gets an OK.
+func (s *session) climbCNMI(ctx context.Context, list []family.CNMI) (family.CNMI, bool) {
+	for _, c := range list {
+		if _, err := s.ask(ctx, cnmiCommand(c), cnmiAnswer); err == nil {
+			return c, true
+		}
+		if s.err != nil {
+			break
+		}
+	}
+	return family.CNMI{}, false
 }
 
 func cnmiCommand(c family.CNMI) string {

@@ -42,6 +42,7 @@ func (s *session) waitSIM(ctx context.Context) error {
 		switch state {
 		case cpinReady, "SIM PIN2", "SIM PUK2": // the second PIN is of no concern to SMS
 			m.life.pinWorked()
+			s.unlocked(ctx)
 			return s.knowSIM(ctx)
 		case cpinBusy:
 			// A SIM takes up to a minute after power-on.
@@ -313,7 +314,10 @@ func (s *session) tryPIN(ctx context.Context, pin string, ordered bool) error {
 	}
 	m.life.sent = try
 	m.setState(StateSIM, "")
-	_ = s.wait(ctx, s.family().AfterPIN)
+	// Whatever it says meanwhile, it is left alone.
+	for end := time.Now().Add(s.family().AfterPIN); s.err == nil && time.Now().Before(end); {
+		_ = s.wait(ctx, time.Until(end))
+	}
 	return s.err
 }
 
@@ -326,6 +330,20 @@ func (l *life) pinWorked() {
 	delete(l.tried, l.sent)
 	delete(l.refused, l.sent.iccid) // its tries are all there again
 	l.sent = pinTry{}
+}
+
+// unlocked sends what the make needs as soon as the SIM is open.
+func (s *session) unlocked(ctx context.Context) {
+	for _, cmd := range s.family().Unlocked {
+		for try := range 3 {
+			if try > 0 && s.wait(ctx, time.Second) != nil {
+				return
+			}
+			if _, err := s.ask(ctx, cmd, memoryAnswer); err == nil {
+				break
+			}
+		}
+	}
 }
 
 // pinTries asks how many tries are left, by the commands of the family.

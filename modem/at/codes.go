@@ -98,7 +98,7 @@ func isWord(line string) bool {
 
 // iccid are the names under which modems answer for the SIM's number, whichever
 // of them was asked.
-var iccid = []string{"+CCID", "+ICCID", "+QCCID", "^ICCID", "#CCID", "!ICCID", "%CCID"}
+var iccid = []string{"+CCID", "+ICCID", "+QCCID", "+CICCID", "^ICCID", "#CCID", "!ICCID", "%CCID"}
 
 // owns says whether a line is this command's information; else it came
 // unsolicited. Codes that are both an answer and unsolicited are told apart by
@@ -117,7 +117,7 @@ func (p *part) owns(line string) bool {
 	if !colon || name != p.name && !(slices.Contains(iccid, name) && slices.Contains(iccid, p.name)) {
 		return false
 	}
-	if p.form == formTest {
+	if p.form == formTest && p.name != "+ZPINPUK" { // ZTE gives the tries left so, bare
 		return strings.Contains(rest, "(") // +CREG: (0-2); an unsolicited one has no list
 	}
 	switch name {

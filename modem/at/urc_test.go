@@ -60,6 +60,8 @@ func TestURC_SolicitedOrNot(t *testing.T) {
 		{"+CREG?;+CSQ", "+CREG: 0,1|^RSSI: 3|+CSQ: 20,99", "+CREG: 0,1|+CSQ: 20,99", "^RSSI: 3"},
 		{"+CCID", "+ICCID: 8934", "+ICCID: 8934", ""},
 		{"+CCID", "8934071100000000001", "8934071100000000001", ""},
+		{"+CICCID", "+ICCID: 8934", "+ICCID: 8934", ""},
+		{"+ZPINPUK=?", "+ZUSIMR:2|+ZPINPUK: 3,10", "+ZPINPUK: 3,10", "+ZUSIMR:2"},
 		{"^ICCID?", "^RSSI: 1|^ICCID: 8934", "^ICCID: 8934", "^RSSI: 1"},
 		{"+CGMI", "huawei", "huawei", ""},
 		{"+CLAC", "+CREG|+CSQ|^RSSI", "+CREG|+CSQ|^RSSI", ""},
