@@ -33,6 +33,7 @@ func (s *session) sync(ctx context.Context) error {
 	if m.life.mutes >= 2 && m.life.known && m.mayReset() {
 		// It was a modem, and a fresh port did not help: restart it blindly.
 		m.noteReset("the modem was mute")
+		m.life.mutes = 0 // it gets its time to come back
 		if _, err := s.ch.Command(ctx, s.family().Reset, 5*time.Second); err != nil && errors.Is(err, at.ErrGone) {
 			return at.ErrGone
 		}

@@ -3,6 +3,7 @@ package emulator
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 func simCommands() map[string]entry {
@@ -65,6 +66,9 @@ func cpin(s *session, c command) error {
 	m.mu.Unlock()
 	switch {
 	case ok:
+		m.mu.Lock()
+		m.openedAt = time.Now()
+		m.mu.Unlock()
 		m.attachNetwork()
 		return nil
 	case blocked:

@@ -3,6 +3,7 @@ package emulator
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -52,6 +53,10 @@ func (s *session) commandLine(line string) {
 	}
 	s.last = line
 	s.cmd = upper[i+2:]
+	if s.m.tooSoon() {
+		s.reboot()
+		return
+	}
 	if len(line) > lineLimit {
 		s.finish(errPlain)
 		return
@@ -83,6 +88,11 @@ func (s *session) commandLine(line string) {
 		}
 	}
 	s.m.hush(s.cmd)
+	if slices.Contains(s.m.fam.Reset, s.cmd) {
+		s.finish(nil)
+		s.reboot()
+		return
+	}
 	s.finish(s.execute(line[i+2:]))
 }
 
@@ -210,7 +220,7 @@ func (s *session) finish(err error) {
 	_, lost := s.m.fault(s.cmd, FaultLostResult)
 	if strings.HasPrefix(s.cmd, "+CPIN?") {
 		_, noOK := s.m.fault(s.cmd, FaultCPINNoOK)
-		lost = lost || noOK
+		lost = lost || noOK || s.m.fam.BareCPIN && err == nil
 	}
 	if !lost {
 		b.WriteString(v.result(err))

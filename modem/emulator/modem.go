@@ -57,6 +57,8 @@ type Modem struct {
 	power    powerState
 	boots    int       // counts power changes, so that an old boot's timers know
 	simReady time.Time // when the SIM answers after a boot
+	deafTo   time.Time // until when it hears nothing, as Family.ReadyAfter says
+	openedAt time.Time // when the PIN was given, zero before
 	// override is the <stat> that a fault gives the registration, 0 none;
 	// overrides counts them.
 	override, overrides int

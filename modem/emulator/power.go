@@ -35,6 +35,7 @@ type atState struct {
 	ringing              string // who calls
 	sregs                map[string]string
 	unacked              func(ok bool) // waits for AT+CNMA
+	mum                  bool          // announces nothing more, as Family.LastCDS says
 }
 
 func (m *Modem) freshState() atState {
@@ -63,13 +64,22 @@ func (m *Modem) factory() {
 func (m *Modem) echoes() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.state.echo && m.power == powerOn
+	return m.state.echo && m.power == powerOn && !time.Now().Before(m.deafTo)
 }
 
 func (m *Modem) running() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.power == powerOn
+	dead := m.fam.DiesOff && m.state.fun != 1
+	return m.power == powerOn && !dead && !time.Now().Before(m.deafTo)
+}
+
+// tooSoon says that a command came while the modem, its PIN just given, must
+// be left alone.
+func (m *Modem) tooSoon() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.fam.PINPause > 0 && !m.openedAt.IsZero() && time.Since(m.openedAt) < m.fam.PINPause
 }
 
 func (m *Modem) chats() bool {
@@ -148,10 +158,16 @@ func (m *Modem) boot() {
 			return
 		}
 		m.power = powerOn
-		m.simReady = time.Now().Add(m.fam.SIMBusy)
+		m.openedAt = time.Time{}
+		m.deafTo = time.Now().Add(m.fam.ReadyAfter)
+		m.simReady = m.deafTo.Add(m.fam.SIMBusy)
 		m.portChangedLocked()
-		m.laterLocked(m.fam.Boot)
-		m.net.after(m.fam.SIMBusy, func() { m.simUp(boot) })
+		lines := slices.Clone(m.fam.Boot)
+		for i := range lines {
+			lines[i].After += m.fam.ReadyAfter
+		}
+		m.laterLocked(lines)
+		m.net.after(m.fam.ReadyAfter+m.fam.SIMBusy, func() { m.simUp(boot) })
 	})
 }
 
@@ -194,8 +210,19 @@ func (m *Modem) simUp(boot int) {
 func (m *Modem) attachNetwork() {
 	m.mu.Lock()
 	m.laterLocked(m.fam.Ready)
+	boot := m.boots
 	m.mu.Unlock()
 	m.register()
+	if m.fam.Crash > 0 {
+		m.net.after(m.fam.Crash, func() {
+			m.mu.Lock()
+			flooded := m.boots == boot && !m.state.quieted
+			m.mu.Unlock()
+			if flooded {
+				m.Reboot()
+			}
+		})
+	}
 }
 
 // register sets the registration that the radio and the SIM allow.

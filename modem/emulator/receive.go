@@ -72,6 +72,9 @@ func (m *Modem) receiveDeliver(t *terminated, ack func(ok bool)) receipt {
 		return refused
 	}
 	m.arrivedLocked(t)
+	if sl, valid := st.at(index); valid {
+		sl.from = time.Now().Add(m.fam.Late)
+	}
 	m.announce(name, index)
 	if twice {
 		if index, ok := st.put(t.tpdu, statUnread); ok {
@@ -91,6 +94,9 @@ func (m *Modem) announce(name string, index int) {
 	}
 	if _, ok := m.faultLocked("", "", FaultCMTIMinus); ok {
 		index = -1
+	} else if m.fam.Unplaced {
+		m.notifyLocked("+CMTI: ,-1", "")
+		return
 	} else if f, ok := m.faultLocked("", "", FaultCMTIWrong); ok {
 		name, index = f.Text, f.Code
 	}
@@ -138,6 +144,7 @@ func (m *Modem) deliverDirect(head string, tpdu []byte) {
 	}
 	if head == "" {
 		m.notifyLocked(fmt.Sprintf(m.fam.CDS, len(tpdu)), m.withSMSC(tpdu))
+		m.state.mum = m.fam.LastCDS
 		return
 	}
 	m.notifyLocked(fmt.Sprintf("%s,%d", head, len(tpdu)), m.withSMSC(tpdu))

@@ -39,13 +39,16 @@ func cmgl(s *session, c command) error {
 	}
 	a := arguments(c.args)[0]
 	if !a.quoted && !text {
-		if _, no := m.faultLocked("", s.cmd, FaultCMGL); no {
+		if _, no := m.faultLocked("", s.cmd, FaultCMGL); no || m.fam.ListWords {
 			return cmsError(303)
 		}
 	}
 	want, ok := statOf(a, text, m.fam.CMGLText)
 	if !ok {
 		return cmsError(305)
+	}
+	if m.state.mem[0] == m.fam.Blind {
+		return nil
 	}
 	m.storage(m.state.mem[0]).each(func(index int, sl *slot) {
 		if want != statAll && sl.stat != want {
@@ -56,8 +59,16 @@ func cmgl(s *session, c command) error {
 			sl.stat = statRead
 		}
 	})
+	if m.fam.Erased && m.state.mem[0] == "MT" && !text && want == statAll {
+		s.say(fmt.Sprintf("+CMGL: %d,0,,%d", m.storage("MT").total(), erasedOctets))
+		s.say(strings.Repeat("FF", erasedOctets))
+	}
 	return nil
 }
+
+// erasedOctets is the length of a record of EF_SMS without its status (TS
+// 31.102 clause 4.2.25).
+const erasedOctets = 175
 
 // sayMessage writes a stored message after the given beginning; the modem's
 // lock is held.
@@ -90,7 +101,7 @@ func cmgr(s *session, c command) error {
 		return nil
 	}
 	sl, valid := m.storage(m.state.mem[0]).at(index)
-	if !valid || sl.tpdu == nil {
+	if !valid || !sl.visible() || m.state.mem[0] == m.fam.Blind {
 		return cmsError(321)
 	}
 	s.sayMessage("+CMGR: ", sl)

@@ -1,5 +1,7 @@
 package emulator
 
+import "time"
+
 // The <stat> of a stored message (TS 27.005 clause 3.1).
 const (
 	statUnread = 0
@@ -13,7 +15,12 @@ const (
 type slot struct {
 	stat int
 	tpdu []byte
+	// from is when it is there for the host to see, later than the modem says
+	// so with some families.
+	from time.Time
 }
+
+func (s *slot) visible() bool { return s.tpdu != nil && !time.Now().Before(s.from) }
 
 // store is one message storage: SM, ME or SR.
 type store struct {
@@ -28,8 +35,8 @@ func newStore(name string, first, size int) *store {
 
 func (s *store) used() int {
 	n := 0
-	for _, sl := range s.slots {
-		if sl.tpdu != nil {
+	for i := range s.slots {
+		if s.slots[i].visible() {
 			n++
 		}
 	}
@@ -90,7 +97,7 @@ func (m storage) each(f func(index int, sl *slot)) {
 	index := m[0].first
 	for _, s := range m {
 		for i := range s.slots {
-			if s.slots[i].tpdu != nil {
+			if s.slots[i].visible() {
 				f(index, &s.slots[i])
 			}
 			index++

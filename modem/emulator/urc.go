@@ -101,6 +101,9 @@ func (m *Modem) sayLocked(line, trailer string) {
 // notifyLocked is sayLocked for the result codes that AT+CNMI governs: with
 // <mode> 0 they stay in the modem (TS 27.005 clause 3.4.1).
 func (m *Modem) notifyLocked(line, trailer string) {
+	if m.state.mum {
+		return
+	}
 	if m.state.cnmi[0] == 0 {
 		m.state.held = append(m.state.held, unsolicited{line: line, trailer: trailer})
 		return
