@@ -24,8 +24,10 @@ var (
 	ErrUnsynced = errors.New("the modem still owes an answer")
 	// ErrFailed: the plain final result ERROR.
 	ErrFailed = errors.New("the modem answered ERROR")
-	// ErrNoReference: after the PDU the modem said OK, but no +CMGS. Nobody
-	// knows whether the message left; the channel holds until Resync.
+	// ErrNoReference: after the PDU the modem said OK, but no +CMGS, and the OK
+	// may have been another's. Nobody knows whether the message left; the channel
+	// holds until Resync. Where it can only be the PDU's, the OK is an acceptance
+	// (TS 27.005 4.3) with an MR of -1.
 	ErrNoReference = errors.New("the modem said OK without +CMGS")
 	// ErrInvalid: the command or TPDU was refused before anything was written.
 	ErrInvalid = errors.New("not a command for this channel")

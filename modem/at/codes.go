@@ -71,8 +71,9 @@ func code(line string) (name, rest string, colon, ok bool) {
 	switch {
 	case i == 1:
 		return "", "", false, false
-	case i < len(line) && line[i] == ':':
-		return line[:i], strings.TrimSpace(line[i+1:]), true, true
+	case strings.HasPrefix(strings.TrimLeft(line[i:], " \t"), ":"): // some write +CMGS : 5
+		_, rest, _ = strings.Cut(line[i:], ":")
+		return line[:i], strings.TrimSpace(rest), true, true
 	case i == len(line) || line[i] == ' ': // ^SYSSTART, +SMS FULL
 		return line[:i], strings.TrimSpace(line[i:]), false, true
 	}

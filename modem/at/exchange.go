@@ -28,6 +28,8 @@ type submission struct {
 	asked    bool  // the gate
 	refuse   error // why the PDU must not leave
 	ref      string
+	bare     bool // OK has come, without ref
+	strays   int  // final results that belonged to nobody, when it began
 	promptAt time.Time
 	sentAt   time.Time
 	prompted time.Time // monotonic, for AfterPrompt

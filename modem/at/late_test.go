@@ -124,13 +124,49 @@ func TestSubmit_TheContextEndsAfterThePDU(t *testing.T) {
 	})
 }
 
-// ESC brings OK on some modems: without +CMGS it says nothing about the message.
+// Some modems say OK and no more: TS 27.005 4.3 has it as success. The reference
+// may still follow.
+func TestSubmit_OKAlone(t *testing.T) {
+	for says, want := range map[string]Submission{
+		"":                            {MR: -1},
+		"\r\nOK\r\n":                  {MR: -1}, // twice
+		"\r\n+CMGS: 9\r\n":            {MR: 9},
+		"\r\n+CMGS : 9\r\n\r\nOK\r\n": {MR: 9},
+		"\r\n+CMS ERROR: 38\r\n":      {MR: -1, Err: CMSError(38)},
+	} {
+		bubble(t, func(t *testing.T) {
+			c, m := start(t, Options{})
+			done := submit(t.Context(), c, opened)
+			m.hears(cmgs)
+			m.says("\r\n> ")
+			m.hears(sent)
+			m.says("\r\nOK\r\n")
+			began := time.Now()
+			time.Sleep(graceBare / 2)
+			m.says(says)
+			s := <-done
+			require.Equal(t, want.Err, s.Err, says)
+			require.Equal(t, want.MR, s.MR, says)
+			require.Equal(t, PhasePDUSent, s.Phase)
+			require.LessOrEqual(t, time.Since(began), graceBare)
+			next := command(c, "+CSQ", time.Second)
+			if want.Err == nil {
+				m.answersAT(1) // it is made sure that nothing more comes
+			}
+			m.hears("AT+CSQ\r")
+			m.says("+CSQ: 1,0\r\nOK\r\n")
+			require.NoError(t, (<-next).err)
+		})
+	}
+}
+
+// An OK that may be another's says nothing about the message.
 func TestSubmit_OKWithoutReference(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, m := start(t, Options{})
 		done := submit(t.Context(), c, opened)
 		m.hears(cmgs)
-		m.says("\r\n> ")
+		m.says("\r\nOK\r\n\r\n> ") // a modem that says one too many
 		m.hears(sent)
 		m.says("\r\nOK\r\n")
 		s := <-done

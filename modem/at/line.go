@@ -16,7 +16,9 @@ const (
 	// and others leave out.
 	graceCPIN = 500 * time.Millisecond
 	// graceCMGS is how long a +CMGS waits for its OK, which adds nothing.
-	graceCMGS = 5 * time.Second
+	graceCMGS = time.Second
+	// graceBare is how long +CMGS may come after an OK that it should precede.
+	graceBare = 3 * time.Second
 	// maxInfo bounds the information of one command: 255 messages have 100 KB.
 	maxInfo = 1 << 20
 )
@@ -164,6 +166,11 @@ func (l *line) inform(text string) {
 	switch {
 	case x.sms != nil:
 		x.sms.ref = text
+		if x.sms.bare { // its OK came before it
+			l.soft = true
+			l.end(x, "OK")
+			return
+		}
 		l.arm(x, graceCMGS, func() { l.soft = true; l.end(x, "OK") })
 	case x.parts[0].name == "+CPIN" && x.parts[0].form == formRead,
 		x.parts[0].name == "+CPMS" && strings.Count(text, ",") >= 8:
@@ -201,6 +208,13 @@ func (l *line) final(canonical string) {
 		}
 	case x.sms.ref != "":
 		l.end(x, "OK") // the network has it, whatever the modem says after that
+	case canonical == "OK" && x.sms.bare:
+		l.countStray()
+	case canonical == "OK" && l.escaped < 0 && l.debt == 0 && l.strays == x.sms.strays:
+		// Success, and the reference was left out or comes late. It can be nothing
+		// else: no other command and no ESC waits for one.
+		x.sms.bare = true
+		l.arm(x, graceBare, func() { l.soft = true; l.end(x, "OK") })
 	case canonical == "OK":
 		l.giveUp(x, ErrNoReference)
 	default:

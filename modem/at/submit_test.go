@@ -34,6 +34,7 @@ func TestSubmit_Accepted(t *testing.T) {
 		"+CMGS: 7":                           {MR: 7},
 		"+CMGS:255":                          {MR: 255},
 		"+CMGS: 007":                         {MR: 7},
+		"+CMGS :  7":                         {MR: 7},
 		"+CMGS: 7,26/09/30,12:01:02+08":      {MR: 7, SCTS: time.Date(2026, 9, 30, 12, 1, 2, 0, cet)},
 		`+CMGS: 7,"26/09/30,12:01:02+08"`:    {MR: 7, SCTS: time.Date(2026, 9, 30, 12, 1, 2, 0, cet)},
 		"+CMGS: 7, \"26/09/30,12:01:02-06\"": {MR: 7, SCTS: time.Date(2026, 9, 30, 12, 1, 2, 0, time.FixedZone("", -90*60))},

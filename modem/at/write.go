@@ -50,7 +50,7 @@ func (l *line) writeCommand(s string) error {
 	l.debt++
 	l.echo = [2]string{"AT" + x.cmd, ""}
 	if x.sms != nil {
-		x.sms.phase = PhaseCommand
+		x.sms.phase, x.sms.strays = PhaseCommand, l.strays
 		l.echo[1] = x.sms.body
 	}
 	l.arm(x, x.limit, func() { l.giveUp(x, ErrTimeout) })
