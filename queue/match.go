@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -62,47 +63,70 @@ func candidates(tx *sqlite.Tx, ra, where string, args ...any) ([]candidate, erro
 	return list, rows.Err()
 }
 
+// found is what match found: nil, an attempt on the report's SIM, or on
+// another. learnt says that the centre's clock is better known than before, so
+// that other reports may find theirs.
+type found struct {
+	*attempt
+	other, learnt bool
+}
+
 // match finds the attempt that a report is of (reliability §2.6): SIM, number
 // and MR must agree; among several the exact SCTS decides, else the nearest
-// time. nil: none, or not yet. other says that it was found on another SIM.
-func (s *Store) match(tx *sqlite.Tx, rep report) (a *attempt, other bool, err error) {
+// time, by the centre's clock as far as it is known. Without an attempt: none,
+// or not yet.
+func (s *Store) match(tx *sqlite.Tx, rep report) (found, error) {
 	span := near.Milliseconds()
 	if !s.clock.Trusted() {
 		span = far.Milliseconds()
 	}
-	when := rep.scts
-	if when == 0 {
+	offset, known, err := clockOffset(tx, rep.iccid)
+	if err != nil {
+		return found{}, err
+	}
+	when := rep.scts - offset
+	if rep.scts == 0 {
 		when = rep.arrive
 	}
 	// Accepted attempts of this SIM with this MR.
-	known, err := candidates(tx, rep.recipient,
+	list, err := candidates(tx, rep.recipient,
 		`WHERE a.iccid = ? AND a.mr = ? AND a.gate_at BETWEEN ? AND ? AND a.outcome IN ('accepted','duplicate')`,
 		rep.iccid, rep.mr, rep.arrive-wrapBack.Milliseconds(), rep.arrive+span)
 	if err != nil {
-		return nil, false, err
+		return found{}, err
 	}
-	if c := pick(known, rep.scts, when, span); c != nil {
-		return &c.attempt, false, nil
+	if c := pick(list, rep.scts, when, span); c != nil {
+		return s.learn(tx, rep, c, len(list) == 1)
 	}
 	// One whose answer is still awaited may be its own: wait for that.
 	open, err := candidates(tx, rep.recipient, `WHERE a.iccid = ? AND a.phase = 'prepared'`, rep.iccid)
 	if err != nil || len(open) > 0 {
-		return nil, false, err
+		return found{}, err
 	}
-	if c, err := s.matchLost(tx, rep, when); c != nil || err != nil {
-		return c, false, err
+	lost, err := lostAnswers(tx, rep)
+	if err != nil {
+		return found{}, err
 	}
-	if c := stray(known, rep); c != nil {
-		return &c.attempt, false, nil
+	if c := lostAt(lost, rep.mr, when, span); c != nil {
+		return found{attempt: &c.attempt}, nil
+	}
+	if c := stray(list, rep); c != nil {
+		return s.learn(tx, rep, c, len(list) == 1)
+	}
+	if c := lostAt(lost, rep.mr, when, 0); c != nil {
+		return found{attempt: &c.attempt}, nil
+	}
+	if c := lostBefore(lost, rep); !known && c != nil {
+		return found{attempt: &c.attempt}, nil
 	}
 	// On another SIM only when there is no doubt.
 	others, err := candidates(tx, rep.recipient,
 		`WHERE a.gate_at BETWEEN ? AND ? AND a.mr = ? AND a.iccid <> ? AND a.outcome IN ('accepted','duplicate')`,
 		when-span, when+span, rep.mr, rep.iccid)
 	if err != nil || len(others) != 1 || others[0].final() || others[0].fit < 3 {
-		return nil, false, err
+		return found{}, err
 	}
-	return &others[0].attempt, true, nil
+	return found{attempt: &others[0].attempt, other: true}, nil
 }
 
 // pick chooses among accepted attempts with the right number and MR: the exact
@@ -133,14 +157,19 @@ func pick(list []candidate, scts, when, span int64) *candidate {
 	return best
 }
 
-// stray takes an accepted attempt whose time does not fit at all: some modems
-// and test networks stamp nonsense. Only open ones; of several the last.
+// stray takes an accepted attempt whose time does not fit: the centre's clock
+// is off, or stamps nonsense. Only open ones. Of several the last when the stamp
+// is nonsense; else none: the report waits until one that can only be of one
+// attempt has told how far the clock is off.
 func stray(list []candidate, rep report) *candidate {
 	var best *candidate
 	for i := range list {
 		c := &list[i]
 		if c.final() || c.fit < 3 || c.gateAt > rep.arrive+near.Milliseconds() {
 			continue
+		}
+		if best != nil && credible(rep) {
+			return nil
 		}
 		if best == nil || c.gateAt > best.gateAt {
 			best = c
@@ -149,33 +178,48 @@ func stray(list []candidate, rep report) *candidate {
 	return best
 }
 
-// matchLost finds the attempt whose answer was lost: the SCTS must lie in its
-// window, and its MR be the one after the SIM's last, or there must be no other
-// candidate.
-func (s *Store) matchLost(tx *sqlite.Tx, rep report, when int64) (*attempt, error) {
-	lost, err := candidates(tx, rep.recipient,
+// credible says that the stamp may be of a clock, though of one that is off.
+func credible(rep report) bool {
+	return rep.scts != 0 && distance(rep.scts, rep.arrive) <= StampWithin.Milliseconds()
+}
+
+// lostAnswers are the attempts to a report's number whose answer was lost.
+func lostAnswers(tx *sqlite.Tx, rep report) ([]candidate, error) {
+	list, err := candidates(tx, rep.recipient,
 		`WHERE a.iccid = ? AND a.mr = -1 AND a.outcome IN ('ambiguous','accepted') AND a.gate_at BETWEEN ? AND ?`,
-		rep.iccid, when-maxValid.Milliseconds(), when+early.Milliseconds())
+		rep.iccid, rep.arrive-2*maxValid.Milliseconds(), rep.arrive+far.Milliseconds())
 	if err != nil {
 		return nil, err
 	}
-	var all, expected []candidate
-	for _, c := range lost {
-		if c.final() || when > c.gateAt+c.validMS {
-			continue
-		}
-		all = append(all, c)
-		if c.prevMR >= 0 && (c.prevMR+1)%256 == rep.mr {
-			expected = append(expected, c)
-		}
+	return slices.DeleteFunc(list, candidate.final), nil
+}
+
+// lostBefore is the lost attempt that a report is of whose stamp says nothing,
+// because nobody knows yet how far the centre's clock is off: the only one to
+// just this number whose MR was expected and that could still be delivered.
+func lostBefore(list []candidate, rep report) *candidate {
+	list = slices.DeleteFunc(expected(list, rep.mr), func(c candidate) bool {
+		return c.fit < 3 || rep.arrive < c.gateAt || rep.arrive > c.gateAt+c.validMS+near.Milliseconds()
+	})
+	return sole(list, rep.arrive)
+}
+
+// expected are those whose MR would be the one after the SIM's last.
+func expected(list []candidate, mr int) []candidate {
+	return slices.DeleteFunc(slices.Clone(list), func(c candidate) bool { return c.prevMR < 0 || (c.prevMR+1)%256 != mr })
+}
+
+// lostAt is the lost attempt that a report of that time is of: of those within
+// span of it (0: in whose validity it lies) the one with the expected MR, or
+// the only one.
+func lostAt(list []candidate, mr int, when, span int64) *candidate {
+	list = slices.DeleteFunc(slices.Clone(list), func(c candidate) bool {
+		return when < c.gateAt-early.Milliseconds() || when > c.gateAt+c.validMS || span > 0 && c.away(when) > span
+	})
+	if c := sole(expected(list, mr), when); c != nil {
+		return c
 	}
-	if c := sole(expected, when); c != nil {
-		return &c.attempt, nil
-	}
-	if c := sole(all, when); c != nil {
-		return &c.attempt, nil
-	}
-	return nil, nil
+	return sole(list, when)
 }
 
 // sole is the attempt when there is no doubt of the segment: the nearest in
@@ -196,15 +240,16 @@ func sole(list []candidate, when int64) *candidate {
 
 // away is how far an SCTS, which has whole seconds, lies from the submission:
 // the centre stamps between the gate and the answer.
-func (c *candidate) away(when int64) int64 {
+func (c *candidate) away(when int64) int64 { return distance(c.ahead(when), 0) }
+
+// ahead is away with its sign: less than 0 before the gate.
+func (c *candidate) ahead(when int64) int64 {
 	const second = 999
 	switch {
-	case when+second < c.gateAt:
-		return c.gateAt - when
-	case c.doneAt > 0 && when > c.doneAt:
+	case c.doneAt == 0, when+second < c.gateAt:
+		return when - c.gateAt
+	case when > c.doneAt:
 		return when - c.doneAt
-	case c.doneAt == 0:
-		return distance(c.gateAt, when)
 	}
 	return 0
 }

@@ -64,12 +64,18 @@ func (s *Store) Report(ctx context.Context, in ReportIn) error {
 			result = "matched"
 			return s.placed(tx, rep, twin, false)
 		}
-		found, err := s.place(tx, rep)
+		f, err := s.place(tx, rep)
+		if err != nil {
+			return err
+		}
 		result = "orphan"
-		if found {
+		if f.attempt != nil {
 			result = "matched"
 		}
-		return err
+		if f.learnt {
+			return s.matchOrphans(tx, rep.iccid)
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("store report: %w", err)
@@ -92,13 +98,13 @@ func reportHash(in ReportIn) []byte {
 	return h.Sum(nil)
 }
 
-// place finds the report's segment and applies it; false when there is none.
-func (s *Store) place(tx *sqlite.Tx, rep report) (bool, error) {
-	a, other, err := s.match(tx, rep)
-	if err != nil || a == nil {
-		return false, err
+// place finds the report's segment, if there is one, and applies it.
+func (s *Store) place(tx *sqlite.Tx, rep report) (found, error) {
+	f, err := s.match(tx, rep)
+	if err != nil || f.attempt == nil {
+		return found{}, err
 	}
-	return true, s.placed(tx, rep, a, other)
+	return f, s.placed(tx, rep, f.attempt, f.other)
 }
 
 // placed ties a report to the attempt that it is of, and applies it.
@@ -197,7 +203,10 @@ func (s *Store) proved(tx *sqlite.Tx, r *record, a *attempt, rep report) error {
 	if _, err := tx.Exec(`UPDATE attempt SET outcome = ?, mr = ? WHERE id = ?`, name, rep.mr, a.id); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(`UPDATE sim SET sent_total = sent_total + 1 WHERE iccid = ?`, a.iccid); err != nil {
+	// Its MR is the SIM's last, unless a later attempt has told another.
+	if _, err := tx.Exec(`UPDATE sim SET sent_total = sent_total + 1,
+			last_mr = CASE WHEN EXISTS (SELECT 1 FROM attempt WHERE iccid = ?1 AND gate_at >= ?2 AND id > ?3 AND mr >= 0) THEN last_mr ELSE ?4 END
+		WHERE iccid = ?1`, a.iccid, a.gateAt, a.id, rep.mr); err != nil {
 		return err
 	}
 	return s.note(tx, r.Seq, "proved", fmt.Sprintf("a status report shows that segment %d was sent", a.n))

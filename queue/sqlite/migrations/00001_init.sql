@@ -292,6 +292,7 @@ CREATE TABLE sim (
   last_seen  INTEGER NOT NULL,
   sent_total INTEGER NOT NULL DEFAULT 0,   -- segments accepted
   last_mr    INTEGER NOT NULL DEFAULT -1,  -- TP-MR of the last one
+  clock_offset INTEGER,                    -- the service centre's clock less ours, ms; NULL: no report has told yet
   last_sent_at INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX sim_name ON sim(name) WHERE name <> '';
