@@ -19,6 +19,10 @@ type line struct {
 	work chan *queue.Claimed
 	// news has the token of a changed snapshot.
 	news chan struct{}
+	// stop ends its goroutines, which alive counts; nil before Run. Guarded by
+	// p.mu.
+	stop  context.CancelFunc
+	alive sync.WaitGroup
 
 	mu sync.Mutex
 	// heard is the modem's last snapshot; snap the same with an ID of its own.
@@ -32,7 +36,9 @@ type line struct {
 	twin string
 	// busy: a message is in hand, or being claimed.
 	busy bool
-	now  string // its id
+	// leaving: Remove has begun, no message begins any more.
+	leaving bool
+	now     string // its id
 	// used is when the line last began a message; zero: never in this run.
 	used time.Time
 	health
@@ -46,6 +52,7 @@ func newLine(p *Pool, port Port) *line {
 	}
 	l.modem = modem.New(modem.Config{
 		Name: port.Name, Open: port.Open, Sink: sink{l}, Log: p.log, Now: p.clock.Now, Settle: settle,
+		USBPath: port.USBPath,
 	})
 	l.heard = l.modem.Snapshot()
 	l.snap = l.heard
@@ -93,6 +100,9 @@ func (l *line) able() bool {
 }
 
 func (l *line) ableLocked(now time.Time) bool {
+	if l.leaving {
+		return false
+	}
 	switch l.snap.State {
 	case modem.StateReady, modem.StateSending:
 	default:

@@ -29,9 +29,12 @@ import (
 // Port is a place where a modem may be.
 type Port struct {
 	// Name as the operator gave it: /dev/ttyUSB2, a pty's path, tcp:HOST:PORT,
-	// emulated:N.
-	Name     string
-	Open     func(ctx context.Context) (io.ReadWriteCloser, error)
+	// emulated:N, usb:1-1.2:2.
+	Name string
+	Open func(ctx context.Context) (io.ReadWriteCloser, error)
+	// USBPath of the device, "1-1.2"; "" when it is on no USB socket, or on one
+	// that is not known.
+	USBPath  string
 	Emulated bool
 }
 
@@ -114,14 +117,19 @@ func (p *Pool) Add(port Port) error {
 
 // start runs a line's goroutines; p.mu is held.
 func (p *Pool) start(l *line) {
-	ctx := p.run
-	p.wg.Go(func() {
+	ctx, stop := context.WithCancel(p.run)
+	l.stop = stop
+	l.alive.Go(func() {
 		if err := l.modem.Run(ctx); err != nil && ctx.Err() == nil {
 			p.log.Error("a modem's care ended by itself", "port", l.port.Name, "error", err)
 		}
 	})
-	p.wg.Go(func() { l.follow(ctx) })
-	p.wg.Go(func() { l.serve(ctx) })
+	l.alive.Go(func() { l.follow(ctx) })
+	l.alive.Go(func() { l.serve(ctx) })
+	p.wg.Go(func() {
+		l.alive.Wait()
+		stop()
+	})
 }
 
 // Run drives all lines until ctx ends, then waits for them. Call Drain first
