@@ -15,7 +15,7 @@ import (
 // partial index, so that its cost does not grow with the queue. ?1 ICCID, ?2
 // now, 0 while the clock is untrusted.
 const claimSQL = `
-UPDATE message SET claimed_by = ?1 WHERE seq = (
+UPDATE message SET claimed_by = ?1, claims = claims + 1 WHERE seq = (
   SELECT seq FROM (
     SELECT * FROM (
       SELECT lane, seq FROM message

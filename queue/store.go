@@ -42,6 +42,7 @@ type Store struct {
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
 	tidied   time.Time // by Wake
+	unheld   []claim   // by FreeClaims, the last time
 }
 
 // New makes the Store over an open database and puts right what the last run

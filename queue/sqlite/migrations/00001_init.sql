@@ -39,6 +39,7 @@ CREATE TABLE message (
   failures   INTEGER NOT NULL DEFAULT 0,   -- consecutive ones, for back-off
   possible_duplicate INTEGER NOT NULL DEFAULT 0,
   claimed_by TEXT NOT NULL DEFAULT '',     -- ICCID of the line that has it; '' nobody. Cleared at boot
+  claims     INTEGER NOT NULL DEFAULT 0,   -- how often it was claimed: tells one claim from the next
   not_before INTEGER NOT NULL DEFAULT 0,   -- 0: ready now; else back-off or send_at: Wake looks again then
   valid_ms   INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
