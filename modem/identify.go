@@ -2,7 +2,6 @@ package modem
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"recado/modem/family"
@@ -27,9 +26,7 @@ const (
 func (s *session) identify(ctx context.Context) error {
 	m := s.m
 	m.setState(StateIdent, "")
-	if err := s.must(ctx, "E0", shortAnswer, 3); err != nil {
-		return err
-	}
+	s.ask(ctx, "E0", shortAnswer) // an echo that stays is known again
 	s.ask(ctx, "V1", shortAnswer)
 	s.ask(ctx, "Q0", shortAnswer)
 	// Numbers, not words; some take only the words, Wavecom only the numbers.
@@ -99,24 +96,4 @@ func allZero(s string) bool {
 		}
 	}
 	return true
-}
-
-// must runs a command without which the modem is of no use, tries times, a
-// second apart.
-func (s *session) must(ctx context.Context, cmd string, timeout time.Duration, tries int) error {
-	var err error
-	for try := range tries {
-		if try > 0 {
-			if err := s.wait(ctx, time.Second); err != nil {
-				return err
-			}
-		}
-		if _, err = s.ask(ctx, cmd, timeout); err == nil {
-			return nil
-		}
-		if s.err != nil {
-			return s.err
-		}
-	}
-	return &demand{step: stepReset, why: fmt.Sprintf("the modem refuses AT%s: %v", command(cmd), err)}
 }

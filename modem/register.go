@@ -20,12 +20,14 @@ func (s *session) register(ctx context.Context) error {
 	s.denials = 0
 	silent := 0
 	for s.err == nil {
-		s.askRegistration(ctx)
+		mute := s.askRegistration(ctx)
 		if s.err != nil {
 			break
 		}
 		if silent++; len(s.domains) > 0 {
 			silent = 0
+		} else if mute {
+			silent = 3
 		}
 		// A modem that cannot say whether it is registered is taken at its work.
 		if s.isRegistered() || silent >= 3 {
@@ -54,22 +56,27 @@ func (s *session) register(ctx context.Context) error {
 	return s.err
 }
 
-// askRegistration asks all three domains. A modem needs to know only one.
-func (s *session) askRegistration(ctx context.Context) {
+// askRegistration asks all three domains. A modem needs to know only one; mute:
+// it refuses all three for good.
+func (s *session) askRegistration(ctx context.Context) (mute bool) {
+	mute = true
 	if s.searching.IsZero() {
 		s.searching = time.Now()
 	}
 	for _, domain := range []string{"+CREG", "+CGREG", "+CEREG"} {
 		lines, err := s.ask(ctx, domain+"?", regAnswer)
 		if err != nil {
+			mute = mute && answered(err) && !s.busy(err)
 			continue
 		}
+		mute = false
 		if rest, ok := after(lines, domain); ok {
 			if r, ok := parseRegistration(rest, false); ok {
 				s.noteRegistration(domain, r)
 			}
 		}
 	}
+	return mute
 }
 
 func (s *session) isRegistered() bool {

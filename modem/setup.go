@@ -15,7 +15,7 @@ import (
 func (s *session) configure(ctx context.Context) error {
 	m := s.m
 	m.setState(StateConfig, "")
-	if err := s.must(ctx, "+CMGF=0", simAnswer, 10); err != nil {
+	if err := s.pduMode(ctx); err != nil {
 		return err
 	}
 	if s.skipped = m.isPassive(); !s.skipped {
@@ -36,6 +36,39 @@ func (s *session) configure(ctx context.Context) error {
 	s.ask(ctx, "+CLIP=0", shortAnswer)
 	s.unlessPassive(s.sweepAll)(ctx)
 	return s.err
+}
+
+// pduMode leaves the text mode. A modem that refuses AT+CMGF=0 knows only one
+// mode, or has no SIM yet; while it says that it is in text mode it can be given
+// nothing, and no restart would change that.
+func (s *session) pduMode(ctx context.Context) error {
+	for try := 1; ; try++ {
+		_, err := s.ask(ctx, "+CMGF=0", simAnswer)
+		if err == nil || s.err != nil {
+			return s.err
+		}
+		lines, err := s.ask(ctx, "+CMGF?", simAnswer)
+		mode, told := after(lines, "+CMGF")
+		switch {
+		case s.err != nil:
+			return s.err
+		case told && mode == "0", !told && !s.busy(err), !told && try >= 10:
+			return nil
+		case try >= 10:
+			s.m.fault(StateFault, "the modem knows only text mode (AT+CMGF=0 is refused): it cannot be used", nil)
+			err = s.wait(ctx, 15*time.Second)
+		default:
+			err = s.wait(ctx, time.Second)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// busy says that the SIM was not ready for a command; else the answer is final.
+func (s *session) busy(err error) bool {
+	return err != nil && meaningFor(s.family(), err).Class == ClassBusy
 }
 
 // phase2 sees to it that the modem acknowledges to the network by itself

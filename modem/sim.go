@@ -20,6 +20,7 @@ const (
 	cpinBusy   = "BUSY"
 	cpinFailed = "FAILURE"
 	cpinWrong  = "WRONG"
+	cpinBare   = "OK" // and no word about the SIM
 )
 
 // pinTry is a PIN that was tried on a SIM in this run.
@@ -30,11 +31,19 @@ func (s *session) waitSIM(ctx context.Context) error {
 	m := s.m
 	m.setState(StateSIM, "")
 	s.radioOn(ctx)
-	busy, failed := 0, 0
+	busy, failed, bare := 0, 0, 0
 	for s.err == nil {
 		state := s.cpin(ctx)
 		if s.err != nil {
 			break
+		}
+		if state == cpinBare {
+			// Some never say more: then the SIM shows by what it does.
+			if bare++; bare >= 3 {
+				state = cpinReady
+			} else {
+				state = cpinBusy
+			}
 		}
 		s.simState = state
 		m.update(func(n *Snapshot) { n.SIM.State = state })
@@ -89,7 +98,7 @@ func (s *session) radioOn(ctx context.Context) {
 // cpin asks for the SIM's state. Some say it without a final OK, some say OK
 // and nothing else.
 func (s *session) cpin(ctx context.Context) string {
-	bare := false
+	bare, oks := false, 0
 	for range 3 {
 		lines, err := s.ask(ctx, "+CPIN?", simAnswer)
 		if rest, ok := after(lines, "+CPIN"); ok {
@@ -101,11 +110,17 @@ func (s *session) cpin(ctx context.Context) string {
 		if err != nil && !errors.Is(err, at.ErrTimeout) && !errors.Is(err, at.ErrFailed) {
 			return cpinError(err)
 		}
+		if err == nil {
+			oks++
+		}
 		bare = bare || err == nil || errors.Is(err, at.ErrFailed)
 	}
 	// No word about it: a SIM that tells its IMSI is open.
 	if lines, err := s.ask(ctx, "+CIMI", simAnswer); err == nil && len(imsi(lines)) >= 6 {
 		return cpinReady
+	}
+	if oks == 3 {
+		return cpinBare
 	}
 	if bare {
 		return cpinBusy
@@ -172,11 +187,12 @@ func imsi(lines []string) string {
 }
 
 // iccid reads the ICCID by the first command that gives one, and notes a SIM
-// that is not the one from before.
-func (s *session) iccid(ctx context.Context) string {
+// that is not the one from before. busy: it may give one later.
+func (s *session) iccid(ctx context.Context) (id string, busy bool) {
 	for _, cmd := range s.family().ICCID {
 		lines, err := s.ask(ctx, cmd, simAnswer)
 		if err != nil {
+			busy = busy || s.busy(err)
 			continue
 		}
 		if id := parseICCID(lines); id != "" {
@@ -184,10 +200,10 @@ func (s *session) iccid(ctx context.Context) string {
 				s.forgetSlots()
 				s.m.update(func(n *Snapshot) { n.SIM = SIM{ICCID: id, State: n.SIM.State, PINTries: -1} })
 			}
-			return id
+			return id, false
 		}
 	}
-	return ""
+	return "", busy
 }
 
 func (s *session) forgetSIM() {
@@ -199,7 +215,7 @@ func (s *session) forgetSIM() {
 }
 
 // knowSIM reads whose SIM it is. Only the ICCID or the IMSI is needed; each is
-// asked for again while the SIM is still busy.
+// asked for again while the SIM says that it is busy; any other refusal is final.
 func (s *session) knowSIM(ctx context.Context) error {
 	for try := range 4 {
 		if try > 0 {
@@ -207,14 +223,21 @@ func (s *session) knowSIM(ctx context.Context) error {
 				return err
 			}
 		}
-		id := s.iccid(ctx)
+		id, wait := s.iccid(ctx)
 		lines, err := s.ask(ctx, "+CIMI", simAnswer)
 		var who string
 		if err == nil {
 			who = imsi(lines)
 		}
+		wait = wait || s.busy(err)
 		if id == "" && who == "" {
+			if !wait {
+				break
+			}
 			continue
+		}
+		if id == "" && s.m.Snapshot().SIM.IMSI != who {
+			s.forgetSlots()
 		}
 		s.m.update(func(n *Snapshot) {
 			if id == "" && n.SIM.IMSI != who {
@@ -222,7 +245,7 @@ func (s *session) knowSIM(ctx context.Context) error {
 			}
 			n.SIM.IMSI = who
 		})
-		if who != "" {
+		if who != "" || !wait {
 			break
 		}
 	}
@@ -241,8 +264,17 @@ func (s *session) knowSIM(ctx context.Context) error {
 // checkSIMSwap looks whether it is still the same SIM: modems do not always say
 // that it was taken out.
 func (s *session) checkSIMSwap(ctx context.Context) {
-	was := s.m.Snapshot().SIM.ICCID
-	if id := s.iccid(ctx); id != "" && id != was {
+	was := s.m.Snapshot().SIM
+	id, _ := s.iccid(ctx)
+	if id == "" && was.ICCID == "" { // a modem that knows only the IMSI
+		if lines, err := s.ask(ctx, "+CIMI", simAnswer); err == nil {
+			if who := imsi(lines); who != "" && who != was.IMSI {
+				s.demand(stepSIM, "another SIM was put in")
+			}
+		}
+		return
+	}
+	if id != "" && id != was.ICCID {
 		s.demand(stepSIM, "another SIM was put in")
 	}
 }
