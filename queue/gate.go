@@ -27,12 +27,12 @@ func (s *Store) Gate(ctx context.Context, l Line, seq int64, n int) (attempt int
 
 func (s *Store) gate(tx *sqlite.Tx, l Line, seq int64, n int) (int64, error) {
 	now := s.clock.Now()
-	var no int
+	var no, edition int
 	err := tx.QueryRow(`UPDATE message SET state = 'sending', reason = '', sim = ?1, sender = ?2, modem = ?3, attempts = attempts + 1,
 			avoid_sim = '', avoid_until = 0
 		WHERE seq = ?4 AND claimed_by = ?1 AND state IN ('queued','sending') AND next = ?5 AND expires_at > ?6
-		RETURNING attempts`,
-		l.ICCID, l.Number, l.Modem, seq, n, s.trusted()).Scan(&no)
+		RETURNING attempts, edition`,
+		l.ICCID, l.Number, l.Modem, seq, n, s.trusted()).Scan(&no, &edition)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, ErrNotClaimed
 	}
@@ -46,9 +46,9 @@ func (s *Store) gate(tx *sqlite.Tx, l Line, seq int64, n int) (int64, error) {
 	if rows, err := res.RowsAffected(); err != nil || rows != 1 {
 		return 0, errors.Join(ErrNotClaimed, err)
 	}
-	res, err = tx.Exec(`INSERT INTO attempt (message, n, no, modem, iccid, imsi, boot_id, gate_at, phase, prev_mr)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'prepared', coalesce((SELECT last_mr FROM sim WHERE iccid = ?5), -1))`,
-		seq, n, no, l.Modem, l.ICCID, l.IMSI, s.boot, ms(now))
+	res, err = tx.Exec(`INSERT INTO attempt (message, n, no, modem, iccid, imsi, boot_id, gate_at, phase, prev_mr, edition)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'prepared', coalesce((SELECT last_mr FROM sim WHERE iccid = ?5), -1), ?9)`,
+		seq, n, no, l.Modem, l.ICCID, l.IMSI, s.boot, ms(now), edition)
 	if err != nil {
 		return 0, fmt.Errorf("record the attempt: %w", err)
 	}

@@ -26,16 +26,19 @@ type candidate struct {
 	attempt
 	recipient string
 	segment   SegmentState
+	past      bool // it tried an earlier edition of the segment
 	validMS   int64
 	doneAt    int64
 	fit       int // of the number: 3 exact, 2 last eight digits, 1 last six
 }
 
+// final says that a report would change nothing.
 func (c candidate) final() bool {
-	return c.segment == SegmentDelivered || c.segment == SegmentUndelivered
+	return c.past || c.segment == SegmentDelivered || c.segment == SegmentUndelivered
 }
 
-const candidateSQL = `SELECT a.id, a.message, a.n, a.iccid, a.phase, a.outcome, a.mr, a.prev_mr, a.gate_at, a.scts, m.recipient, g.state, m.valid_ms, a.done_at
+const candidateSQL = `SELECT a.id, a.message, a.n, a.iccid, a.phase, a.outcome, a.mr, a.prev_mr, a.gate_at, a.scts, m.recipient, g.state, m.valid_ms, a.done_at,
+	a.edition, a.edition <> m.edition
 	FROM attempt a JOIN message m ON m.seq = a.message JOIN segment g ON g.message = a.message AND g.n = a.n `
 
 func candidates(tx *sqlite.Tx, ra, where string, args ...any) ([]candidate, error) {
@@ -49,7 +52,7 @@ func candidates(tx *sqlite.Tx, ra, where string, args ...any) ([]candidate, erro
 	for rows.Next() {
 		var c candidate
 		if err := rows.Scan(&c.id, &c.message, &c.n, &c.iccid, &c.phase, &c.outcome, &c.mr, &c.prevMR, &c.gateAt, &c.scts,
-			&c.recipient, &c.segment, &c.validMS, &c.doneAt); err != nil {
+			&c.recipient, &c.segment, &c.validMS, &c.doneAt, &c.edition, &c.past); err != nil {
 			return nil, err
 		}
 		c.fit = sameNumber(ra, c.recipient)

@@ -19,6 +19,7 @@ type attempt struct {
 	outcome      string
 	mr, prevMR   int
 	gateAt, scts int64
+	edition      int // of the message's segments
 }
 
 var verdictNames = map[Verdict]string{NotSent: "not_sent", Accepted: "accepted", Rejected: "rejected", Ambiguous: "ambiguous"}
@@ -56,8 +57,8 @@ func (s *Store) Outcome(ctx context.Context, id int64, o Outcome, next *Line) (*
 
 func (s *Store) outcome(tx *sqlite.Tx, id int64, o Outcome) error {
 	var a attempt
-	err := tx.QueryRow(`SELECT id, message, n, iccid, phase, outcome, mr, prev_mr, gate_at, scts FROM attempt WHERE id = ?`, id).
-		Scan(&a.id, &a.message, &a.n, &a.iccid, &a.phase, &a.outcome, &a.mr, &a.prevMR, &a.gateAt, &a.scts)
+	err := tx.QueryRow(`SELECT id, message, n, iccid, phase, outcome, mr, prev_mr, gate_at, scts, edition FROM attempt WHERE id = ?`, id).
+		Scan(&a.id, &a.message, &a.n, &a.iccid, &a.phase, &a.outcome, &a.mr, &a.prevMR, &a.gateAt, &a.scts, &a.edition)
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("no attempt %d", id)
 	}
@@ -72,10 +73,12 @@ func (s *Store) outcome(tx *sqlite.Tx, id int64, o Outcome) error {
 	if err != nil {
 		return err
 	}
-	switch o.Verdict {
-	case Accepted:
+	switch {
+	case a.edition != r.edition:
+		return s.answeredBefore(tx, r, a, o)
+	case o.Verdict == Accepted:
 		err = s.acceptedBy(tx, r, a, o)
-	case Ambiguous:
+	case o.Verdict == Ambiguous:
 		err = s.ambiguous(tx, r, a, o)
 	default:
 		err = s.notAccepted(tx, r, a, o, late)
@@ -133,7 +136,8 @@ func (s *Store) acceptedBy(tx *sqlite.Tx, r *record, a attempt, o Outcome) error
 // segment has been accepted: the unique index allows one.
 func acceptedName(tx *sqlite.Tx, a attempt) (string, error) {
 	var n int
-	err := tx.QueryRow(`SELECT count(*) FROM attempt WHERE message = ? AND n = ? AND outcome = 'accepted' AND id <> ?`, a.message, a.n, a.id).Scan(&n)
+	err := tx.QueryRow(`SELECT count(*) FROM attempt WHERE message = ? AND n = ? AND edition = ? AND outcome = 'accepted' AND id <> ?`,
+		a.message, a.n, a.edition, a.id).Scan(&n)
 	if err != nil {
 		return "", fmt.Errorf("look for other attempts: %w", err)
 	}

@@ -14,7 +14,8 @@ import (
 type record struct {
 	Message
 	wish, claimedBy, avoidSIM                string
-	lost                                     int // attempts whose answer was lost
+	lost                                     int // attempts whose answer was lost, …
+	edition, lostBefore                      int // … of them those of earlier editions of the segments
 	avoidUntil, notBefore, decideAt, validMS int64
 	was                                      State // as loaded: the guard of save
 	wasNext                                  int
@@ -24,7 +25,7 @@ type record struct {
 const messageColumns = `seq, id, recipient, sender, text, class, state, reason, reference, encoding, delivery, report, flash,
 	sim, campaign, attempts, possible_duplicate, failures, created_at, send_at, expires_at, sent_at, delivered_at,
 	error_code, error_class, error_detail,
-	wish, claimed_by, avoid_sim, ambiguous, avoid_until, not_before, decide_at, valid_ms`
+	wish, claimed_by, avoid_sim, ambiguous, edition, ambiguous_before, avoid_until, not_before, decide_at, valid_ms`
 
 // scan reads messageColumns.
 func (r *record) scan(row interface{ Scan(...any) error }) error {
@@ -33,7 +34,7 @@ func (r *record) scan(row interface{ Scan(...any) error }) error {
 	err := row.Scan(&r.Seq, &r.ID, &r.To, &r.From, &r.Text, &r.Class, &r.State, &r.Reason, &r.Reference, &r.Encoding, &r.Delivery, &r.Report, &r.Flash,
 		&r.SIM, &r.Campaign, &r.Attempts, &r.PossibleDuplicate, &r.Failures, &created, &send, &expires, &sent, &delivered,
 		&e.Code, &e.Class, &e.Detail,
-		&r.wish, &r.claimedBy, &r.avoidSIM, &r.lost, &r.avoidUntil, &r.notBefore, &r.decideAt, &r.validMS)
+		&r.wish, &r.claimedBy, &r.avoidSIM, &r.lost, &r.edition, &r.lostBefore, &r.avoidUntil, &r.notBefore, &r.decideAt, &r.validMS)
 	if err != nil {
 		return err
 	}
@@ -131,7 +132,7 @@ func (r *record) next() int {
 // bound says that a segment of a long message has left, or may have: the rest
 // must follow on the same SIM, else the phone cannot put it together.
 func (r *record) bound() bool {
-	return len(r.Segments) > 1 && (r.left() > 0 || r.lost > 0)
+	return len(r.Segments) > 1 && (r.left() > 0 || r.lost > r.lostBefore)
 }
 
 // final says that nothing moves the message but evidence.
@@ -214,11 +215,11 @@ func (s *Store) save(tx *sqlite.Tx, r *record) error {
 	if r.Error != nil {
 		e = *r.Error
 	}
-	res, err := tx.Exec(`UPDATE message SET state = ?, reason = ?, sim = ?, next = ?, attempts = ?, ambiguous = ?, failures = ?, possible_duplicate = ?,
+	res, err := tx.Exec(`UPDATE message SET state = ?, reason = ?, sim = ?, next = ?, attempts = ?, ambiguous = ?, edition = ?, ambiguous_before = ?, failures = ?, possible_duplicate = ?,
 			claimed_by = ?, not_before = ?, avoid_sim = ?, avoid_until = ?, decide_at = ?, expires_at = ?, sent_at = ?, delivered_at = ?,
 			error_code = ?, error_class = ?, error_detail = ?
 		WHERE seq = ? AND state = ?`,
-		string(r.State), r.Reason, r.SIM, r.next(), r.Attempts, r.lost, r.Failures, r.PossibleDuplicate,
+		string(r.State), r.Reason, r.SIM, r.next(), r.Attempts, r.lost, r.edition, r.lostBefore, r.Failures, r.PossibleDuplicate,
 		r.claimedBy, r.notBefore, r.avoidSIM, r.avoidUntil, r.decideAt, ms(r.ExpiresAt), ms(r.SentAt), ms(r.DeliveredAt),
 		e.Code, e.Class, e.Detail, r.Seq, string(r.was))
 	if err != nil {

@@ -154,6 +154,9 @@ func (s *Store) apply(tx *sqlite.Tx, rep report, a *attempt) error {
 	if err != nil {
 		return err
 	}
+	if a.edition != r.edition {
+		return nil // of segments that were encoded anew since: kept for the timeline
+	}
 	g := r.segment(a.n)
 	if g.State == SegmentDelivered {
 		return s.save(tx, r) // an earlier report was final, and the best

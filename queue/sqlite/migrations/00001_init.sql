@@ -36,6 +36,8 @@ CREATE TABLE message (
   next       INTEGER NOT NULL DEFAULT 1,   -- the segment to send next, from 1
   attempts   INTEGER NOT NULL DEFAULT 0,   -- that passed the gate
   ambiguous  INTEGER NOT NULL DEFAULT 0,   -- that lost their answer
+  edition    INTEGER NOT NULL DEFAULT 1,   -- of its segments: encoded anew when their SIM was gone for good
+  ambiguous_before INTEGER NOT NULL DEFAULT 0, -- of the lost answers: of earlier editions
   failures   INTEGER NOT NULL DEFAULT 0,   -- consecutive ones, for back-off
   possible_duplicate INTEGER NOT NULL DEFAULT 0,
   claimed_by TEXT NOT NULL DEFAULT '',     -- ICCID of the line that has it; '' nobody. Cleared at boot
@@ -58,6 +60,7 @@ CREATE INDEX message_ready  ON message(sim, lane, seq) WHERE state IN ('queued',
 CREATE INDEX message_claim  ON message(claimed_by) WHERE claimed_by <> '';
 CREATE INDEX message_wait   ON message(not_before) WHERE not_before > 0;
 CREATE INDEX message_avoid  ON message(avoid_until) WHERE avoid_until > 0;
+CREATE INDEX message_bound  ON message(sim) WHERE segments > 1 AND delivery = 'at_least_once' AND state IN ('queued','sending');
 CREATE INDEX message_expiry ON message(expires_at) WHERE state IN ('scheduled','held','queued','sending');
 CREATE INDEX message_sent   ON message(sent_at) WHERE sent_at > 0;
 CREATE INDEX message_state  ON message(state, seq);
@@ -118,6 +121,7 @@ CREATE TABLE attempt (
   id        INTEGER PRIMARY KEY,
   message   INTEGER NOT NULL REFERENCES message(seq) ON DELETE CASCADE,
   n         INTEGER NOT NULL,
+  edition   INTEGER NOT NULL DEFAULT 1,    -- of the message's segments
   no        INTEGER NOT NULL,              -- of this message, from 1
   modem     TEXT NOT NULL,
   iccid     TEXT NOT NULL,
@@ -139,7 +143,7 @@ CREATE TABLE attempt (
 -- The last line of defence against sending twice.
 CREATE UNIQUE INDEX attempt_open_segment ON attempt(message, n) WHERE phase = 'prepared';
 CREATE UNIQUE INDEX attempt_open_sim     ON attempt(iccid) WHERE phase = 'prepared';
-CREATE UNIQUE INDEX attempt_accepted     ON attempt(message, n) WHERE outcome = 'accepted';
+CREATE UNIQUE INDEX attempt_accepted     ON attempt(message, n, edition) WHERE outcome = 'accepted';
 CREATE INDEX attempt_message ON attempt(message, id);
 -- Finding a status report's segment.
 CREATE INDEX attempt_mr ON attempt(iccid, mr, gate_at);
