@@ -1,36 +1,55 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
-	"slices"
+	"context"
+	"io"
 	"strings"
+
+	"recado/modem/family"
+	"recado/modem/tty"
+	"recado/pool"
+	"recado/webui"
 )
 
-// refuseDiscover explains why --discover is not taken yet, with the ports that could be named
-// instead. A modem has several ports and answers on few of them; opening the wrong one
-// can wedge it, so guessing is no first version of discovery.
-func refuseDiscover() error {
-	ports := usbPorts("/sys/class/tty")
-	if len(ports) == 0 {
-		return usagef("--discover is not in this version: name each modem's port with --modem; no USB serial port is to be seen now")
+// discovery is the search for USB modems, whose finds the pool takes care of. o says what is
+// particular: which ports are named, the log, in tests the tree.
+func discovery(lines *pool.Pool, o tty.DiscoveryOptions) *tty.Discovery {
+	for _, rule := range family.PortRules() {
+		o.Rules = append(o.Rules, tty.PortRule(rule))
 	}
-	return usagef("--discover is not in this version: name the port of each modem that answers AT with --modem; USB serial ports now: %s",
-		strings.Join(ports, ", "))
-}
-
-// usbPorts are the USB serial ports below a sysfs folder like /sys/class/tty.
-func usbPorts(sysfs string) []string {
-	var ports []string
-	for _, pattern := range []string{"ttyUSB*", "ttyACM*"} {
-		found, _ := filepath.Glob(filepath.Join(sysfs, pattern)) // the pattern is well formed
-		for _, path := range found {
-			// Without a device behind it the name is a leftover.
-			if _, err := os.Stat(filepath.Join(path, "device")); err == nil {
-				ports = append(ports, "/dev/"+filepath.Base(path))
+	o.Remove = lines.Remove
+	o.IMEI = func(port string) string {
+		for _, m := range lines.Modems() {
+			if m.Port == port {
+				return m.IMEI
 			}
 		}
+		return ""
 	}
-	slices.Sort(ports)
-	return ports
+	var found *tty.Discovery
+	o.Add = func(f tty.Found) error {
+		open := func(ctx context.Context) (io.ReadWriteCloser, error) { return found.Open(ctx, f.Name) }
+		return lines.Add(pool.Port{Name: f.Name, USBPath: f.USBPath, Open: open})
+	}
+	found = tty.NewDiscovery(o)
+	return found
+}
+
+// usbCheck is what /health/ready says of USB modems that are plugged in and not in use, and of
+// programs that may take them away.
+func usbCheck(seen []tty.Sighting, rivals []tty.Rival) webui.Check {
+	var details []string
+	for _, r := range rivals {
+		details = append(details, r.String())
+	}
+	for _, s := range seen {
+		if s.Trouble != "" {
+			details = append(details, "USB "+s.Device.Path+" ("+s.Device.ID()+"): "+s.Trouble)
+		}
+	}
+	c := webui.Check{Name: "usb", Status: webui.Pass, Detail: strings.Join(details, "; ")}
+	if c.Detail != "" {
+		c.Status = webui.Warn
+	}
+	return c
 }

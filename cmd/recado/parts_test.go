@@ -145,15 +145,6 @@ func TestLogbook(t *testing.T) {
 	require.Len(t, slow, followerLines)
 }
 
-func TestUSBPorts(t *testing.T) {
-	sysfs := t.TempDir()
-	for _, name := range []string{"ttyUSB1/device", "ttyUSB0/device", "ttyACM0/device", "ttyS0/device", "ttyUSB7"} {
-		require.NoError(t, os.MkdirAll(filepath.Join(sysfs, name), 0o700))
-	}
-	require.Equal(t, []string{"/dev/ttyACM0", "/dev/ttyUSB0", "/dev/ttyUSB1"}, usbPorts(sysfs))
-	require.Empty(t, usbPorts(filepath.Join(sysfs, "none")))
-}
-
 func TestErrorsAreOneLine(t *testing.T) {
 	require.Equal(t, "a; b", oneLine(errors.Join(errors.New("a"), errors.New("b"))))
 }

@@ -28,8 +28,8 @@ type serveCmd struct {
 	dataFlag
 	phoneFlag
 	Listen     string   `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the pages and the API; 0.0.0.0:8080 opens them to the LAN (${default})."`
-	Modem      []string `placeholder:"PORT" help:"A modem's port: /dev/…, a pty, or tcp:HOST:PORT. Repeat for more."`
-	Discover   bool     `help:"Find USB modems by themselves (not in this version; lists the ports it sees)."`
+	Modem      []string `placeholder:"PORT" help:"A modem's port: /dev/…, usb:PATH:INTERFACE, a pty, or tcp:HOST:PORT. Repeat for more."`
+	Discover   bool     `help:"Find USB modems by themselves, and follow them as they come and go."`
 	Emulate    int      `placeholder:"N" help:"Add N emulated modems on an emulated network."`
 	OpenLimits bool     `help:"No per-SIM limits and no quiet hours, for measuring (this version has none yet)."`
 	TrustClock bool     `help:"Take the system clock as right from the start."`
@@ -39,9 +39,6 @@ type serveCmd struct {
 
 // Run is kong's entry.
 func (c *serveCmd) Run(ctx context.Context, t terminal, cut hurry) error {
-	if c.Discover {
-		return refuseDiscover()
-	}
 	if c.Emulate < 0 || c.Emulate > 256 {
 		return usagef("--emulate %d: give a number from 0 to 256", c.Emulate)
 	}
@@ -113,6 +110,20 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 		return await(bound, stopped, 3*time.Second)
 	})
 	down.add("submissions in flight", func(bound context.Context) error { return drain(bound, lines, log) })
+	var usb *tty.Discovery
+	if c.Discover {
+		usb = discovery(lines, tty.DiscoveryOptions{Named: c.Modem, Log: log})
+		searchContext, stopSearch := context.WithCancel(poolContext)
+		searched := parts.start("the search for modems", func() error { return usb.Run(searchContext) })
+		down.add("search for modems", func(bound context.Context) error {
+			stopSearch()
+			return await(bound, searched, 3*time.Second)
+		})
+	} else if len(c.Modem) > 0 {
+		for _, r := range (tty.Tree{}).Rivals() {
+			log.Warn("another program wants the modems", "what", r.String())
+		}
+	}
 	parts.start("the database", func() error {
 		select {
 		case <-kept.db.Failed():
@@ -128,7 +139,7 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 		return err
 	}
 	addresses := urls(listener.Addr())
-	check := &progress{db: kept.db, pool: lines, started: started}
+	check := &progress{db: kept.db, pool: lines, usb: usb, started: started}
 	options := webui.Options{
 		Store: kept.queue, Inbox: kept.inbox, Pool: lines, Auth: kept.auth,
 		Clock: clock, Log: log, Registry: registry, Version: versionText(),
@@ -166,8 +177,8 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 	}
 	announce(t.Out, addresses, code, needed)
 	log.Info("ready", "version", versionText(), "listen", listener.Addr().String(), "modems", len(c.Modem)+c.Emulate)
-	if len(c.Modem)+c.Emulate == 0 {
-		log.Warn("no modem is named: messages are queued until recado is started with --modem PORT or --emulate N")
+	if len(c.Modem)+c.Emulate == 0 && !c.Discover {
+		log.Warn("no modem is named: messages are queued until recado is started with --discover, --modem PORT or --emulate N")
 	}
 	check.probe = probeURL(listener.Addr())
 	down.add("watchdog", check.watch(log))
@@ -202,7 +213,7 @@ func announce(w io.Writer, addresses []string, code string, needed bool) {
 func addModems(lines *pool.Pool, c *serveCmd, dir dataDir, down *teardown) (*emulator.Network, error) {
 	for _, name := range c.Modem {
 		open := func(ctx context.Context) (io.ReadWriteCloser, error) { return tty.Open(ctx, name) }
-		if err := lines.Add(pool.Port{Name: name, Open: open}); err != nil {
+		if err := lines.Add(pool.Port{Name: name, Open: open, USBPath: tty.USBPath(name)}); err != nil {
 			return nil, usageError{err}
 		}
 	}

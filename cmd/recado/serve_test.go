@@ -78,7 +78,6 @@ func TestWhatCannotStartSaysWhatToDo(t *testing.T) {
 		{"no such flag", []string{"serve", "--frob"}, 2, `unknown flag --frob`},
 		{"no such command", []string{"frob"}, 2, `unexpected argument frob`},
 		{"no command", nil, 2, `expected one of`},
-		{"discovery", []string{"serve", "--discover"}, 2, `--discover is not in this version`},
 		{"too many modems", []string{"serve", "--emulate", "1000"}, 2, `0 to 256`},
 		{"a port twice", []string{"serve", "--data", dataFolder(t), "--listen", "127.0.0.1:0", "--modem", "/dev/x", "--modem", "/dev/x"}, 2, `named twice`},
 		{"unknown key", []string{"serve", "--config", configured(t, "data='x'\nlitsen='y'\n")}, 2, `recado.toml line 2: unknown key "litsen"`},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"recado/modem/tty"
 	"recado/pool"
 	"recado/queue/sqlite"
 	"recado/webui"
@@ -19,6 +20,7 @@ import (
 type progress struct {
 	db      *sqlite.DB
 	pool    *pool.Pool
+	usb     *tty.Discovery // nil without --discover
 	started time.Time
 	// probe is the URL of this process's own health page.
 	probe string
@@ -68,7 +70,11 @@ func (p *progress) checks(context.Context) []webui.Check {
 	if err := p.standing(); err != nil {
 		c.Status, c.Detail = webui.Fail, oneLine(err)
 	}
-	return []webui.Check{c}
+	checks := []webui.Check{c}
+	if p.usb != nil {
+		checks = append(checks, usbCheck(p.usb.Sightings(), p.usb.Rivals()))
+	}
+	return checks
 }
 
 // watch pets systemd's watchdog, as long as there is progress, until the stop that it returns.

@@ -86,11 +86,13 @@ type Discovery struct {
 	// Owned by Run's goroutine.
 	sites   map[string]*site // by the name of their group
 	told    map[string]string
+	asked   time.Time // when Rivals was last asked for
 	results chan round
 	wg      sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
-	sight []Sighting
+	mu     sync.Mutex // guards what follows
+	sight  []Sighting
+	rivals []Rival
 }
 
 // site is a place where a modem's ports are, or were.
@@ -148,6 +150,14 @@ func (d *Discovery) Sightings() []Sighting {
 	return slices.Clone(d.sight)
 }
 
+// Rivals are the programs that take modems for themselves, as of at most a
+// rescan ago.
+func (d *Discovery) Rivals() []Rival {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.rivals)
+}
+
 // Run looks for modems until ctx ends: at every hint of the kernel, and every
 // ten seconds. It waits for what it started, and returns ctx's error.
 func (d *Discovery) Run(ctx context.Context) error {
@@ -202,6 +212,7 @@ func (d *Discovery) follow(ctx context.Context, hint func()) {
 // they are due, and says when to look again at the latest.
 func (d *Discovery) look(ctx context.Context) (wait time.Duration) {
 	now := time.Now()
+	d.watchRivals(now)
 	devices, err := d.o.Tree.USBDevices()
 	if err != nil && !absent(err) { // without a USB bus there is nothing to find
 		d.tell("", err.Error())
@@ -267,6 +278,24 @@ func (d *Discovery) look(ctx context.Context) (wait time.Duration) {
 	d.sight = sight
 	d.mu.Unlock()
 	return wait
+}
+
+// watchRivals looks every rescan for programs that take modems for themselves.
+func (d *Discovery) watchRivals(now time.Time) {
+	if !d.asked.IsZero() && now.Sub(d.asked) < d.o.Rescan {
+		return
+	}
+	d.asked = now
+	rivals := d.o.Tree.Rivals()
+	d.mu.Lock()
+	was := d.rivals
+	d.rivals = rivals
+	d.mu.Unlock()
+	for _, r := range rivals {
+		if !slices.Contains(was, r) {
+			d.log.Warn("another program wants the modems", "what", r.String())
+		}
+	}
 }
 
 // see notes a group of ports that is there.

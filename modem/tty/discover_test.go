@@ -316,6 +316,18 @@ func TestSightingsTellOfUnusable(t *testing.T) {
 	require.Empty(t, crashed.said())
 }
 
+func TestDiscoverySeesRivals(t *testing.T) {
+	b := newBus(t)
+	f := newFinder(t, b, func(o *DiscoveryOptions) { o.Rescan = time.Millisecond })
+	f.run()
+	dir := filepath.Join(b.tree.Proc, "12")
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "comm"), []byte("ModemManager\n"), 0o644))
+	require.Eventually(t, func() bool { return len(f.Rivals()) == 1 }, 30*time.Second, time.Millisecond)
+	require.NoError(t, os.RemoveAll(dir))
+	require.Eventually(t, func() bool { return len(f.Rivals()) == 0 }, 30*time.Second, time.Millisecond)
+}
+
 // Without a source of events, looking now and then finds modems too; and the
 // source is opened again.
 func TestWithoutEvents(t *testing.T) {

@@ -66,9 +66,11 @@ func TestPlaces(t *testing.T) {
 		var device string
 		if err == nil {
 			require.Equal(t, row.name, p.String())
+			require.Equal(t, p.path, USBPath(row.name))
 			device, err = b.tree.device(p)
 		}
 		require.ErrorIs(t, err, row.err, row.name)
+		require.Equal(t, row.err == ErrName, USBPath(row.name) == "", row.name)
 		if err == nil {
 			require.Equal(t, filepath.Join(b.tree.Dev, row.device), device)
 		}

@@ -88,8 +88,14 @@ func (b *bus) port(name string) *wire { return b.speaking(name, nil) }
 // speaking makes a serial port with a modem behind it.
 func (b *bus) speaking(name string, m *emulator.Modem) *wire {
 	b.t.Helper()
-	master, peer, err := pty.Open()
+	blocking, peer, err := pty.Open()
 	require.NoError(b.t, err)
+	// On a descriptor that blocks, Close would wait for a Read.
+	fd, err := unix.FcntlInt(blocking.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	require.NoError(b.t, err)
+	require.NoError(b.t, unix.SetNonblock(fd, true))
+	require.NoError(b.t, blocking.Close())
+	master := os.NewFile(uintptr(fd), "modem")
 	_, err = term.MakeRaw(int(peer.Fd()))
 	require.NoError(b.t, err)
 	w := &wire{name: name, master: master, peer: peer}

@@ -56,6 +56,16 @@ func parsePlace(name string) (place, error) {
 	return p, nil
 }
 
+// USBPath is the path in a name of the form usb:PATH:INTERFACE, "1-1.2"; "" for
+// any other name.
+func USBPath(name string) string {
+	p, err := parsePlace(name)
+	if err != nil {
+		return ""
+	}
+	return p.path
+}
+
 // device finds what the port at a place is called now: "/dev/ttyUSB2".
 func (t Tree) device(p place) (string, error) {
 	d, err := t.usbDevice(t.sys("bus/usb/devices", p.path))
