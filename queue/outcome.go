@@ -110,8 +110,10 @@ func (s *Store) acceptedBy(tx *sqlite.Tx, r *record, a attempt, o Outcome) error
 	if err := a.close(tx, name, o); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(`UPDATE sim SET sent_total = sent_total + 1, last_sent_at = ?, last_mr = ? WHERE iccid = ?`,
-		ms(o.At), o.MR, a.iccid); err != nil {
+	if err := s.countSegment(tx, a.iccid); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`UPDATE sim SET last_sent_at = ?, last_mr = ? WHERE iccid = ?`, ms(o.At), o.MR, a.iccid); err != nil {
 		return err
 	}
 	r.Failures = 0

@@ -116,7 +116,7 @@ func TestSIMsKeepWhatAPersonEntered(t *testing.T) {
 	require.Len(t, list, 2)
 	now := b.clock.Now()
 	require.Equal(t, SIMRow{ICCID: l.ICCID, IMSI: l.IMSI, Name: "Recepción", Number: "+34600000009", OwnNumber: "+34600000001", Operator: "Dos",
-		Emulated: true, FirstSeen: now.Add(-time.Minute), LastSeen: now, SentTotal: 1, LastSentAt: now}, list[0])
+		Emulated: true, FirstSeen: now.Add(-time.Minute), LastSeen: now, SentTotal: 1, SentDay: 1, LastSentAt: now}, list[0])
 	require.True(t, list[1].Enabled)
 }
 

@@ -206,9 +206,11 @@ func (s *Store) proved(tx *sqlite.Tx, r *record, a *attempt, rep report) error {
 	if _, err := tx.Exec(`UPDATE attempt SET outcome = ?, mr = ? WHERE id = ?`, name, rep.mr, a.id); err != nil {
 		return err
 	}
+	if err := s.countSegment(tx, a.iccid); err != nil {
+		return err
+	}
 	// Its MR is the SIM's last, unless a later attempt has told another.
-	if _, err := tx.Exec(`UPDATE sim SET sent_total = sent_total + 1,
-			last_mr = CASE WHEN EXISTS (SELECT 1 FROM attempt WHERE iccid = ?1 AND gate_at >= ?2 AND id > ?3 AND mr >= 0) THEN last_mr ELSE ?4 END
+	if _, err := tx.Exec(`UPDATE sim SET last_mr = CASE WHEN EXISTS (SELECT 1 FROM attempt WHERE iccid = ?1 AND gate_at >= ?2 AND id > ?3 AND mr >= 0) THEN last_mr ELSE ?4 END
 		WHERE iccid = ?1`, a.iccid, a.gateAt, a.id, rep.mr); err != nil {
 		return err
 	}

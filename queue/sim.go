@@ -17,6 +17,7 @@ type SIMRow struct {
 	Enabled, Emulated   bool
 	FirstSeen, LastSeen time.Time
 	SentTotal           int // segments accepted
+	SentDay             int // of them since local midnight; a proved one counts on the day that it was proved
 	LastSentAt          time.Time
 }
 
@@ -55,7 +56,7 @@ func (s *Store) SawSIM(ctx context.Context, r SIMRow) error {
 // SIMs that were ever seen, by name, then ICCID.
 func (s *Store) SIMs(ctx context.Context) ([]SIMRow, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT iccid, imsi, name, number, own_number, operator, smsc, enabled, emulated,
-		first_seen, last_seen, sent_total, last_sent_at FROM sim ORDER BY name = '', name, iccid`)
+		first_seen, last_seen, sent_total, last_sent_at, CASE WHEN sent_on = ? THEN sent_day ELSE 0 END FROM sim ORDER BY name = '', name, iccid`, day(s.clock.Now()))
 	if err != nil {
 		return nil, fmt.Errorf("read SIMs: %w", err)
 	}
@@ -65,7 +66,7 @@ func (s *Store) SIMs(ctx context.Context) ([]SIMRow, error) {
 		var r SIMRow
 		var first, last, sent int64
 		if err := rows.Scan(&r.ICCID, &r.IMSI, &r.Name, &r.Number, &r.OwnNumber, &r.Operator, &r.SMSC, &r.Enabled, &r.Emulated,
-			&first, &last, &r.SentTotal, &sent); err != nil {
+			&first, &last, &r.SentTotal, &sent, &r.SentDay); err != nil {
 			return nil, fmt.Errorf("read SIMs: %w", err)
 		}
 		r.FirstSeen, r.LastSeen, r.LastSentAt = at(first), at(last), at(sent)
@@ -94,6 +95,16 @@ func (s *Store) UpdateSIM(ctx context.Context, iccid string, p SIMPatch) error {
 	})
 	if err != nil {
 		return fmt.Errorf("change SIM: %w", err)
+	}
+	return nil
+}
+
+// countSegment counts a segment that the network has accepted from a SIM.
+func (s *Store) countSegment(tx *sqlite.Tx, iccid string) error {
+	_, err := tx.Exec(`UPDATE sim SET sent_total = sent_total + 1, sent_day = CASE WHEN sent_on = ?1 THEN sent_day + 1 ELSE 1 END, sent_on = ?1
+		WHERE iccid = ?2`, day(s.clock.Now()), iccid)
+	if err != nil {
+		return fmt.Errorf("count the SIM's segments: %w", err)
 	}
 	return nil
 }

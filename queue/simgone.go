@@ -123,7 +123,7 @@ func (s *Store) answeredBefore(tx *sqlite.Tx, r *record, a attempt, o Outcome) e
 		if name, err = acceptedName(tx, a); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(`UPDATE sim SET sent_total = sent_total + 1 WHERE iccid = ?`, a.iccid); err != nil {
+		if err := s.countSegment(tx, a.iccid); err != nil {
 			return err
 		}
 	} else {

@@ -296,6 +296,8 @@ CREATE TABLE sim (
   first_seen INTEGER NOT NULL,
   last_seen  INTEGER NOT NULL,
   sent_total INTEGER NOT NULL DEFAULT 0,   -- segments accepted
+  sent_on    TEXT NOT NULL DEFAULT '',     -- 2006-01-02, local: the day that …
+  sent_day   INTEGER NOT NULL DEFAULT 0,   -- … so many of them were of
   last_mr    INTEGER NOT NULL DEFAULT -1,  -- TP-MR of the last one
   clock_offset INTEGER,                    -- the service centre's clock less ours, ms; NULL: no report has told yet
   last_sent_at INTEGER NOT NULL DEFAULT 0
