@@ -76,7 +76,12 @@ func (s *session) serveHints(ctx context.Context) {
 				all = all || h.index < 0
 			}
 			if all {
+				was := len(s.taken)
 				s.sweep(ctx, mem)
+				if len(hints) == 1 && len(s.taken) == was && s.err == nil {
+					// Seen with SIM7000: the network keeps it until there is room.
+					s.log("the modem announced a message and has stored none")
+				}
 				return
 			}
 			for _, h := range hints {
