@@ -73,6 +73,14 @@ func TestQuirkZTEFlood(t *testing.T) {
 		l.ready()
 		l.pass(30 * time.Second)
 		require.Equal(l.t, 1, l.wrote("ATE0"), "it crashed")
+		var first []string
+		for _, e := range l.m.Trace() {
+			if e.Out && (strings.HasPrefix(e.Line, "AT+CPMS?") || strings.HasPrefix(e.Line, "AT+CIMI")) {
+				first = append(first, e.Line)
+			}
+		}
+		require.Greater(l.t, len(first), 3)
+		require.Equal(l.t, []string{"AT+CPMS?", "AT+CPMS?", "AT+CPMS?", "AT+CIMI"}, first[:4], "before all else, until it is taken")
 		l.reported(10 * time.Second) // +CDS: ,<length>
 	})
 }
