@@ -48,6 +48,7 @@ type Modem struct {
 type life struct {
 	disabled bool
 	family   *family.Family // of the last session: the channel is built for it
+	pace     time.Duration  // pause between commands that this modem has turned out to need
 	known    bool           // something here has answered to AT before
 	mutes    int            // sessions in a row in which nothing answered
 	away     time.Time      // until when a restarted modem may stay away

@@ -23,7 +23,7 @@ const (
 	timeoutsToReset = 6
 	resetsPerHour   = 3
 	faultProbe      = 10 * time.Second
-	syncLimit       = 8 * time.Second // for one look whether somebody answers
+	syncLimit       = 12 * time.Second // for one look whether somebody answers
 )
 
 // sync finds out whether something answers to AT.

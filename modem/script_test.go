@@ -21,6 +21,9 @@ type peer struct {
 	script map[string]string // command without AT: information lines, joined by |
 	got    []string
 	conn   net.Conn
+	mute   []string // commands without AT, or their beginnings, that get no answer
+	// deaf is how long it hears nothing after each final result.
+	deaf time.Duration
 	// submitted answers a PDU in place of +CMGS: 7 and OK.
 	submitted func(c io.Writer)
 }
@@ -37,6 +40,7 @@ func (p *peer) open(context.Context) (io.ReadWriteCloser, error) {
 func (p *peer) serve(c net.Conn) {
 	defer c.Close()
 	r := bufio.NewReader(c)
+	var ended time.Time
 	for {
 		line, err := r.ReadString('\r')
 		if err != nil {
@@ -48,10 +52,17 @@ func (p *peer) serve(c net.Conn) {
 			continue
 		}
 		p.mu.Lock()
+		if time.Since(ended) < p.deaf {
+			p.mu.Unlock()
+			continue
+		}
 		p.got = append(p.got, cmd)
+		mute := beginsWithAny(strings.TrimPrefix(cmd, "AT"), p.mute)
 		answer, known := p.script[strings.TrimPrefix(cmd, "AT")]
 		p.mu.Unlock()
 		switch {
+		case mute:
+			continue
 		case strings.HasPrefix(cmd, "AT+CMGS="):
 			io.WriteString(c, "\r\n> ")
 			if _, err := r.ReadString(0x1a); err != nil {
@@ -74,6 +85,7 @@ func (p *peer) serve(c net.Conn) {
 			}
 			io.WriteString(c, b.String()+"\r\nOK\r\n")
 		}
+		ended = time.Now()
 	}
 }
 
@@ -95,8 +107,11 @@ func (p *peer) count(prefix string) (n int) {
 }
 
 func scripted(t *testing.T, script map[string]string, story func(l *lifeOf, p *peer)) {
+	withPeer(t, &peer{script: script}, story)
+}
+
+func withPeer(t *testing.T, p *peer, story func(l *lifeOf, p *peer)) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &peer{script: script}
 		b := &box{}
 		m := New(Config{Name: "tcp:127.0.0.1:1", Sink: b, Open: p.open})
 		ctx, cancel := context.WithCancel(t.Context())

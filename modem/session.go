@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -28,8 +29,10 @@ type session struct {
 	timeouts int  // in a row
 	passive  bool // what SetPassive said last
 	skipped  bool // something was left out since: another port has the SIM
-	poked    bool // the modem said something that ends a wait
-	serving  bool // ready: sends may go in front of the next command
+	// unanswered counts what got no answer, however it was asked, by command.
+	unanswered map[string]int
+	poked      bool // the modem said something that ends a wait
+	serving    bool // ready: sends may go in front of the next command
 
 	simState string // the last answer to AT+CPIN?
 	domains  map[string]registration
@@ -93,14 +96,14 @@ func (m *Modem) session(ctx context.Context) error {
 	}
 	s := &session{
 		m: m, domains: map[string]registration{}, simState: "",
-		taken: map[slot]bool{}, deleted: map[slot]string{},
+		unanswered: map[string]int{}, taken: map[slot]bool{}, deleted: map[slot]string{},
 	}
 	s.fam.Store(m.life.family)
 	s.planChores()
 	f := s.family()
 	s.ch = at.New(port, at.Options{
 		URC: func(u at.URC) { m.heard(s, u) }, Trace: m.trace.add, Log: m.log, Now: m.c.Now,
-		PromptTimeout: f.PromptTimeout, ResultTimeout: s.resultTimeout(), Pace: f.Pace, AfterPrompt: f.AfterPrompt,
+		PromptTimeout: f.PromptTimeout, ResultTimeout: s.resultTimeout(), Pace: max(f.Pace, m.life.pace), AfterPrompt: f.AfterPrompt,
 	})
 	err = s.live(ctx, appeared)
 	m.stopSends()
@@ -245,15 +248,22 @@ func (s *session) ask(ctx context.Context, cmd string, timeout time.Duration) ([
 	if err := s.mayAsk(cmd); err != nil {
 		return nil, err
 	}
+	if s.unanswered[name(cmd)] >= enough(cmd) {
+		return nil, errUnanswered
+	}
 	lines, err := s.ch.Command(ctx, cmd, timeout)
+	if noAnswer(err) && ctx.Err() == nil && !s.serving && timeout <= simAnswer && !strings.HasPrefix(cmd, "+CPIN=") {
+		lines, err = s.askAgain(ctx, cmd, timeout)
+	}
 	switch {
+	case s.err != nil:
 	case err == nil:
 		s.timeouts = 0
 	case ctx.Err() != nil:
 		s.err = ctx.Err()
 	case errors.Is(err, at.ErrGone):
 		s.err = at.ErrGone
-	case errors.Is(err, at.ErrTimeout), errors.Is(err, at.ErrUnsynced):
+	case noAnswer(err):
 		s.resync(ctx, "no answer to AT"+command(cmd))
 	default:
 		s.timeouts = 0 // a refusal is an answer

@@ -2,6 +2,7 @@ package modem
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ func (s *session) configure(ctx context.Context) error {
 		s.notices(ctx)
 	}
 	for _, domain := range []string{"+CREG", "+CGREG", "+CEREG"} {
-		if _, err := s.ask(ctx, domain+"=2", shortAnswer); err != nil {
+		if _, err := s.ask(ctx, domain+"=2", shortAnswer); err != nil && !errors.Is(err, errUnanswered) {
 			s.ask(ctx, domain+"=1", shortAnswer)
 		}
 	}

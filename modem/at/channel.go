@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	warthog "github.com/warthog618/modem/at"
@@ -44,6 +45,7 @@ type Channel struct {
 	line  *line
 	at    *warthog.AT
 	urcs  *urcQueue
+	pace  atomic.Int64  // Options.Pace, or what SetPace said since
 	turn  chan struct{} // held by the one command that may run
 	pump  chan struct{} // closed when the reader of the port has ended
 	close sync.Once
@@ -73,6 +75,7 @@ func New(port io.ReadWriteCloser, o Options) *Channel {
 	}
 	l.more.L = &l.mu
 	c := &Channel{port: port, o: o, line: l, urcs: urcs, turn: make(chan struct{}, 1), pump: make(chan struct{})}
+	c.pace.Store(int64(o.Pace))
 	// No timeout and no guard time of at's own: line ends commands, and at's 20 ms
 	// after an ESC would only delay the next command.
 	c.at = warthog.New(l, warthog.WithTimeout(-1), warthog.WithEscTime(0))
@@ -135,6 +138,10 @@ func (c *Channel) begin(ctx context.Context) error {
 	return err
 }
 
+// SetPace changes Options.Pace, for a modem that turns out to be deaf for a while
+// after each answer.
+func (c *Channel) SetPace(d time.Duration) { c.pace.Store(int64(d)) }
+
 // take waits for the turn.
 func (c *Channel) take(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
@@ -166,7 +173,8 @@ func (c *Channel) ready(ctx context.Context) error {
 			return err
 		}
 	}
-	if pause := time.Until(since.Add(c.o.Pace)); c.o.Pace > 0 && pause > 0 {
+	pace := time.Duration(c.pace.Load())
+	if pause := time.Until(since.Add(pace)); pace > 0 && pause > 0 {
 		return c.wait(ctx, pause)
 	}
 	return nil

@@ -92,7 +92,8 @@ func (c *Channel) probe(ctx context.Context, clean int, queue bool) error {
 				return errOutOfStep
 			}
 		}
-		pause := hush
+		// A modem that was deaf after its last answer gets more time.
+		pause := max(hush*time.Duration(1+2*mute), time.Duration(c.pace.Load()))
 		if clean == rounds && done == rounds-1 && (queue || mute > 0 || c.line.owesFinals()) {
 			pause = longHush
 		}

@@ -1,0 +1,95 @@
+package modem
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"recado/modem/at"
+)
+
+// paces are the pauses between commands, in the order in which they are tried
+// on a modem that loses commands which come too soon after its last answer.
+var paces = []time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond}
+
+// breath is how long a modem is left alone before a lost command is repeated.
+const breath = 300 * time.Millisecond
+
+// optional are commands that a line can do without: one that such a modem
+// leaves unanswered is not given again while the port is open.
+var optional = []string{
+	"E0", "V1", "Q0", "+CMEE", "+CGMI", "+CGMM", "+CGMR", "+CGSN", "+GSN", "+CSCS", "+CSMS", "+CSCA", "+COPS", "+CLIP", "+CNUM",
+	"+CCID", "+ICCID", "^ICCID", "+QCCID", "+CRSM", "+CPINR", "+CSIM", "+CREG", "+CGREG", "+CEREG", "+CSQ",
+}
+
+// errUnanswered: this modem never answers the command.
+var errUnanswered = errors.New("this modem leaves the command unanswered")
+
+// noAnswer says that the channel has lost step.
+func noAnswer(err error) bool { return errors.Is(err, at.ErrTimeout) || errors.Is(err, at.ErrUnsynced) }
+
+// name is the command without what it asks or sets.
+func name(cmd string) string {
+	if i := strings.IndexAny(cmd, "=?"); i >= 0 {
+		return cmd[:i]
+	}
+	return cmd
+}
+
+// enough is how often a command must go unanswered before it counts as one that
+// the modem does not know. Without a registration a line is lost: that is asked
+// once more.
+func enough(cmd string) int {
+	switch name(cmd) {
+	case "+CREG", "+CGREG", "+CEREG", "+CSQ":
+		return 2
+	}
+	return 1
+}
+
+// askAgain repeats a command that was not answered, after a pause. When it is
+// answered now, it came too soon the first time: the modem is given more time
+// from now on. When it is not, it is the command.
+func (s *session) askAgain(ctx context.Context, cmd string, timeout time.Duration) ([]string, error) {
+	why := "no answer to AT" + command(cmd)
+	if s.resync(ctx, why); s.err != nil {
+		return nil, s.err
+	}
+	pause := time.NewTimer(breath)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done():
+		s.err = ctx.Err()
+		return nil, s.err
+	}
+	lines, err := s.ch.Command(ctx, cmd, timeout)
+	switch {
+	case err == nil || answered(err):
+		s.slower()
+	case noAnswer(err) && ctx.Err() == nil && (slices.Contains(optional, name(cmd)) || slices.Contains(s.family().Init, cmd)):
+		if s.resync(ctx, why); s.err != nil {
+			return nil, s.err
+		}
+		s.timeouts = 0 // it is in step: nothing to recover from
+		s.unanswered[name(cmd)]++
+		return nil, errUnanswered
+	}
+	return lines, err
+}
+
+// slower raises the pause between commands, for as long as this is the modem.
+func (s *session) slower() {
+	m := s.m
+	pace := max(m.life.pace, s.family().Pace)
+	for _, p := range paces {
+		if p > pace {
+			m.life.pace = p
+			s.ch.SetPace(p)
+			m.log.Info("the modem loses commands that follow its answer too soon", "pause", p)
+			return
+		}
+	}
+}

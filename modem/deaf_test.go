@@ -1,0 +1,70 @@
+package modem
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestDeafAfterItsAnswer: some modems lose what comes 30 to 150 ms after a final
+// result. They are given the time that they need, and only they.
+func TestDeafAfterItsAnswer(t *testing.T) {
+	for _, c := range []struct{ deaf, pace time.Duration }{
+		{0, 0}, {30 * time.Millisecond, 50 * time.Millisecond}, {80 * time.Millisecond, 100 * time.Millisecond},
+		{150 * time.Millisecond, 250 * time.Millisecond}, {230 * time.Millisecond, 250 * time.Millisecond},
+	} {
+		t.Run(c.deaf.String(), func(t *testing.T) {
+			withPeer(t, &peer{script: plain(), deaf: c.deaf}, func(l *lifeOf, p *peer) {
+				l.state(StateReady, 90*time.Second)
+				require.Equal(l.t, "356938035643809", l.m.Snapshot().IMEI, "nothing was left out")
+				require.Equal(l.t, "8934079900000000011", l.m.Snapshot().SIM.ICCID)
+				for range 3 {
+					o, _ := l.send("+34600111222", "hola")
+					require.Equal(l.t, Accepted, o.Verdict, "%+v", o)
+				}
+				l.pass(20 * time.Minute)
+				require.Equal(l.t, StateReady, l.m.Snapshot().State)
+				require.Zero(l.t, l.m.Snapshot().Restarts)
+				asked := p.count("AT")
+				require.NoError(l.t, l.m.Disable(l.t.Context()))
+				l.state(StateDisabled, 10*time.Second)
+				require.Equal(l.t, c.pace, l.m.life.pace) // its owner only waits now
+				require.NoError(l.t, l.m.Enable(l.t.Context()))
+				start := time.Now()
+				l.ready()
+				require.Less(l.t, time.Since(start), 30*time.Second, "it is known now")
+				require.Greater(l.t, p.count("AT"), asked)
+			})
+		})
+	}
+}
+
+// TestUnansweredCommands: what a modem never answers is left out, and does not
+// send it round from the start again and again.
+func TestUnansweredCommands(t *testing.T) {
+	for _, mute := range [][]string{
+		{"+CGREG", "+CEREG"}, {"+COPS"}, {"+CLIP", "+CNUM", "+CSCS"}, {"E0", "V1", "Q0", "+CMEE"}, {"+CREG", "+CGREG", "+CEREG", "+COPS", "+CSQ"},
+	} {
+		t.Run(mute[0], func(t *testing.T) {
+			withPeer(t, &peer{script: plain(), mute: mute}, func(l *lifeOf, p *peer) {
+				l.state(StateReady, 4*time.Minute)
+				require.Equal(l.t, 1, p.count("AT+CGMI"), "identified once")
+				o, _ := l.send("+34600111222", "hola")
+				require.Equal(l.t, Accepted, o.Verdict)
+				l.pass(time.Minute)
+				asked := 0
+				for _, cmd := range mute {
+					asked += p.count("AT" + cmd)
+				}
+				l.pass(20 * time.Minute)
+				for _, cmd := range mute {
+					asked -= p.count("AT" + cmd)
+				}
+				require.Zero(l.t, asked, "not again")
+				require.Equal(l.t, StateReady, l.m.Snapshot().State)
+				require.Zero(l.t, l.m.Snapshot().Restarts)
+			})
+		})
+	}
+}
