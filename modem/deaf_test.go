@@ -68,3 +68,28 @@ func TestUnansweredCommands(t *testing.T) {
 		})
 	}
 }
+
+// TestListsDoNotDelayReady: a memory that is not listed, or slowly, is a matter
+// for after the start.
+func TestListsDoNotDelayReady(t *testing.T) {
+	withPeer(t, &peer{script: plain(), mute: []string{"+CMGL"}}, func(l *lifeOf, p *peer) {
+		p.script["+CMGR=3"] = "+CMGR: 0,,4|00FFFFFFFF"
+		p.script["+CMGD=3"] = ""
+		start := time.Now()
+		l.ready()
+		require.Less(l.t, time.Since(start), 5*time.Second)
+		l.until("the stored message", 5*time.Minute, func() bool { return len(l.box.received()) == 1 })
+		require.Zero(l.t, l.m.Snapshot().Restarts)
+	})
+}
+
+// TestStoredMessagesNeedNoNetwork: they are read while the modem looks for one.
+func TestStoredMessagesNeedNoNetwork(t *testing.T) {
+	script := plain()
+	script["+CREG?"] = "+CREG: 0,2"
+	script["+CMGL=4"] = "+CMGL: 3,0,,4|00FFFFFFFF"
+	withPeer(t, &peer{script: script}, func(l *lifeOf, p *peer) {
+		l.until("the stored message", 30*time.Second, func() bool { return len(l.box.received()) == 1 })
+		require.Equal(l.t, StateRegister, l.m.Snapshot().State)
+	})
+}

@@ -135,9 +135,12 @@ func (l *lifeOf) state(s State, within time.Duration) {
 	l.until(string(s), within, func() bool { return l.m.Snapshot().State == s })
 }
 
+// ready waits until the modem is ready and has looked through its memories,
+// which it does after that.
 func (l *lifeOf) ready() {
 	l.t.Helper()
 	l.state(StateReady, time.Minute)
+	l.pass(500 * time.Millisecond)
 }
 
 func (l *lifeOf) tpdu(to, text string) []byte {

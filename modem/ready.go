@@ -101,6 +101,10 @@ func (s *session) serve(ctx context.Context) error {
 	}
 	s.readyAt, s.serving, s.timeouts, s.deviceErrors = now, true, 0, 0
 	m.life.mutes = 0
+	if s.unswept {
+		s.unswept = false
+		s.want(s.sweepMems, 0)
+	}
 	s.becomeReady()
 	for s.err == nil {
 		s.turn(ctx)

@@ -51,6 +51,10 @@ func (s *session) register(ctx context.Context) error {
 			m.setState(StateRegister, "no network: "+doCoverage)
 		}
 		s.signal(ctx)
+		if s.unswept { // what is there need not wait for the network
+			s.unswept = false
+			s.unlessPassive(s.sweepAll)(ctx)
+		}
 		_ = s.wait(ctx, wait)
 	}
 	return s.err

@@ -28,6 +28,7 @@ type session struct {
 	err      error
 	timeouts int  // in a row
 	passive  bool // what SetPassive said last
+	unswept  bool // the memories have not been looked through since the set-up
 	skipped  bool // something was left out since: another port has the SIM
 	// unanswered counts what got no answer, however it was asked, by command.
 	unanswered map[string]int

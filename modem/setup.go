@@ -35,7 +35,7 @@ func (s *session) configure(ctx context.Context) error {
 	}
 	s.ask(ctx, "+COPS=3,0", simAnswer) // operators by name
 	s.ask(ctx, "+CLIP=0", shortAnswer)
-	s.unlessPassive(s.sweepAll)(ctx)
+	s.unswept = !s.skipped // AT+CNMI is set: nothing is lost until then
 	return s.err
 }
 
