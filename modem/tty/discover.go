@@ -56,7 +56,7 @@ type DiscoveryOptions struct {
 	// Answer is how long a port may take for one answer; 1 s when 0.
 	Answer time.Duration
 	// Retry is the pause after a round in which no port answered, doubled by
-	// each up to thirty times; 10 s when 0.
+	// each up to six times; 10 s when 0.
 	Retry time.Duration
 	// Forget is how long a modem may be away before it is dropped; 10 min when 0.
 	Forget time.Duration
@@ -66,6 +66,9 @@ type DiscoveryOptions struct {
 // rules name is believed in although nothing answers there: its modem may hang,
 // and people must see that it is there.
 const trustAfter = 3
+
+// longestRetry bounds the pause between rounds, in Retry.
+const longestRetry = 6
 
 // Sighting is a USB device that concerns people: a modem, or what could be one.
 type Sighting struct {
@@ -84,8 +87,11 @@ type Discovery struct {
 	log      *slog.Logger
 
 	// Owned by Run's goroutine.
-	sites   map[string]*site // by the name of their group
-	told    map[string]string
+	sites map[string]*site // by the name of their group
+	told  map[string]string
+	// odd is since when devices have been unusable, by path: one that is about
+	// to be switched from disk to modem is no trouble yet.
+	odd     map[string]time.Time
 	asked   time.Time // when Rivals was last asked for
 	results chan round
 	wg      sync.WaitGroup
@@ -133,7 +139,7 @@ func NewDiscovery(o DiscoveryOptions) *Discovery {
 	s.lockDir = cmp.Or(o.LockDir, s.lockDir)
 	return &Discovery{
 		o: o, settings: s, log: o.Log,
-		sites: map[string]*site{}, told: map[string]string{}, results: make(chan round),
+		sites: map[string]*site{}, told: map[string]string{}, odd: map[string]time.Time{}, results: make(chan round),
 	}
 }
 
@@ -220,13 +226,21 @@ func (d *Discovery) look(ctx context.Context) (wait time.Duration) {
 	}
 	named := d.named()
 	consoles := d.o.Tree.consoles()
+	wait = d.o.Rescan
 	here, seen := map[string]bool{}, map[string]bool{"": true}
 	var sight []Sighting
 	for _, dev := range devices {
 		if trouble := Trouble(dev); trouble != "" {
 			seen[dev.Path] = true
-			d.tell(dev.Path, trouble)
-			sight = append(sight, Sighting{Device: dev, Trouble: trouble})
+			if _, known := d.odd[dev.Path]; !known {
+				d.odd[dev.Path] = now
+			}
+			if due := d.odd[dev.Path].Add(5 * max(d.o.Settle, 0)).Sub(now); due > 0 {
+				wait = min(wait, due)
+			} else {
+				d.tell(dev.Path, trouble)
+				sight = append(sight, Sighting{Device: dev, Trouble: trouble})
+			}
 		}
 		for _, g := range groups(dev, d.o.Rules) {
 			g.candidates = slices.DeleteFunc(g.candidates, func(c candidate) bool { return slices.Contains(consoles, c.device) })
@@ -237,7 +251,6 @@ func (d *Discovery) look(ctx context.Context) (wait time.Duration) {
 			d.see(ctx, g, dev, now)
 		}
 	}
-	wait = d.o.Rescan
 	for name, s := range d.sites {
 		if !here[name] {
 			d.miss(s, now)
@@ -274,6 +287,7 @@ func (d *Discovery) look(ctx context.Context) (wait time.Duration) {
 		return cmp.Or(strings.Compare(a.Device.Path, b.Device.Path), strings.Compare(a.Name, b.Name))
 	})
 	maps.DeleteFunc(d.told, func(about, _ string) bool { return !seen[about] })
+	maps.DeleteFunc(d.odd, func(path string, _ time.Time) bool { return !seen[path] })
 	d.mu.Lock()
 	d.sight = sight
 	d.mu.Unlock()
@@ -424,7 +438,7 @@ func (d *Discovery) take(ctx context.Context, r round) {
 			return
 		}
 	}
-	s.next = time.Now().Add(min(pause, 30*d.o.Retry))
+	s.next = time.Now().Add(min(pause, longestRetry*d.o.Retry))
 }
 
 // choose hands a modem over. When it is one that was in another socket, that
@@ -445,7 +459,7 @@ func (d *Discovery) choose(ctx context.Context, s *site, c candidate, p probed) 
 	found := Found{Name: c.place.String(), USBPath: s.device.Path, IMEI: p.imei}
 	if err := d.o.Add(found); err != nil {
 		s.trouble = err.Error()
-		s.next = time.Now().Add(30 * d.o.Retry)
+		s.next = time.Now().Add(longestRetry * d.o.Retry)
 		return
 	}
 	s.chosen, s.trouble = found.Name, ""

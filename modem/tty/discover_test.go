@@ -273,9 +273,12 @@ func TestNamedPortsAreLeftAlone(t *testing.T) {
 	require.NoError(t, os.MkdirAll(b.tree.sys("class/tty/console"), 0o755))
 	require.NoError(t, os.WriteFile(b.tree.sys("class/tty/console/active"), []byte("tty0 ttyUSB4\n"), 0o644))
 	b.plug(stick{path: "1-1.3", vid: 0x0403, pid: 0x6001, ports: map[int]*wire{0: console}})
+	login := b.port("ttyUSB5")
+	require.NoError(t, os.MkdirAll(b.tree.sys(`fs/cgroup/system.slice/system-serial\x2dgetty.slice/serial-getty@ttyUSB5.service`), 0o755))
+	b.plug(stick{path: "1-1.5", vid: 0x0403, pid: 0x6001, ports: map[int]*wire{0: login}})
 	b.plug(stick{path: "1-1.4", vid: 0x2c7c, pid: 0x0125, ports: map[int]*wire{2: b.speaking("ttyUSB2", f.modem(emulator.ModemOptions{}))}})
 	f.says("+usb:1-1.4:2")
-	require.Empty(t, mine.said()+other.said()+console.said())
+	require.Empty(t, mine.said()+other.said()+console.said()+login.said())
 }
 
 func TestForgotten(t *testing.T) {
@@ -326,6 +329,35 @@ func TestDiscoverySeesRivals(t *testing.T) {
 	require.Eventually(t, func() bool { return len(f.Rivals()) == 1 }, 30*time.Second, time.Millisecond)
 	require.NoError(t, os.RemoveAll(dir))
 	require.Eventually(t, func() bool { return len(f.Rivals()) == 0 }, 30*time.Second, time.Millisecond)
+}
+
+// A modem that still shows itself as the disk with its drivers is no trouble
+// before usb-modeswitch has had its time.
+func TestADiskThatBecomesAModem(t *testing.T) {
+	b := newBus(t)
+	f := newFinder(t, b, func(o *DiscoveryOptions) { o.Settle = time.Hour })
+	said := 0
+	f.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if strings.Contains(a.Value.String(), "usb-modeswitch") {
+			said++
+		}
+		return a
+	}}))
+	s := stick{path: "1-1.2", vid: 0x12d1, pid: 0x1f01, class: [3]uint8{8, 6, 0x50}, bare: []int{0}}
+	b.plug(s)
+	require.LessOrEqual(t, f.look(t.Context()), time.Hour)
+	require.Empty(t, f.Sightings())
+	require.Zero(t, said)
+	f.o.Settle = -1
+	for range 2 {
+		f.look(t.Context())
+	}
+	require.Len(t, f.Sightings(), 1)
+	require.Equal(t, 1, said, "once is enough")
+	b.unplug(s)
+	b.plug(stick{path: "1-1.2", vid: 0x12d1, pid: 0x1506, ports: map[int]*wire{0: b.speaking("ttyUSB0", f.modem(emulator.ModemOptions{}))}})
+	f.run()
+	f.says("+usb:1-1.2:0")
 }
 
 // Without a source of events, looking now and then finds modems too; and the

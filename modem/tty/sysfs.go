@@ -178,14 +178,20 @@ func gone(err error) error {
 	return err
 }
 
-// consoles are the paths of the ports that the kernel itself writes to.
+// consoles are the paths of the ports that the kernel itself writes to, and of
+// those on which systemd offers a login.
 func (t Tree) consoles() []string {
-	text, err := os.ReadFile(t.sys("class/tty/console/active"))
-	if err != nil {
-		return nil
-	}
 	var list []string
-	for name := range strings.FieldsSeq(string(text)) {
+	if text, err := os.ReadFile(t.sys("class/tty/console/active")); err == nil {
+		for name := range strings.FieldsSeq(string(text)) {
+			list = append(list, filepath.Join(cmp.Or(t.Dev, "/dev"), name))
+		}
+	}
+	// Without the right to see agetty's open files this is the only trace of it.
+	const begin, end = "serial-getty@", ".service"
+	gettys, _ := filepath.Glob(t.sys(`fs/cgroup/system.slice/system-serial\\x2dgetty.slice`, begin+"*"+end)) // well formed
+	for _, g := range gettys {
+		name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(g), begin), end)
 		list = append(list, filepath.Join(cmp.Or(t.Dev, "/dev"), name))
 	}
 	return list

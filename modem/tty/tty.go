@@ -1,6 +1,8 @@
 // Package tty opens the ports that modems are on, serial or TCP, and guards
 // them: one owner, no descriptor inherited, no write without limit, no octet to
-// a descriptor that has become something else.
+// a descriptor that has become something else. Discovery finds USB modems and
+// follows them: Tree reads sysfs, kernel events say when to look again, a table
+// and then the ports themselves say which of them speaks AT.
 //
 // go.bug.st/serial sets the line (raw, 115200 8N1); the octets themselves go
 // through Go's poller on a descriptor of our own. The library's own reads and
