@@ -122,11 +122,18 @@ func (s *session) beforePrompt() error {
 	if _, ok := m.fault(s.cmd, FaultPromptCR); ok {
 		p = "\r> "
 	}
+	// A host that answers at once must not get its PDU through before the end.
+	last, lastOK := m.faultIn(PhasePrompt, s.cmd, FaultUnplug, FaultReboot)
+	if lastOK {
+		s.setStuck(true)
+	}
 	s.send([]byte(p), s.moment())
 	if f, ok := m.fault(s.cmd, FaultStuckReader); ok {
 		s.stick(f.Delay)
 	}
-	if s.powerFault(PhasePrompt) {
+	if lastOK {
+		s.power(last)
+		s.unstick()
 		return errSilent
 	}
 	return nil

@@ -30,7 +30,7 @@ var huawei = variant(func(f *Family) {
 })
 
 // huaweiMU736 is a module that knows no AT^RESET.
-var huaweiMU736 = variant(func(f *Family) {
+var _ = variant(func(f *Family) {
 	*f = *huawei
 	f.Name = "huawei-mu736"
 	f.Makers, f.Of, f.Models = nil, []string{"huawei"}, []string{"MU736"}

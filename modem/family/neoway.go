@@ -4,7 +4,7 @@ import "time"
 
 // neoway is M590 and its kin. With the radio off the line dies too, and only
 // the power brings it back; the SIM must be in place when it starts.
-var neoway = variant(func(f *Family) {
+var _ = variant(func(f *Family) {
 	f.Name = "neoway"
 	f.Makers = []string{"neoway"}
 	f.Models = []string{"M590", "M660", "M680"}

@@ -1,7 +1,7 @@
 package family
 
 // novatel is the Merlin, Ovation and Expedite cards.
-var novatel = variant(func(f *Family) {
+var _ = variant(func(f *Family) {
 	f.Name = "novatel"
 	f.Makers = []string{"novatel"}
 	f.Models = []string{"MC679", "MC950D", "MC990D", "MC998D", "E371", "Expedite", "Ovation", "Merlin"}

@@ -19,7 +19,7 @@ var quectel = variant(func(f *Family) {
 })
 
 // quectelEC200A lists its ME as empty whatever is in it (firmware A24).
-var quectelEC200A = variant(func(f *Family) {
+var _ = variant(func(f *Family) {
 	*f = *quectel
 	f.Name = "quectel-ec200a"
 	f.Makers, f.Of, f.Models, f.Ports = nil, []string{"quectel"}, []string{"EC200A"}, nil
@@ -28,7 +28,7 @@ var quectelEC200A = variant(func(f *Family) {
 
 // quectelIoT is the modules for NB-IoT and LTE-M: there a submission may take
 // seven minutes (TS 24.011 10: CE mode B, NB-S1).
-var quectelIoT = variant(func(f *Family) {
+var _ = variant(func(f *Family) {
 	*f = *quectel
 	f.Name = "quectel-iot"
 	f.Makers, f.Of, f.Ports = nil, []string{"quectel"}, nil

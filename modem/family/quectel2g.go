@@ -3,7 +3,7 @@ package family
 import "time"
 
 // quectel2G is the GSM modules M26, M35, M95 and their kin, on a serial line.
-var quectel2G = variant(func(f *Family) {
+var _ = variant(func(f *Family) {
 	f.Name = "quectel-2g"
 	f.Of = []string{"quectel"}
 	f.Models = []string{"M10", "M26", "M35", "M56", "M66", "M72", "M85", "M95", "MC20", "MC60"}

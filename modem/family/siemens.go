@@ -3,7 +3,7 @@ package family
 import "time"
 
 // siemens is MC35, TC35, MC55, MC75 of Siemens and BGS, EHS of Cinterion.
-var siemens = variant(func(f *Family) {
+var _ = variant(func(f *Family) {
 	f.Name = "siemens"
 	f.Makers = []string{"siemens", "cinterion", "gemalto", "thales"}
 	f.Models = []string{"MC35", "MC39", "MC45", "MC52", "MC55", "MC75", "TC35", "TC63", "TC65", "BGS2", "BGS5", "EHS5", "EHS6", "EHS8", "PHS8", "PLS8"}

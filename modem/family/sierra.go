@@ -2,7 +2,7 @@ package family
 
 // sierra is MC73xx, MC74xx, EM74xx, HL78xx. Their +CMS ERROR 350 says anything
 // and nothing: the tables call it unknown.
-var sierra = variant(func(f *Family) {
+var _ = variant(func(f *Family) {
 	f.Name = "sierra"
 	f.Makers = []string{"sierra wireless"}
 	f.Models = []string{"MC7304", "MC7305", "MC7354", "MC7430", "MC7455", "EM7305", "EM7430", "EM7455", "EM7565", "HL76", "HL78", "HL85"}

@@ -17,7 +17,7 @@ var simcom = variant(func(f *Family) {
 
 // simcomIoT is SIM7000, SIM7020, SIM7070, SIM7080: NB-IoT and LTE-M, where a
 // submission may take seven minutes. Messages may be announced as +CMTI: ,-1.
-var simcomIoT = variant(func(f *Family) {
+var _ = variant(func(f *Family) {
 	*f = *simcom
 	f.Name = "simcom-iot"
 	f.Makers, f.Of, f.Ports = nil, []string{"simcom"}, nil

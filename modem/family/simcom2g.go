@@ -4,7 +4,7 @@ import "time"
 
 // simcom2G is SIM800, SIM900 and their kin, mostly behind a USB adapter whose
 // numbers say nothing.
-var simcom2G = variant(func(f *Family) {
+var _ = variant(func(f *Family) {
 	f.Name = "simcom-2g"
 	f.Of = []string{"simcom"}
 	f.Models = []string{"SIM300", "SIM340", "SIM508", "SIM800", "SIM808", "SIM840", "SIM868", "SIM900", "SIM908", "SIM928", "SIM968"}

@@ -1,7 +1,7 @@
 package family
 
 // telit is GE865, UE910, HE910, LE910 and their kin.
-var telit = variant(func(f *Family) {
+var _ = variant(func(f *Family) {
 	f.Name = "telit"
 	f.Makers = []string{"telit"}
 	f.Models = []string{"GE864", "GE865", "GE910", "GL865", "HE910", "LE866", "LE910", "ME910", "UE910", "UL865"}

@@ -27,7 +27,7 @@ var ublox = variant(func(f *Family) {
 })
 
 // ubloxIoT is SARA-R4, SARA-R5 and SARA-N: NB-IoT and LTE-M.
-var ubloxIoT = variant(func(f *Family) {
+var _ = variant(func(f *Family) {
 	*f = *ublox
 	f.Name = "u-blox-iot"
 	f.Makers, f.Of, f.Ports = nil, []string{"u-blox"}, nil

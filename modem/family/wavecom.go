@@ -3,7 +3,7 @@ package family
 import "time"
 
 // wavecom is the Fastrack modems and Q24, Q26 modules, serial, old, and many.
-var wavecom = variant(func(f *Family) {
+var _ = variant(func(f *Family) {
 	f.Name = "wavecom"
 	f.Makers = []string{"wavecom"}
 	f.Of = []string{"sierra wireless"}

@@ -3,7 +3,7 @@ package family
 import "time"
 
 // zte is the USB sticks MF1xx, MF6xx and their kin.
-var zte = variant(func(f *Family) {
+var _ = variant(func(f *Family) {
 	f.Name = "zte"
 	f.Makers = []string{"zte"}
 	f.Models = []string{"MF180", "MF190", "MF195", "MF110", "MF626", "MF627", "MF636", "MF637", "MF821", "MF823", "MF831"}
