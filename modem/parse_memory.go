@@ -1,6 +1,7 @@
 package modem
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -69,7 +70,7 @@ func parseList(lines []string) []stored {
 		}
 		fs := fields(rest)
 		index, ok1 := number(fs, 0)
-		stat, ok2 := number(fs, 1)
+		stat, ok2 := status(fs, 1)
 		if !ok1 || !ok2 {
 			continue
 		}
@@ -90,13 +91,23 @@ func parseRead(lines []string, index int) (stored, bool) {
 		if !ok {
 			continue
 		}
-		stat, ok := number(fields(rest), 0)
+		stat, ok := status(fields(rest), 0)
 		if !ok || i+1 >= len(lines) || !isHex(lines[i+1]) {
 			return stored{}, false
 		}
 		return stored{Index: index, Stat: stat, PDU: strings.TrimSpace(lines[i+1])}, true
 	}
 	return stored{}, false
+}
+
+// status is the stat of +CMGL and +CMGR. Some modems give the text mode's words
+// in PDU mode too (TS 27.005 3.1).
+func status(fs []string, i int) (int, bool) {
+	if n, ok := number(fs, i); ok || i >= len(fs) {
+		return n, ok
+	}
+	n := slices.Index([]string{"REC UNREAD", "REC READ", "STO UNSENT", "STO SENT"}, strings.ToUpper(fs[i]))
+	return n, n >= 0
 }
 
 func isHex(s string) bool {

@@ -93,19 +93,40 @@ func (s *session) serveHints(ctx context.Context) {
 
 // in runs f while mem is the memory that is read from.
 func (s *session) in(ctx context.Context, mem string, f func()) {
-	if mem == s.mem || mem == "" || s.oneMemory {
+	if mem == "" || s.oneMemory {
 		f()
 		return
 	}
-	if _, err := s.ask(ctx, fmt.Sprintf(`+CPMS="%s"`, mem), memoryAnswer); err != nil {
-		// It cannot be read from: then it may be in the one that can.
-		s.want(s.sweepHere, 0)
+	if !s.selects(ctx, mem) {
+		if mem == s.mem {
+			s.want(s.checkSettings, time.Second)
+		} else { // it cannot be read from: then it may be in the one that can
+			s.want(s.sweepHere, 0)
+		}
 		return
 	}
 	f()
-	if _, err := s.ask(ctx, fmt.Sprintf(`+CPMS="%s"`, s.mem), memoryAnswer); err != nil {
+	if !s.selects(ctx, s.mem) {
 		s.want(s.checkSettings, time.Second)
 	}
+}
+
+// selects makes mem the memory that is read from. What interrupts a look into
+// another memory may leave that one selected.
+func (s *session) selects(ctx context.Context, mem string) bool {
+	if s.selected == mem {
+		return true
+	}
+	_, err := s.ask(ctx, fmt.Sprintf(`+CPMS="%s"`, mem), memoryAnswer)
+	switch {
+	case err == nil:
+		s.selected = mem
+		return true
+	case s.err != nil, answered(err), errors.Is(err, errPassive): // it is what it was
+	default:
+		s.selected = ""
+	}
+	return false
 }
 
 // read fetches one message. When it is not there yet it is looked for once more
@@ -175,12 +196,17 @@ func (s *session) deleteKept(ctx context.Context) {
 		s.in(ctx, mem, func() {
 			for len(s.deletes) > 0 && s.deletes[0].mem == mem {
 				d := s.deletes[0]
+				// Done with, whatever comes: when the answer is lost, another message
+				// may be in this place by now, and only what is read there can say.
+				s.deletes = s.deletes[1:]
+				delete(s.taken, d)
 				_, err := s.ask(ctx, fmt.Sprintf("+CMGD=%d", d.index), deleteAnswer)
+				if err != nil && !answered(err) {
+					s.want(s.sweepMems, time.Second)
+				}
 				if s.err != nil {
 					return
 				}
-				s.deletes = s.deletes[1:]
-				delete(s.taken, d)
 				if err != nil && !benign(err) {
 					s.log("the modem refused to delete a message: " + err.Error())
 				}
@@ -226,7 +252,7 @@ func (s *session) usedFalls(ctx context.Context) {
 // sweepCurrent reads everything in the memory that is in use, and the reports
 // where they have a memory of their own.
 func (s *session) sweepCurrent(ctx context.Context) {
-	s.foreign = s.sweep(ctx, s.mem)
+	s.in(ctx, s.mem, func() { s.foreign = s.sweep(ctx, s.mem) })
 	if s.m.Snapshot().ReportsBy == 2 && s.mem != "SR" && slices.Contains(s.mems, "SR") {
 		s.in(ctx, "SR", func() { s.sweep(ctx, "SR") })
 	}
@@ -237,7 +263,7 @@ func (s *session) sweepCurrent(ctx context.Context) {
 // program, or the modem's own taste, has put them.
 func (s *session) sweepAll(ctx context.Context) {
 	if s.mem != "" {
-		s.foreign = s.sweep(ctx, s.mem)
+		s.in(ctx, s.mem, func() { s.foreign = s.sweep(ctx, s.mem) })
 	}
 	for _, mem := range s.mems {
 		if mem != s.mem && s.err == nil {

@@ -24,6 +24,7 @@ type peer struct {
 	mute   []string // commands without AT, or their beginnings, that get no answer
 	// deaf is how long it hears nothing after each final result.
 	deaf time.Duration
+	on   func(cmd string) // is told each command before it is answered
 	// submitted answers a PDU in place of +CMGS: 7 and OK.
 	submitted func(c io.Writer)
 }
@@ -59,7 +60,11 @@ func (p *peer) serve(c net.Conn) {
 		p.got = append(p.got, cmd)
 		mute := beginsWithAny(strings.TrimPrefix(cmd, "AT"), p.mute)
 		answer, known := p.script[strings.TrimPrefix(cmd, "AT")]
+		on := p.on
 		p.mu.Unlock()
+		if on != nil {
+			on(cmd)
+		}
 		switch {
 		case mute:
 			continue

@@ -43,6 +43,7 @@ type session struct {
 	denials           int // "denied" in a row
 
 	mem       string   // what AT+CPMS has as first memory
+	selected  string   // the one that is read from at the moment; "" unknown
 	oneMemory bool     // AT+CPMS is not understood: there is one, whatever its name
 	mems      []string // every memory that may hold something for us
 	listBy    listWay

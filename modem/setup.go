@@ -198,7 +198,7 @@ func (s *session) setMemories(ctx context.Context, name string) (memory, bool) {
 			lines, err := s.ask(ctx, "+CPMS="+args, memoryAnswer)
 			if rest, ok := after(lines, "+CPMS"); ok {
 				if mem, ok := parseMemories(rest, name); ok {
-					s.mem = name
+					s.mem, s.selected = name, name
 					return mem, true
 				}
 			}
@@ -206,7 +206,7 @@ func (s *session) setMemories(ctx context.Context, name string) (memory, bool) {
 				return memory{}, false
 			}
 			if err == nil { // OK without the numbers
-				s.mem = name
+				s.mem, s.selected = name, name
 				return memory{Name: name}, true
 			}
 			if meaningFor(s.family(), err).Class != ClassBusy {
@@ -328,7 +328,7 @@ func (s *session) log(what string) {
 
 // useMemory notes how full the memory is.
 func (s *session) useMemory(mem memory) {
-	s.mem = mem.Name
+	s.mem, s.selected = mem.Name, mem.Name
 	full := mem.Total > 0 && mem.Used*10 >= mem.Total*9
 	if full && !s.full {
 		s.want(s.sweepHere, 0)
