@@ -107,10 +107,12 @@ func TestOpen_GivesUpWhenTheContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, path := newPTY(t)
-	_, err := testSettings(t).open(ctx, path)
-	if err != nil { // the open may have been faster
-		require.ErrorIs(t, err, context.Canceled)
-	}
+	s := testSettings(t)
+	_, err := s.open(ctx, path)
+	require.ErrorIs(t, err, context.Canceled)
+	port, err := s.open(t.Context(), path)
+	require.NoError(t, err, "it was not touched")
+	require.NoError(t, port.Close())
 }
 
 // §1.5: a hang-up is not io.EOF with the library, and must end the port.

@@ -108,6 +108,9 @@ type settings struct {
 // open opens a serial port, and gives up waiting when ctx ends: opening a
 // wedged USB device can sleep in the kernel.
 func (s settings) open(ctx context.Context, name string) (io.ReadWriteCloser, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("open port %s: %w", name, context.Cause(ctx))
+	}
 	type result struct {
 		port *Port
 		err  error
