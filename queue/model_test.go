@@ -19,6 +19,7 @@ import (
 type mSegment struct {
 	state SegmentState
 	lost  []mAttempt // whose answer never came
+	past  int        // lost ones of earlier editions
 	won   *mAttempt
 }
 
@@ -37,6 +38,7 @@ type mMessage struct {
 	end        State // Cancelled or Failed; "" else
 	attempts   int
 	lost       int
+	lostBefore int // of earlier editions
 	flagged    bool
 	open       int // segment under way, from 1; 0 none
 	line       int // that has it, or where it is bound; -1 any
@@ -79,7 +81,7 @@ func (m *mMessage) state() State {
 	return Queued
 }
 
-func (m *mMessage) bound() bool { return len(m.segments) > 1 && (m.out() > 0 || m.lost > 0) }
+func (m *mMessage) bound() bool { return len(m.segments) > 1 && (m.out() > 0 || m.lost > m.lostBefore) }
 
 func (m *mMessage) next() int {
 	return 1 + slices.IndexFunc(m.segments, func(g mSegment) bool {
@@ -179,7 +181,7 @@ func (k *machine) answer(t *rapid.T) {
 	case "refused":
 		k.outcome(a.id, Outcome{Verdict: Rejected, MR: -1, Code: "cms_1", Reason: "rejected"})
 		g.state, m.end = SegmentFailed, Failed
-		if len(g.lost) > 0 { // that one may have arrived
+		if len(g.lost)+g.past > 0 { // that one may have arrived
 			g.state, m.end = SegmentUncertain, ""
 			m.decideAt = time.Time{}
 		}
@@ -226,7 +228,8 @@ func (k *machine) evidence(t *rapid.T) {
 		if len(g.lost) == 0 || lost > 1 {
 			return // which segment it was of, nobody could tell
 		}
-		a = &g.lost[len(g.lost)-1]
+		last := g.lost[len(g.lost)-1]
+		a, g.lost = &last, g.lost[:len(g.lost)-1]
 	}
 	st, state := uint8(stDelivered), SegmentDelivered
 	if !good {
@@ -319,6 +322,23 @@ func (k *machine) time(t *rapid.T) {
 	}
 }
 
+// gone: a SIM does not come back; what is bound to it goes whole on another.
+func (k *machine) gone(t *rapid.T) {
+	l := rapid.IntRange(0, 2).Draw(t, "line")
+	require.NoError(t, k.SIMGone(context.Background(), line(l).ICCID))
+	for _, m := range k.messages {
+		s := m.state()
+		if m.class != Alert || !m.bound() || m.line != l || m.open > 0 || s != Queued && s != Sending {
+			continue
+		}
+		m.flagged, m.lostBefore, m.line = true, m.lost, -1
+		for i := range m.segments {
+			g := &m.segments[i]
+			*g = mSegment{state: SegmentPending, past: g.past + len(g.lost)}
+		}
+	}
+}
+
 func (k *machine) crash(*rapid.T) {
 	k.restart()
 	for l, a := range k.open {
@@ -370,6 +390,7 @@ func TestTheStoreAgreesWithItsModel(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"": k.check, "submit": k.submit, "send": k.send, "send more": k.send, "answer": k.answer, "answer more": k.answer,
 			"report": k.evidence, "cancel": k.cancel, "resolve": k.resolve, "time": k.time, "crash": k.crash,
+			"gone": k.gone,
 		})
 	})
 }
