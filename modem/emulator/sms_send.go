@@ -122,18 +122,11 @@ func (s *session) beforePrompt() error {
 	if _, ok := m.fault(s.cmd, FaultPromptCR); ok {
 		p = "\r> "
 	}
-	// A host that answers at once must not get its PDU through before the end.
-	last, lastOK := m.faultIn(PhasePrompt, s.cmd, FaultUnplug, FaultReboot)
-	if lastOK {
-		s.setStuck(true)
-	}
 	s.send([]byte(p), s.moment())
 	if f, ok := m.fault(s.cmd, FaultStuckReader); ok {
 		s.stick(f.Delay)
 	}
-	if lastOK {
-		s.power(last)
-		s.unstick()
+	if s.powerFault(PhasePrompt) {
 		return errSilent
 	}
 	return nil
