@@ -65,6 +65,7 @@ func (p *Pool) handOut(ctx context.Context) {
 			l.rest() // another line may have one pinned to its SIM
 			continue
 		}
+		l.holding(c)
 		l.work <- c
 	}
 }
@@ -75,17 +76,16 @@ func (p *Pool) keepTime(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var inboxAt time.Time
+	u := upkeep{last: time.Now(), away: map[string]time.Time{}}
 	for {
 		next, err := p.store.Wake(ctx)
-		if err != nil && ctx.Err() == nil {
-			p.log.Error("looking for messages that are due", "error", err)
-		}
-		if now := time.Now(); now.Sub(inboxAt) >= inboxRound {
+		p.complain(ctx, "looking for messages that are due", err)
+		now := time.Now()
+		if now.Sub(inboxAt) >= inboxRound {
 			inboxAt = now
-			if err := p.inbox.Tick(ctx); err != nil && ctx.Err() == nil {
-				p.log.Error("looking for incomplete inbound messages", "error", err)
-			}
+			p.complain(ctx, "looking for incomplete inbound messages", p.inbox.Tick(ctx))
 		}
+		p.round(ctx, &u, now)
 		// A due time nearer than the next tick is met exactly.
 		var due <-chan time.Time
 		if d := next.Sub(p.clock.Now()); !next.IsZero() && d < time.Second {

@@ -69,6 +69,8 @@ func (l *line) learn(o modem.Outcome, took time.Duration) {
 	switch {
 	case o.Verdict == modem.Accepted:
 		h.deviceErrors, h.simErrors, h.networkErrors, h.quarantines = 0, 0, 0, 0
+		l.reports.accepted++
+		l.reports.last = now
 		if h.took == 0 {
 			h.took = took
 		} else {

@@ -34,14 +34,17 @@ type line struct {
 	kept string
 	// twin names the port that has this SIM already.
 	twin string
-	// busy: a message is in hand, or being claimed.
+	// busy: a message is in hand, or being claimed; now is its id, seq its number
+	// in the queue.
 	busy bool
+	now  string
+	seq  int64
 	// leaving: Remove has begun, no message begins any more.
 	leaving bool
-	now     string // its id
 	// used is when the line last began a message; zero: never in this run.
 	used time.Time
 	health
+	reports reports
 }
 
 func newLine(p *Pool, port Port) *line {
@@ -131,9 +134,16 @@ func (l *line) take() bool {
 // rest makes a line idle again.
 func (l *line) rest() {
 	l.mu.Lock()
-	l.busy, l.now = false, ""
+	l.busy, l.now, l.seq = false, "", 0
 	l.mu.Unlock()
 	l.p.changed()
+}
+
+// holding notes which message the line has in hand.
+func (l *line) holding(c *queue.Claimed) {
+	l.mu.Lock()
+	l.seq = c.Message.Seq
+	l.mu.Unlock()
 }
 
 // serve sends what the dispatcher hands over, and then what the line pulls.
@@ -165,6 +175,7 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 	ctx = context.WithoutCancel(ctx)
 	me := c.Line // whatever SIM is in the modem by now
 	seg := c.Message.Segments[c.Next]
+	l.holding(c)
 	l.mu.Lock()
 	l.now, l.used = c.Message.ID, time.Now()
 	l.mu.Unlock()

@@ -190,9 +190,9 @@ func (p *Pool) InFlight() int {
 
 // Pause is the kill switch: from its return on no gate opens. The queue stays.
 func (p *Pool) Pause(ctx context.Context) error {
+	p.gates.Lock() // waits for the gates that are opening
 	p.paused.Store(true)
-	p.gates.Lock()   // the gates that were opening are done now
-	p.gates.Unlock() //nolint:staticcheck // nothing is guarded: it only waits
+	p.gates.Unlock()
 	p.changed()
 	return p.store.SetSetting(ctx, settingPaused, "1")
 }

@@ -24,6 +24,9 @@ func (s sink) Store(ctx context.Context, r modem.Received) error {
 		me.ICCID, me.IMSI, me.Number = r.ICCID, r.IMSI, l.p.numberOf(r.ICCID, "")
 	}
 	if r.PDU.Kind == pdu.KindStatusReport {
+		l.mu.Lock()
+		l.reports.came = true
+		l.mu.Unlock()
 		return l.p.store.Report(ctx, queue.ReportIn{ICCID: me.ICCID, IMSI: me.IMSI, Modem: me.Modem, PDU: r.PDU, At: r.At})
 	}
 	return l.p.inbox.Ingest(ctx, inbox.In{
