@@ -258,7 +258,7 @@ func (d *Discovery) look(ctx context.Context) (wait time.Duration) {
 				if s.probing == nil {
 					delete(d.sites, name)
 				}
-			} else if now.Sub(s.since) >= d.o.Forget {
+			} else if now.Sub(s.since) >= d.o.Forget || d.elsewhere(s) {
 				d.drop(ctx, s)
 			} else {
 				wait = min(wait, d.o.Forget-now.Sub(s.since))
@@ -465,6 +465,21 @@ func (d *Discovery) choose(ctx context.Context, s *site, c candidate, p probed) 
 	s.chosen, s.trouble = found.Name, ""
 	delete(d.told, s.group.name)
 	d.log.Info("a USB modem", "port", found.Name, "device", c.device, "id", s.device.ID(), "listed", c.listed)
+}
+
+// elsewhere says that the modem which was last at a site is now at another that
+// was known already, and so was not asked.
+func (d *Discovery) elsewhere(s *site) bool {
+	imei := d.identity(s)
+	if imei == "" {
+		return false
+	}
+	for _, other := range d.sites {
+		if other != s && other.present && other.chosen != "" && d.identity(other) == imei {
+			return true
+		}
+	}
+	return false
 }
 
 // identity is the IMEI of the modem at a site, "" when not known.
