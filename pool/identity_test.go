@@ -52,11 +52,11 @@ func TestSIMMovesToAnotherModem(t *testing.T) {
 // TestTwoPortsOfOneModule: only one of them is a line, and what arrives is
 // stored once and never deleted unread.
 func TestTwoPortsOfOneModule(t *testing.T) {
-	r := emptyRig(t, emulator.NetworkOptions{})
-	m := r.net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond, SMSlots: 5})
 	ctx, cancel := context.WithCancel(context.Background())
 	var sessions sync.WaitGroup
-	t.Cleanup(func() { cancel(); sessions.Wait() })
+	t.Cleanup(func() { cancel(); sessions.Wait() }) // after the pool's end: it opens ports no more
+	r := emptyRig(t, emulator.NetworkOptions{})
+	m := r.net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond, SMSlots: 5})
 	for i := range 2 {
 		require.NoError(t, r.pool.Add(pool.Port{Name: fmt.Sprintf("/dev/ttyUSB%d", i), Emulated: true,
 			Open: func(context.Context) (io.ReadWriteCloser, error) {
