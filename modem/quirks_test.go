@@ -85,9 +85,9 @@ func TestQuirkZTEFlood(t *testing.T) {
 	})
 }
 
-// The port of a u-blox is there before the modem behind it.
+// The port of a TOBY is there before the modem behind it.
 func TestQuirkUbloxReady(t *testing.T) {
-	live(t, emulator.ModemOptions{Family: "ublox"}, nil, func(l *lifeOf) {
+	live(t, emulator.ModemOptions{Family: "ublox-toby"}, nil, func(l *lifeOf) {
 		l.ready()
 		l.em.Unplug()
 		l.state(StateAbsent, time.Minute)

@@ -82,7 +82,6 @@ func families() []Family {
 	ublox.Memories, ublox.SubmitReport, ublox.DirectNeedsService = []string{"SM", "ME", "SR"}, true, true
 	ublox.CNMI = [5][]int{seq(0, 2), seq(0, 3), {0, 2}, seq(0, 2), seq(0, 1)}
 	ublox.ICCID, ublox.Retries = ccid, map[string]string{"+UPINCNT": "+UPINCNT: %d,3,10,10"}
-	ublox.ReadyAfter = 5 * time.Second
 	ublox.Boot, ublox.SIMBusy = []Chatter{{0, "+READY"}}, 500*time.Millisecond
 	ublox.Extra = map[string]string{"+UPSV": "", "+UMWI": ""}
 
@@ -106,5 +105,5 @@ func families() []Family {
 	siemens.Extra = map[string]string{"^SCFG": "", "^SSTN": "", "^SMGO": "^SMGO: 0,0"}
 
 	return append([]Family{generic, huawei, zte, quectel, sim800, sim7600, telit, ublox, wavecom, siemens},
-		variants(quectel, sim7600, siemens, generic)...)
+		variants(quectel, sim7600, ublox, siemens, generic)...)
 }

@@ -4,7 +4,7 @@ import "time"
 
 // variants are models that do worse than their families, and families that are
 // little else than one habit.
-func variants(quectel, sim7600, siemens, generic Family) []Family {
+func variants(quectel, sim7600, ublox, siemens, generic Family) []Family {
 	ep06 := quectel
 	ep06.Name, ep06.Model, ep06.Firmware, ep06.ListWords = "quectel-ep06", "EP06", "EP06ELAR04A08M4G", true
 
@@ -23,6 +23,9 @@ func variants(quectel, sim7600, siemens, generic Family) []Family {
 	sim7000 := sim7600
 	sim7000.Name, sim7000.Model, sim7000.Firmware, sim7000.Unplaced = "simcom-iot", "SIMCOM_SIM7000E", "1529B08SIM7000E", true
 
+	toby := ublox
+	toby.Name, toby.Model, toby.Firmware, toby.ReadyAfter = "ublox-toby", "TOBY-L4006", "40.40", 5*time.Second
+
 	mc35 := siemens
 	mc35.Name, mc35.Memories, mc35.Erased = "siemens-mt", []string{"MT"}, true
 
@@ -40,5 +43,5 @@ func variants(quectel, sim7600, siemens, generic Family) []Family {
 	neoway.Name, neoway.Manufacturer, neoway.Model, neoway.Firmware = "neoway", "Neoway", "M590E", "NEOWAY_M590E_V1.0"
 	neoway.USB, neoway.DiesOff, neoway.Memories = false, true, []string{"SM", "ME"}
 
-	return []Family{ep06, ec200a, bg95, m95, sim7000, mc35, sierra, novatel, neoway}
+	return []Family{ep06, ec200a, bg95, m95, sim7000, toby, mc35, sierra, novatel, neoway}
 }

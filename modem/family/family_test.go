@@ -18,7 +18,7 @@ func TestMatch(t *testing.T) {
 		{"Quectel", "BG96", "quectel-iot"}, {"Quectel_Ltd", "Quectel_M95", "quectel-2g"}, {"Quectel", "M35", "quectel-2g"},
 		{"SIMCOM_Ltd", "SIMCOM_SIM800L", "simcom-2g"}, {"SIMCOM INCORPORATED", "SIMCOM_SIM7600E-H", "simcom"},
 		{"SIMCOM_Ltd", "SIMCOM_SIM7000E", "simcom-iot"}, {"INCORPORATED", "A7670E-FASE", "simcom"},
-		{"Telit", "GE865-QUAD", "telit"}, {"u-blox", "SARA-U201", "u-blox"}, {"u-blox", "SARA-R412M-02B", "u-blox-iot"},
+		{"Telit", "GE865-QUAD", "telit"}, {"u-blox", "SARA-U201", "u-blox"}, {"u-blox", "SARA-R412M-02B", "u-blox-iot"}, {"u-blox", "TOBY-L4006", "u-blox-toby"},
 		{"Sierra Wireless, Incorporated", "MC7455", "sierra"}, {"Sierra Wireless, Incorporated", "New", "sierra"},
 		{"WAVECOM MODEM", "MULTIBAND  900E  1800", "wavecom"}, {"Sierra Wireless", "FASTRACK SUPREME", "wavecom"},
 		{"SIEMENS", "MC35i", "siemens"}, {"Cinterion", "EHS6", "siemens"}, {"Gemalto", "BGS2-W", "siemens"},
