@@ -42,8 +42,7 @@ func name(cmd string) string {
 // the modem does not know. Without a registration a line is lost: that is asked
 // once more.
 func enough(cmd string) int {
-	switch name(cmd) {
-	case "+CREG", "+CGREG", "+CEREG", "+CSQ":
+	if name(cmd) == "+CREG" {
 		return 2
 	}
 	return 1
@@ -65,7 +64,7 @@ func (s *session) askAgain(ctx context.Context, cmd string, timeout time.Duratio
 		s.err = ctx.Err()
 		return nil, s.err
 	}
-	lines, err := s.ch.Command(ctx, cmd, timeout)
+	lines, err := s.ch.Command(ctx, cmd, min(timeout, shortAnswer))
 	switch {
 	case err == nil || answered(err):
 		s.slower()

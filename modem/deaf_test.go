@@ -48,7 +48,7 @@ func TestUnansweredCommands(t *testing.T) {
 	} {
 		t.Run(mute[0], func(t *testing.T) {
 			withPeer(t, &peer{script: plain(), mute: mute}, func(l *lifeOf, p *peer) {
-				l.state(StateReady, 4*time.Minute)
+				l.state(StateReady, 30*time.Second*time.Duration(len(mute)))
 				require.Equal(l.t, 1, p.count("AT+CGMI"), "identified once")
 				o, _ := l.send("+34600111222", "hola")
 				require.Equal(l.t, Accepted, o.Verdict)

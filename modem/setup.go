@@ -33,7 +33,7 @@ func (s *session) configure(ctx context.Context) error {
 			s.ask(ctx, domain+"=1", shortAnswer)
 		}
 	}
-	s.ask(ctx, "+COPS=3,0", simAnswer) // operators by name
+	s.ask(ctx, "+COPS=3,0", shortAnswer) // operators by name
 	s.ask(ctx, "+CLIP=0", shortAnswer)
 	s.unswept = !s.skipped // AT+CNMI is set: nothing is lost until then
 	return s.err
