@@ -307,6 +307,22 @@ func TestAnotherDeviceInTheSocket(t *testing.T) {
 	f.says("+usb:1-1.2:6")
 }
 
+// A modem whose mode was changed shows its AT port elsewhere.
+func TestThePortMoves(t *testing.T) {
+	b := newBus(t)
+	f := newFinder(t, b, func(o *DiscoveryOptions) { o.Retry, o.Rescan = 10*time.Millisecond, 10*time.Millisecond })
+	m := f.modem(emulator.ModemOptions{})
+	was := b.speaking("ttyUSB0", m)
+	f.run()
+	b.plug(stick{path: "1-1.2", vid: 0x2c7c, pid: 0x0125, bare: []int{4}, ports: map[int]*wire{2: was}})
+	f.says("+usb:1-1.2:2")
+	was.stop()
+	require.NoError(t, os.Remove(b.tree.sys("bus/usb/devices/1-1.2/1-1.2:1.2/ttyUSB0")))
+	b.grow("1-1.2", 4, b.speaking("ttyUSB1", m))
+	f.says("-usb:1-1.2:2")
+	f.says("+usb:1-1.2:4")
+}
+
 func TestSightingsTellOfUnusable(t *testing.T) {
 	b := newBus(t)
 	f := newFinder(t, b, nil)
