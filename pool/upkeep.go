@@ -93,19 +93,23 @@ type reports struct {
 func (l *line) askForReports(ctx context.Context, now time.Time) {
 	l.mu.Lock()
 	r := &l.reports
-	due := !r.came && !r.asked && r.accepted >= reportsWanted && now.Sub(r.last) >= reportsPatience && !l.busy
+	due := !r.came && !r.asked && r.accepted >= reportsWanted && now.Sub(r.last) >= reportsPatience
+	r.asked = r.asked || due
 	l.mu.Unlock()
 	if !due {
 		return
 	}
-	err := l.modem.ReportsMissing(ctx)
-	if errors.Is(err, modem.ErrNotReady) {
-		return // the next round tries again
-	}
-	l.mu.Lock()
-	l.reports.asked = true
-	l.mu.Unlock()
-	l.p.log.Info("no status report has come; the modem was told to give them another way", "port", l.port.Name, "error", err)
+	// The modem may be long with a submission: the round does not wait for it.
+	l.p.wg.Go(func() {
+		err := l.modem.ReportsMissing(ctx)
+		if errors.Is(err, modem.ErrNotReady) {
+			l.mu.Lock()
+			l.reports.asked = false // a later round tries again
+			l.mu.Unlock()
+			return
+		}
+		l.p.log.Info("no status report has come; the modem was told to give them another way", "port", l.port.Name, "error", err)
+	})
 }
 
 func (p *Pool) complain(ctx context.Context, doing string, err error) {
