@@ -43,7 +43,13 @@ func (p *Pool) handOut(ctx context.Context) {
 	if p.paused.Load() || p.draining.Load() {
 		return
 	}
-	idle := slices.DeleteFunc(p.all(), func(l *line) bool { return !l.takeable() })
+	idle := slices.DeleteFunc(p.all(), func(l *line) bool {
+		if l.takeable() {
+			return false
+		}
+		l.passOver()
+		return true
+	})
 	used := make(map[*line]time.Time, len(idle))
 	for _, l := range idle {
 		used[l] = l.lastUsed()
@@ -55,14 +61,14 @@ func (p *Pool) handOut(ctx context.Context) {
 		}
 		c, err := p.store.Claim(ctx, l.queueLine())
 		if err != nil {
-			l.rest()
+			_ = l.rest()
 			if ctx.Err() == nil {
 				p.log.Error("claiming a message", "error", err)
 			}
 			return
 		}
 		if c == nil {
-			l.rest() // another line may have one pinned to its SIM
+			_ = l.rest() // another line may have one pinned to its SIM
 			continue
 		}
 		l.holding(c)

@@ -39,6 +39,9 @@ type line struct {
 	busy bool
 	now  string
 	seq  int64
+	// missed: the dispatcher went round while the line was busy, after the line
+	// had last looked for itself.
+	missed bool
 	// leaving: Remove has begun, no message begins any more.
 	leaving bool
 	// used is when the line last began a message; zero: never in this run.
@@ -131,12 +134,28 @@ func (l *line) take() bool {
 	return true
 }
 
-// rest makes a line idle again.
-func (l *line) rest() {
+// rest makes a line idle again; true: it should be offered work once more.
+func (l *line) rest() bool {
 	l.mu.Lock()
-	l.busy, l.now, l.seq = false, "", 0
+	missed := l.missed
+	l.busy, l.now, l.seq, l.missed = false, "", 0, false
 	l.mu.Unlock()
 	l.p.changed()
+	return missed
+}
+
+// passOver notes that the dispatcher went round without this line.
+func (l *line) passOver() {
+	l.mu.Lock()
+	l.missed = l.busy
+	l.mu.Unlock()
+}
+
+// looks notes that the line looks for work itself now.
+func (l *line) looks() {
+	l.mu.Lock()
+	l.missed = false
+	l.mu.Unlock()
 }
 
 // holding notes which message the line has in hand.
@@ -161,8 +180,9 @@ func (l *line) serve(ctx context.Context) {
 			for c != nil {
 				c = l.send(ctx, c)
 			}
-			l.rest()
-			l.p.kick() // a message may have come after the last look
+			if l.rest() {
+				l.p.kick() // something came after the last look
+			}
 		}
 	}
 }
@@ -196,6 +216,9 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 	if l.mayPull() {
 		now := l.queueLine()
 		next = &now
+		l.looks()
+	} else {
+		l.passOver()
 	}
 	if attempt == 0 {
 		// Also when the gate said that the message is no longer ours: the store
