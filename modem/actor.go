@@ -29,6 +29,8 @@ type Modem struct {
 	trace  traceRing
 	keeper *keeper
 
+	history history
+
 	notifying sync.Mutex // orders the calls of Sink.Changed
 
 	mu   sync.Mutex // guards what follows
@@ -62,6 +64,9 @@ type life struct {
 	flippedTo int
 }
 
+// ErrNoPower: no way to cut the modem's power is configured.
+var ErrNoPower = errors.New("no power switch is configured for this modem's socket")
+
 // ErrNotReady: the modem cannot take the order now; the snapshot says why.
 var ErrNotReady = errors.New("the modem is not ready")
 
@@ -83,6 +88,7 @@ const (
 	orderDisable
 	orderEnable
 	orderFlip // of the way of reports
+	orderPower
 )
 
 type order struct {
@@ -187,6 +193,17 @@ func (m *Modem) Restart(ctx context.Context) error {
 	return m.ask(ctx, &order{kind: orderRestart})
 }
 
+// PowerCycleNow cuts the modem's power for a moment, by order of an operator:
+// the limits of the ladder do not count. A submission whose answer is owed is
+// waited for, as long as ctx lasts. nil means that it has begun; the history
+// says what came of it. ErrNoPower when it cannot be done.
+func (m *Modem) PowerCycleNow(ctx context.Context) error {
+	if m.c.PowerCycle == nil {
+		return ErrNoPower
+	}
+	return m.ask(ctx, &order{kind: orderPower})
+}
+
 // EnterPIN gives the SIM its PIN, by order of an operator: at most once for the
 // same PIN, and never when only one try is known to be left.
 func (m *Modem) EnterPIN(ctx context.Context, pin string) error {
@@ -258,6 +275,7 @@ func (m *Modem) pause(ctx context.Context, d time.Duration) {
 		case <-t.C:
 			return
 		case o := <-m.orders:
+			m.noteOrder(o.kind)
 			switch o.kind {
 			case orderDisable:
 				m.life.disabled = true
@@ -300,6 +318,7 @@ func (m *Modem) edit(change func(*Snapshot)) bool {
 		return false
 	}
 	m.snap.Version++
+	m.follow(was, m.snap)
 	return true
 }
 
@@ -319,7 +338,13 @@ func (m *Modem) setState(s State, reason string) {
 
 // fault is setState for what should be remembered as the last error.
 func (m *Modem) fault(s State, reason string, err error) {
+	detail := ""
+	if err != nil {
+		detail = err.Error()
+	}
+	m.note(EntryFault, "", reason, detail)
 	m.update(func(n *Snapshot) {
+		m.history.faultSaid = reason
 		n.State, n.Reason, n.LastError = s, reason, reason
 		if err != nil {
 			n.LastError = err.Error()

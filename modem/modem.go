@@ -74,6 +74,12 @@ type Config struct {
 	// Settle is the quiet time after a port appears (2 s when 0; negative: none,
 	// for emulated modems).
 	Settle time.Duration
+	// USBReset takes the device off the USB bus and brings it back (L5 of the
+	// ladder), PowerCycle cuts its power for a moment (L6); nil: cannot be done.
+	USBReset, PowerCycle func(ctx context.Context) error
+	// Disturb is asked before a rung that others on the same USB hub may feel,
+	// "L3" to "L6": whether now is fine. nil: always.
+	Disturb func(step string) bool
 	// ResultTimeout is how long Send waits for the network's answer after the
 	// PDU has left; the family's (180 s) when 0. When it is shorter, the modem
 	// goes on listening until those 180 s are over: see Outcome.Late.

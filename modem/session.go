@@ -322,6 +322,7 @@ func (s *session) demand(to step, why string) {
 
 // obey carries out an operator's order.
 func (s *session) obey(ctx context.Context, o *order) {
+	s.m.noteOrder(o.kind)
 	switch o.kind {
 	case orderRestart:
 		o.done <- nil

@@ -85,6 +85,7 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		out.Late = late
 		m.stopSends()
 		m.setState(StateUnknown, "the network's answer to a message is owed: listening for it")
+		m.note(EntrySend, "", "the answer to a submission was lost", out.Detail)
 	}
 	s.blame(out)
 	switch {
@@ -230,6 +231,7 @@ func (s *session) listen(ctx context.Context, until time.Time, late chan<- Outco
 			if ok {
 				if out := outcomeFor(s.family(), sub); out.Verdict != Ambiguous {
 					s.settle(out)
+					s.m.note(EntrySend, "", "the answer to a submission came late", "")
 					late <- out
 				}
 			}
