@@ -36,6 +36,9 @@ type Port struct {
 	// that is not known.
 	USBPath  string
 	Emulated bool
+	// USBReset takes the device off the bus and brings it back, PowerCycle cuts
+	// its power for a moment; nil: cannot be done.
+	USBReset, PowerCycle func(ctx context.Context) error
 }
 
 // Options are what a Pool works with. All but Registerer are needed.
