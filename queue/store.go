@@ -22,6 +22,9 @@ type Options struct {
 	Numbers *Numbers
 	// BootID names this run of the program in attempts; "" makes one.
 	BootID string
+	// Key (KeySize octets) is what PINs are kept under: see CodeTried and
+	// RememberedPIN. Without one they are remembered for this run only.
+	Key []byte
 	Log    *slog.Logger
 	// Registerer takes the metrics; nil: none.
 	Registerer prometheus.Registerer
@@ -34,6 +37,7 @@ type Store struct {
 	clock   Clock
 	numbers *Numbers
 	boot    string
+	codes   *codeKeys
 	log     *slog.Logger
 	metrics *metrics
 	rate    *rate
@@ -68,6 +72,9 @@ func New(ctx context.Context, db *sqlite.DB, o Options) (*Store, error) {
 	s := &Store{db: db, clock: o.Clock, numbers: o.Numbers, boot: o.BootID, log: o.Log,
 		watchers: map[chan struct{}]struct{}{}}
 	var err error
+	if s.codes, err = newCodeKeys(o.Key); err != nil {
+		return nil, err
+	}
 	if s.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, fmt.Errorf("register the queue's metrics: %w", err)
 	}

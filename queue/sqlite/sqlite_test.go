@@ -306,12 +306,17 @@ func TestMigrationsBackUpWhatIsThere(t *testing.T) {
 	require.NoError(t, db.Write(context.Background(), Ordinary, func(tx *Tx) error { return put(tx, "kept") }))
 	require.NoError(t, db.Close())
 
-	first, err := migrations.ReadFile("migrations/00001_init.sql")
-	require.NoError(t, err)
 	steps := fstest.MapFS{
-		"00001_init.sql": {Data: first},
-		"00002_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE more (n INTEGER);\n-- +goose Down\nSELECT 1;\n")},
+		"99999_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE more (n INTEGER);\n-- +goose Down\nSELECT 1;\n")},
 	}
+	ours, err := migrations.ReadDir("migrations")
+	require.NoError(t, err)
+	for _, f := range ours {
+		data, err := migrations.ReadFile("migrations/" + f.Name())
+		require.NoError(t, err)
+		steps[f.Name()] = &fstest.MapFile{Data: data}
+	}
+	know := len(ours)
 	raw := sql.OpenDB(connector{path: path})
 	raw.SetMaxOpenConns(1)
 	o := Options{Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Date(2026, 11, 22, 1, 2, 3, 0, time.UTC) }}
@@ -320,7 +325,7 @@ func TestMigrationsBackUpWhatIsThere(t *testing.T) {
 	require.NoError(t, raw.QueryRow(`SELECT count(*) FROM more`).Scan(&n))
 	require.NoError(t, raw.Close())
 
-	copyOf := path + ".schema1-20261122-010203.bak"
+	copyOf := fmt.Sprintf("%s.schema%d-20261122-010203.bak", path, know)
 	st, err := os.Stat(copyOf)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), st.Mode().Perm())
@@ -331,7 +336,7 @@ func TestMigrationsBackUpWhatIsThere(t *testing.T) {
 
 	_, err = Open(context.Background(), path, Options{})
 	require.ErrorIs(t, err, ErrNewer)
-	require.ErrorContains(t, err, "its schema is 2, this program knows up to 1")
+	require.ErrorContains(t, err, fmt.Sprintf("its schema is 99999, this program knows up to %d", know))
 	require.ErrorContains(t, err, "restore the backup")
 }
 
