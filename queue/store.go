@@ -25,7 +25,7 @@ type Options struct {
 	// Key (KeySize octets) is what PINs are kept under: see CodeTried and
 	// RememberedPIN. Without one they are remembered for this run only.
 	Key []byte
-	Log    *slog.Logger
+	Log *slog.Logger
 	// Registerer takes the metrics; nil: none.
 	Registerer prometheus.Registerer
 }
