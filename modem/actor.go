@@ -319,6 +319,7 @@ func (m *Modem) edit(change func(*Snapshot)) bool {
 	}
 	m.snap.Version++
 	m.follow(was, m.snap)
+	m.trace.follow(was, m.snap)
 	return true
 }
 
@@ -381,29 +382,4 @@ func (m *Modem) wake() {
 	case m.news <- struct{}{}:
 	default:
 	}
-}
-
-// traceRing keeps the last lines of the dialogue.
-type traceRing struct {
-	mu   sync.Mutex
-	ring [500]at.TraceEntry
-	n    int // lines ever
-}
-
-func (t *traceRing) add(e at.TraceEntry) {
-	t.mu.Lock()
-	t.ring[t.n%len(t.ring)] = e
-	t.n++
-	t.mu.Unlock()
-}
-
-func (t *traceRing) lines() []at.TraceEntry {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	first := max(0, t.n-len(t.ring))
-	out := make([]at.TraceEntry, 0, t.n-first)
-	for i := first; i < t.n; i++ {
-		out = append(out, t.ring[i%len(t.ring)])
-	}
-	return out
 }
