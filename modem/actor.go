@@ -56,6 +56,7 @@ type life struct {
 	away     time.Time      // until when a restarted modem may stay away
 	resets   []time.Time
 	lost     []time.Time     // ambiguous submissions
+	errors   refusals        // of submissions, in a row
 	tried    map[pinTry]bool // PINs that were sent and have not opened the SIM
 	sent     pinTry          // the one that was taken last: READY is owed
 	refused  map[string]bool // ICCIDs that refused one

@@ -21,14 +21,28 @@ type Meaning struct {
 	// nothing was sent whatever the code.
 	Verdict Verdict
 	Class   ErrorClass
-	// Wait is the least pause before a retry. Tries bounds the retries that are
-	// worth while (0: the class decides), Then is the class afterwards.
-	Wait  time.Duration
-	Tries int
-	Then  ErrorClass
+	// Wait is the pause before the first retry (0: the class's), Flat says that
+	// it does not grow. Tries bounds the retries that are worth while (0: none is
+	// too many), Then is the class afterwards ("": the message fails), with
+	// ThenTries more.
+	Wait      time.Duration
+	Flat      bool
+	Tries     int
+	Then      ErrorClass
+	ThenTries int
+	// SIMs, Degrade and Untouched are those of Stage.
+	SIMs      Choice
+	Degrade   Degrade
+	Untouched bool
+	// HoldSIM: nothing can leave on this SIM before its service centre's number
+	// changes or an operator has acted.
+	HoldSIM bool
+	// Alarm is what Snapshot.Alarm says after alarmAfter of them in a row.
+	Alarm string
 
-	// after is what the modem itself has to do about it.
-	after step
+	// after is what the modem itself has to do about it; again is that for the
+	// second in a row, and all after it (stepNone: the same).
+	after, again step
 }
 
 // step is where a modem goes on its way up, or back to after an error. The
@@ -42,6 +56,7 @@ const (
 	stepSetup             // configure again (ladder L1)
 	stepSIM               // look at the SIM again
 	stepIdentify          // from the first AT on: the modem has restarted
+	stepBarred            // the network does not take this device: nothing, until something changes
 	stepReset             // restart the module (ladder L3)
 	stepOrderedReset      // the same, by an operator: no limit
 )
@@ -74,7 +89,7 @@ func MeaningOf(err error) Meaning {
 		return meaningOfCME(int(cme))
 	}
 	if words, ok := errors.AsType[*at.TextError](err); ok {
-		return Meaning{Code: "words", Says: "the modem says " + printable(words.Text, 60), Verdict: Ambiguous, Class: ClassUnknown, Tries: 1}
+		return Meaning{Code: "words", Says: "the modem says " + printable(words.Text, 60), Verdict: Ambiguous, Class: ClassUnknown, Tries: 1, Then: ClassNetwork, ThenTries: 2}
 	}
 	switch {
 	case errors.Is(err, at.ErrInvalid):
@@ -90,7 +105,7 @@ func MeaningOf(err error) Meaning {
 	case errors.Is(err, errRebooted):
 		return Meaning{Code: "rebooted", Says: "the modem restarted by itself", Do: "check its power supply", Verdict: Ambiguous, Class: ClassUnknown}
 	case errors.Is(err, at.ErrFailed):
-		return Meaning{Code: "error", Says: "the modem answered ERROR without a reason", Verdict: Ambiguous, Class: ClassUnknown, after: stepSetup}
+		return Meaning{Code: "error", Says: "the modem answered ERROR without a reason", Verdict: Ambiguous, Class: ClassUnknown, Tries: 1, Then: ClassNetwork, after: stepSetup}
 	case errors.Is(err, ErrNotReady):
 		return Meaning{Code: "not_ready", Says: err.Error(), Verdict: NotSent, Class: ClassDevice}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -107,15 +122,15 @@ func meaningOfCMS(code int) Meaning {
 	switch {
 	case ok:
 	case code >= 1 && code <= 127: // TS 24.011 8.2.5.4: unlisted is 41 (MO)
-		m = Meaning{Says: "the network refused it for a reason without a name", Verdict: Rejected, Class: ClassNetwork, Tries: 2, Then: ClassRecipient}
+		m = Meaning{Says: "the network refused it for a reason without a name", Verdict: Rejected, Class: ClassNetwork, Tries: 2}
 	case code >= 224 && code <= 254: // TS 23.040 9.2.3.22: values specific to an application
-		m = Meaning{Says: "the service centre refused it for a reason of its own", Verdict: Rejected, Class: ClassNetwork, Tries: 2, Then: ClassRecipient}
+		m = Meaning{Says: "the service centre refused it for a reason of its own", Verdict: Rejected, Class: ClassNetwork, Tries: 2}
 	case code >= 128 && code <= 255:
-		m = Meaning{Says: "the service centre refused it for a reason without a name", Verdict: Rejected, Class: ClassNetwork, Tries: 2, Then: ClassRecipient}
+		m = Meaning{Says: "the service centre refused it for a reason without a name", Verdict: Rejected, Class: ClassNetwork, Tries: 2}
 	case code >= 516 && code <= 599:
-		m = Meaning{Says: "an error of this manufacturer's own", Do: "see the modem's manual", Verdict: Ambiguous, Class: ClassDevice, Tries: 1, Then: ClassNetwork}
+		m = Meaning{Says: "an error of this manufacturer's own", Do: doManual, Verdict: Ambiguous, Class: ClassDevice, Tries: 1, Then: ClassNetwork}
 	default:
-		m = Meaning{Says: "an error that no table knows", Do: "see the modem's manual", Verdict: Ambiguous, Class: ClassUnknown, Tries: 1}
+		m = Meaning{Says: "an error that no table knows", Do: doManual, Verdict: Ambiguous, Class: ClassUnknown, Tries: 1, Then: ClassNetwork, ThenTries: 2}
 	}
 	m.Code = fmt.Sprintf("cms_%d", code)
 	return m
@@ -134,14 +149,27 @@ func meaningFor(f *family.Family, err error) Meaning {
 	if !own {
 		return m
 	}
-	verdict := map[family.Sent]Verdict{
-		family.SentUnknown: Ambiguous, family.SentNot: NotSent, family.SentRefused: Rejected,
-	}[code.Sent]
 	return Meaning{
-		Code: m.Code, Says: code.Says, Do: code.Do, Verdict: verdict,
-		Class: ErrorClass(code.Class), Wait: code.Wait,
+		Code: m.Code, Says: code.Says, Do: code.Do, Verdict: verdictOf[code.Sent],
+		Class: ErrorClass(code.Class), Wait: code.Wait, Flat: code.Flat, Tries: code.Tries,
+		Then: ErrorClass(code.Then), ThenTries: code.ThenTries, SIMs: choiceOf[code.SIMs],
+		after: stepOf[code.Next],
 	}
 }
+
+// The words of package family in ours.
+var (
+	verdictOf = map[family.Sent]Verdict{
+		family.SentUnknown: Ambiguous, family.SentNot: NotSent, family.SentRefused: Rejected,
+	}
+	choiceOf = map[family.SIMs]Choice{
+		family.SIMsByClass: AnySIM, family.SIMsOneOther: OneOtherSIM, family.SIMsOtherOperator: OtherOperator,
+	}
+	stepOf = map[family.Next]step{
+		family.NextNothing: stepNone, family.NextSweep: stepSweep, family.NextRegister: stepRegister,
+		family.NextSetup: stepSetup, family.NextSIM: stepSIM, family.NextReset: stepReset,
+	}
+)
 
 func meaningOfCME(code int) Meaning {
 	m, ok := cmeErrors[code]
@@ -150,7 +178,7 @@ func meaningOfCME(code int) Meaning {
 	case code >= 127 && code <= 151, code >= 171 && code <= 233:
 		m = Meaning{Says: "an error of data sessions", Verdict: Ambiguous, Class: ClassNetwork}
 	default:
-		m = Meaning{Says: "an error of this manufacturer's own", Do: "see the modem's manual", Verdict: Ambiguous, Class: ClassDevice, Tries: 1, Then: ClassNetwork}
+		m = Meaning{Says: "an error of this manufacturer's own", Do: doManual, Verdict: Ambiguous, Class: ClassDevice, Tries: 1, Then: ClassNetwork}
 	}
 	m.Code = fmt.Sprintf("cme_%d", code)
 	return m

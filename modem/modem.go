@@ -112,6 +112,9 @@ type Snapshot struct {
 	StorageUsed, StorageTotal int
 	// ReportsBy is the ds value of AT+CNMI that was obtained: 0 none.
 	ReportsBy int
+	// Alarm is a fault that only an operator can do something about, while the
+	// modem itself is well: AlarmNoSMSService; "" none. An accepted message ends it.
+	Alarm string
 	// AmbiguousRecent counts the submissions of the last ten minutes whose
 	// answer was lost. At two the line should be given no more work for a while.
 	AmbiguousRecent int

@@ -30,7 +30,13 @@ type Outcome struct {
 	// Accepted. Class is of ErrorClass, and says what the pool does next.
 	Code  string
 	Class ErrorClass
-	Err   error
+	// Plan is how the message is tried again; nil when Accepted, and when the
+	// gate refused.
+	Plan Plan
+	// HoldSIM: nothing can leave on this SIM before its service centre's number
+	// changes or an operator has acted.
+	HoldSIM bool
+	Err     error
 	// Detail says in plain words what happened and what to do; "" when Accepted.
 	Detail string
 	// Phase is how far it came.

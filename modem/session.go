@@ -211,6 +211,11 @@ func (s *session) untilBoot(ctx context.Context, d time.Duration) error {
 // climb does the steps from the given one to ready, and serves until something
 // ends that.
 func (s *session) climb(ctx context.Context, from step) error {
+	if from == stepBarred {
+		if err := s.barred(ctx); err != nil {
+			return err
+		}
+	}
 	if from >= stepIdentify {
 		if err := s.sync(ctx); err != nil {
 			return err

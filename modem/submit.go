@@ -70,6 +70,7 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 	if out.Verdict == Accepted {
 		// First of all the answer: the next message depends on it.
 		s.timeouts, s.deviceErrors = 0, 0
+		m.wasAccepted()
 		changed := m.edit(func(n *Snapshot) { n.State, n.Reason = StateReady, "" })
 		r.done <- out
 		if changed {
@@ -134,14 +135,9 @@ func outcomeFor(f *family.Family, sub at.Submission) Outcome {
 		out.Verdict, out.Code, out.Detail = NotSent, "refused", sub.Err.Error()
 		return out
 	}
-	m := meaningFor(f, sub.Err)
+	m := meaningFor(f, sub.Err).revise(sub.Phase)
 	out.Verdict, out.Class, out.Code, out.Detail = m.Verdict, m.Class, m.Code, m.Detail()
-	if sub.Phase < at.PhasePDUSent {
-		out.Verdict = NotSent
-		if out.Class == ClassUnknown || out.Class == ClassNone {
-			out.Class = ClassDevice
-		}
-	}
+	out.Plan, out.HoldSIM = m.plan(), m.HoldSIM
 	return out
 }
 
@@ -202,11 +198,8 @@ func (s *session) afterwards(sub at.Submission, out Outcome) (upset bool) {
 		return true // no prompt in time, or given up
 	case s.deviceErrors >= spoiltToReset:
 		s.demand(stepReset, fmt.Sprintf("%d submissions in a row failed: %s", s.deviceErrors, out.Detail))
-	case meaning.after == stepSweep:
-		s.full = true
-		s.want(s.sweepHere, 0)
-	case meaning.after != stepNone:
-		s.demand(meaning.after, out.Detail)
+	default:
+		s.act(meaning)
 	}
 	return s.err != nil
 }
@@ -253,7 +246,10 @@ func (s *session) listen(ctx context.Context, until time.Time, late chan<- Outco
 }
 
 // settle takes back the blame for an answer that came after all.
-func (s *session) settle(Outcome) {
+func (s *session) settle(out Outcome) {
+	if out.Verdict == Accepted {
+		s.m.wasAccepted()
+	}
 	if n := len(s.m.life.lost); n > 0 {
 		s.m.life.lost = s.m.life.lost[:n-1]
 	}

@@ -2,8 +2,9 @@ package family
 
 import "time"
 
-// Code is what a number of +CMS ERROR or +CME ERROR means to one make. The words
-// of Verdict and Class are those of package modem.
+// Code is what a number of +CMS ERROR or +CME ERROR means to one make: the
+// columns of package modem's own tables. The words of Class and Then are those
+// of its ErrorClass.
 type Code struct {
 	// Says is the manual's text; Do is what an operator can do about it.
 	Says, Do string
@@ -11,9 +12,41 @@ type Code struct {
 	Sent Sent
 	// Class is an ErrorClass of package modem: "content", "busy" …
 	Class string
-	// Wait is the least pause before a retry.
+	// Wait is the pause before the first retry (0: the class's); Flat: it does
+	// not grow.
 	Wait time.Duration
+	Flat bool
+	// Tries bounds the retries (0: the class does), Then is the class after them
+	// ("": the message fails), with ThenTries more.
+	Tries     int
+	Then      string
+	ThenTries int
+	// SIMs says who tries it again.
+	SIMs SIMs
+	// Next is what the modem does about it.
+	Next Next
 }
+
+// SIMs says which SIMs try a refused message again.
+type SIMs uint8
+
+const (
+	SIMsByClass       SIMs = iota // as the class has it
+	SIMsOneOther                  // one other one
+	SIMsOtherOperator             // if there is one, another operator's
+)
+
+// Next is what a modem has to do about an error of its own.
+type Next uint8
+
+const (
+	NextNothing  Next = iota
+	NextSweep         // read and delete what is stored
+	NextRegister      // wait for the network
+	NextSetup         // be set up again
+	NextSIM           // look at the SIM again
+	NextReset         // restart
+)
 
 // Sent says what a modem's error leaves of a submission.
 type Sent uint8
@@ -53,11 +86,11 @@ func siemensCodes() map[int]Code {
 func quectelCodes() map[int]Code {
 	const again = "nothing: it is tried again"
 	return map[int]Code{
-		512: {Says: "the SIM is not ready", Do: again, Sent: SentNot, Class: "busy", Wait: 10 * time.Second},
+		512: {Says: "the SIM is not ready", Do: again, Sent: SentNot, Class: "busy", Wait: 10 * time.Second, Next: NextSIM},
 		514: {Says: "invalid parameters", Do: "report this: the message was not built as it should be", Sent: SentNot, Class: "content"},
-		515: {Says: "the modem's storage failed", Do: again, Sent: SentNot, Class: "storage"},
+		515: {Says: "the modem's storage failed", Do: again, Sent: SentNot, Class: "storage", Tries: 1, Then: "device", Next: NextSweep},
 		517: {Says: "the service mode allows no SMS", Do: "check the modem's network mode (service domain)", Sent: SentNot, Class: "device"},
 		529: {Says: "this SIM may not send SMS", Do: "check the SIM's contract and credit, or use another SIM", Sent: SentNot, Class: "sim"},
-		531: {Says: "the modem's storage is full", Do: again, Sent: SentNot, Class: "storage"},
+		531: {Says: "the modem's storage is full", Do: again, Sent: SentNot, Class: "storage", Next: NextSweep},
 	}
 }
