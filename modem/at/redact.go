@@ -2,6 +2,7 @@ package at
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,38 +11,42 @@ import (
 // maxTrace is how much of a line a trace keeps.
 const maxTrace = 200
 
-// secret are the commands whose digits are codes of the SIM, private the codes
-// whose quoted strings are names or texts, public those whose long numbers are
-// nobody's.
+// secret are the commands whose digits are codes of the SIM or the modem, private
+// the codes that carry names, texts or USSD, public those whose long numbers are
+// nobody's, bare the commands whose answers have no code in front and are no text.
 var (
-	secret  = []string{"CPIN=", "CLCK=", "CPWD=", "CPIN2=", "CPUK=", "EPIN=", "UPIN="}
-	private = []string{"CUSD", "CNUM", "CLIP", "COLP", "CNAP", "CMT", "CDS", "CBM", "CMGR", "CMGL", "CPBR", "CPBF", "CPBW"}
-	public  = []string{"CREG:", "CGREG:", "CEREG:", "COPS:", "CCLK:", "CSQ:"}
+	secret  = []string{"CPIN=", "CLCK=", "CPWD=", "CPIN2=", "CPUK=", "EPIN=", "UPIN=", "CARDLOCK=", "CSIM=", "CMLCK=", "CPUC="}
+	private = []string{"CUSD", "CNUM", "CLIP", "COLP", "CNAP", "CMT", "CDS", "CBM", "CMGR", "CMGL", "CPBR", "CPBF", "CPBW", "CCWA", "HCMT", "HCMGR", "HCMGL", "PSUSSD"}
+	public  = []string{"+CREG", "+CGREG", "+CEREG", "+COPS", "+CCLK", "+CSQ"}
+	bare    = []string{"+CGMI", "+CGMM", "+CGMR", "+CGSN", "+GMI", "+GMM", "+GMR", "+GSN", "+CIMI", "I",
+		"+CCID", "+ICCID", "+QCCID", "+CICCID", "^ICCID", "#CCID", "!ICCID", "%CCID", "+CSIM", "+QPINC"}
 )
+
+// hidden stands for a text in a trace.
+func hidden(text string) string { return fmt.Sprintf("<text of %d>", utf8.RuneCountInString(text)) }
 
 // redact makes a line fit for a trace: no PIN, no text, of a number the last
 // three digits, of a PDU its length. text says that the line belongs to a
 // message or a USSD answer.
 func redact(line string, text bool) string {
-	if text && !isHex(line) {
-		return fmt.Sprintf("<text of %d>", utf8.RuneCountInString(line))
-	}
-	if isHex(line) && (len(line) >= 26 || len(line) >= 20 && strings.ContainsAny(strings.ToUpper(line), "ABCDEF")) {
+	if isHex(line) && (len(line) >= 26 || len(line) >= 20 && strings.ContainsAny(line, "ABCDEFabcdef")) {
 		return fmt.Sprintf("<PDU of %d octets>", len(line)/2)
+	}
+	if text {
+		return hidden(line)
 	}
 	upper := strings.ToUpper(line)
 	if containsAny(upper, secret) {
-		line = strings.Map(func(r rune) rune {
-			if unicode.IsDigit(r) {
-				return '*'
-			}
-			return r
-		}, line)
+		line = maskDigits(line, 1)
 	}
-	if isPrivate(upper) {
-		line = hideQuoted(line)
+	name, _, _, _ := code(upper)
+	switch {
+	case isPrivate(upper):
+		line = hideWords(hideQuoted(line))
+	case strings.HasPrefix(upper, "ATD"): // a call, or USSD dialled
+		line = line[:3] + hidden(line[3:])
 	}
-	if !containsAny(upper, public) {
+	if !slices.Contains(public, name) {
 		line = hideNumbers(line)
 	}
 	line = strings.ToValidUTF8(strings.Map(func(r rune) rune {
@@ -54,6 +59,62 @@ func redact(line string, text bool) string {
 		line = strings.ToValidUTF8(line[:maxTrace], "") + "…"
 	}
 	return line
+}
+
+// redactIn makes what the modem said fit for a trace. A line with a code in
+// front is taken by its code. One without is shown only where a command has it
+// for an answer: else it may be a message in text mode, a further line of a USSD
+// answer, or a piece of something that noise has cut.
+func (l *line) redactIn(s string) string {
+	if _, ok := final(s, nil); ok || s == ">" {
+		return redact(s, false)
+	}
+	var now *part // the command that is being answered
+	if l.cur != nil {
+		now = &l.cur.parts[0]
+	}
+	name, _, _, coded := code(s)
+	switch {
+	case slices.Contains(public, name):
+		return redact(s, false)
+	case l.open != nil && l.open.quoted:
+		return redact(s, true)
+	case now != nil && containsAny(strings.ToUpper(l.cur.cmd), secret):
+		return redact(maskDigits(s, 4), !coded && !l.isEcho(s)) // an echo may have lost its head
+	case l.isEcho(s), isWord(s):
+		return redact(s, false)
+	case coded:
+		if now != nil && isPrivate(now.name+":") && !isPrivate(strings.ToUpper(s)) && !slices.Contains(public, name) {
+			return redact(hideWords(hideQuoted(s)), false) // its own answer, under a name that noise has spoilt
+		}
+		return redact(s, false)
+	case now != nil && slices.Contains(bare, now.name):
+		return redact(s, false)
+	case s != "" && strings.ContainsRune(sigils, rune(s[0])):
+		// What kind of line it is shows a wrong port: $GPGGA,… is a GPS.
+		i := 1
+		for i < len(s) && i < 10 && s[i] >= 'A' && s[i] <= 'Z' {
+			i++
+		}
+		return redact(s[:i], false) + hidden(s[i:])
+	}
+	return redact(s, true)
+}
+
+// maskDigits hides runs of at least so many digits.
+func maskDigits(line string, least int) string {
+	b := []byte(line)
+	for i := 0; i < len(b); {
+		j := i
+		for j < len(b) && b[j] >= '0' && b[j] <= '9' {
+			j++
+		}
+		for k := i; j-i >= least && k < j; k++ {
+			b[k] = '*'
+		}
+		i = max(j, i+1)
+	}
+	return string(b)
 }
 
 func containsAny(s string, list []string) bool {
@@ -73,13 +134,36 @@ func isPrivate(upper string) bool {
 		return false
 	}
 	i := strings.IndexAny(upper, ":=?")
+	if i < 0 {
+		return false
+	}
 	for _, name := range private {
-		if i > 0 && upper[1:i] == name {
+		if strings.TrimSpace(upper[1:i]) == name {
 			// AT+CMGL="ALL" has no text, and its quotes say what was asked.
 			return !(upper[i] == '=' && name == "CMGL")
 		}
 	}
 	return false
+}
+
+// hideWords hides, behind the code of a private line, each field outside quotes
+// that has a letter in it or four digits in a row: a text without quotes.
+func hideWords(line string) string {
+	i := strings.IndexAny(line, ":=")
+	if i < 0 {
+		return line
+	}
+	fields := strings.Split(line[i+1:], ",")
+	for n, f := range fields {
+		if strings.ContainsAny(f, `"<`) || strings.TrimSpace(f) == "" {
+			continue // dealt with by hideQuoted
+		}
+		if strings.ContainsFunc(f, unicode.IsLetter) || maskDigits(f, 4) != f {
+			word := strings.TrimSpace(f)
+			fields[n] = strings.Replace(f, word, hidden(word), 1)
+		}
+	}
+	return line[:i+1] + strings.Join(fields, ",")
 }
 
 // hideQuoted hides what is between quotes, but for numbers, of which hideNumbers
@@ -96,7 +180,7 @@ func hideQuoted(line string) string {
 		if strings.Trim(quoted, "+0123456789") == "" && len(quoted) >= 7 || quoted == "" {
 			b.WriteString(`"` + quoted + `"`)
 		} else {
-			fmt.Fprintf(&b, "<text of %d>", utf8.RuneCountInString(quoted))
+			b.WriteString(hidden(quoted))
 		}
 		if !closed {
 			return b.String()
@@ -125,7 +209,7 @@ func hideNumbers(line string) string {
 		case j == i:
 			b.WriteByte(line[i])
 			i++
-		case j-i >= 20 && digits > 0 && digits < j-i, j-i > 22:
+		case j-i >= 20 && digits > 0 && digits < j-i, j-i >= 12 && digits > 0 && j-i-digits >= 3, j-i > 22:
 			fmt.Fprintf(&b, "<hex of %d>", j-i)
 			i = j
 		case decimal >= 7:

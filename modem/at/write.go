@@ -182,12 +182,5 @@ func (l *line) traceIn(s string) {
 	if l.o.Trace == nil {
 		return
 	}
-	text := l.open != nil && l.open.quoted
-	if x := l.cur; x != nil && (x.parts[0].name == "+CMGR" || x.parts[0].name == "+CMGL") {
-		// In text mode, which a modem may fall back to, the message follows bare.
-		_, _, colon, _ := code(s)
-		_, isFinal := final(s, nil)
-		text = text || !colon && !isFinal && !l.isEcho(s)
-	}
-	l.o.Trace(TraceEntry{At: l.o.Now(), Line: redact(s, text)})
+	l.o.Trace(TraceEntry{At: l.o.Now(), Line: l.redactIn(s)})
 }
