@@ -59,6 +59,12 @@ type Family struct {
 	// USSD are the ways in which a request is written, best first: the next is
 	// tried after ERROR.
 	USSD []USSDCoding
+	// USSDPlain makes the modem take and give USSDText where it would not by
+	// itself; it is given before that is tried. Without "AT"; "" when there is
+	// no such command.
+	USSDPlain string
+	// USSDTimeout is how long the network's answer to a USSD request may take.
+	USSDTimeout time.Duration
 
 	// RadioOff switches the radio off (RadioOn brings it back). Without "AT"; ""
 	// when that must never be done.
@@ -103,6 +109,7 @@ var Generic = Family{
 	Ack:           "+CNMA",
 	Charset:       "GSM",
 	USSD:          []USSDCoding{USSDText, USSDUCS2, USSDPacked},
+	USSDTimeout:   30 * time.Second,
 	RadioOff:      "+CFUN=4",
 	RadioOn:       "+CFUN=1",
 	Reset:         "+CFUN=1,1",

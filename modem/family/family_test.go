@@ -1,8 +1,6 @@
 package family
 
 import (
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +51,13 @@ func TestEveryFamilyIsSafe(t *testing.T) {
 		require.NotEmpty(t, f.PINTries, f.Name)
 		require.NotEmpty(t, f.ICCID, f.Name)
 		require.NotEmpty(t, f.USSD, f.Name)
+		require.GreaterOrEqual(t, f.USSDTimeout, 30*time.Second, f.Name)
+		codings := map[USSDCoding]bool{}
+		for _, c := range f.USSD {
+			require.False(t, codings[c], "%s: %v twice", f.Name, c)
+			codings[c] = true
+		}
+		require.True(t, f.USSDPlain == "" || codings[USSDText], f.Name)
 		require.NotEmpty(t, f.Boot, f.Name)
 		require.NotEmpty(t, f.Full, f.Name)
 		require.NotEmpty(t, f.Charset, f.Name)
@@ -82,60 +87,6 @@ func TestEveryFamilyIsSafe(t *testing.T) {
 	} {
 		require.True(t, names[want], want)
 	}
-}
-
-func TestPINTries(t *testing.T) {
-	for _, c := range []struct {
-		family, command, answer string
-		tries                   int // -1: does not tell
-	}{
-		{"generic", `+CPINR="SIM PIN"`, "+CPINR: SIM PIN,3,3", 3},
-		{"generic", `+CSIM=10,"0020000100"`, `+CSIM: 4,"63C2"`, 2},
-		{"generic", `+CSIM=10,"0020000100"`, `+CSIM: 4,"9000"`, -1},
-		{"generic", `+CSIM=10,"0020000100"`, `+CSIM: 4,"6983"`, -1},
-		{"huawei", "^CPIN?", "^CPIN: SIM PIN,2,10,2,10,3", 2},
-		{"huawei", "^CPIN?", "^CPIN: READY,,10,3,10,3", 3},
-		{"huawei", "^CPIN?", "^CPIN: READY", -1},
-		{"zte", "+ZPINPUK=?", "+ZPINPUK: 1,10", 1},
-		{"quectel", `+QPINC="SC"`, `+QPINC: "SC",3,10`, 3},
-		{"quectel-2g", `+QPINC="SC"`, `+QPINC: "SC",2,10`, 2},
-		{"simcom-2g", "+SPIC", "+SPIC: 3,3,10,10", 3},
-		{"simcom", "+SPIC", "+SPIC: 2,10,0,10", 2},
-		{"telit", "#PCT", "#PCT: 3", 3},
-		{"u-blox", "+UPINCNT", "+UPINCNT: 3,3,10,10", 3},
-		{"sierra", "+CPINC?", "+CPINC: 1,3,10,10", 1},
-		{"siemens", `^SPIC="SC"`, "^SPIC: 3", 3},
-		{"siemens", "^SPIC", "^SPIC: -1", -1},
-		{"novatel", "$NWPINR?", "$NWPINR: PIN1, 3", 3},
-		{"novatel", "$NWPINR?", "$NWPINR: PIN1, 99", -1},
-	} {
-		i := slices.IndexFunc(Families(), func(f *Family) bool { return f.Name == c.family })
-		f := Families()[i]
-		q := slices.IndexFunc(f.PINTries, func(q PINQuery) bool { return q.Command == c.command })
-		require.GreaterOrEqual(t, q, 0, "%s %s", c.family, c.command)
-		n, ok := f.PINTries[q].Tries([]string{"", c.answer})
-		require.Equal(t, c.tries >= 0, ok, "%s", c.answer)
-		if ok {
-			require.Equal(t, c.tries, n, "%s", c.answer)
-		}
-		_, ok = f.PINTries[q].Tries(nil)
-		require.False(t, ok)
-	}
-}
-
-func FuzzPINTries(f *testing.F) {
-	for _, s := range []string{`+CSIM: 4,"63C2"`, "^CPIN: READY,,10,3,10,3", "$NWPINR: PIN1, 3", "+SPIC: ,,", "^SPIC:"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		for _, fam := range Families() {
-			for _, q := range fam.PINTries {
-				if n, ok := q.Tries(strings.Split(s, "\n")); ok {
-					require.True(t, n >= 0 && n <= mostTries)
-				}
-			}
-		}
-	})
 }
 
 // TestPortRules: one role for an interface, and a port for commands on every

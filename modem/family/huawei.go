@@ -26,6 +26,7 @@ var huawei = variant(func(f *Family) {
 	f.CNMI = ladder([]int{1, 2}, []int{1, 2}, 0) // mode 2 is refused by most
 	f.Ack = "+CNMA=0"                            // the form with a PDU is broken
 	f.USSD = []USSDCoding{USSDPacked, USSDText, USSDUCS2}
+	f.USSDPlain = "^USSDMODE=0" // of the E1752 and its like
 	f.Reset = "^RESET"
 })
 
