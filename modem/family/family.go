@@ -40,6 +40,8 @@ type Family struct {
 	// PINTries are the questions that may tell how many tries the PIN has left,
 	// best first.
 	PINTries []PINQuery
+	// PUKTries are the same for the PUK.
+	PUKTries []PINQuery
 	// ICCID are the commands that may give the ICCID, best first.
 	ICCID []string
 
@@ -98,7 +100,8 @@ type CNMI struct{ Mode, MT, BM, DS, BFR int }
 // Generic is the family of every modem that no other claims.
 var Generic = Family{
 	Name:     "generic",
-	PINTries: []PINQuery{cpinr, csim},
+	PINTries: unknownPINTries(),
+	PUKTries: unknownPUKTries(),
 	ICCID:    []string{"+CCID", "+ICCID", "^ICCID?", "+QCCID", "+CRSM=176,12258,0,0,10"},
 	AfterPIN: 3 * time.Second,
 	CNMI: []CNMI{

@@ -6,7 +6,7 @@ var _ = variant(func(f *Family) {
 	f.Makers = []string{"novatel"}
 	f.Models = []string{"MC679", "MC950D", "MC990D", "MC998D", "E371", "Expedite", "Ovation", "Merlin"}
 	f.Ports = []PortRule{{VID: 0x1410, Interface: AnyInterface, Role: RoleAT}}
-	f.PINTries = []PINQuery{{"$NWPINR?", field("$NWPINR", 1)}, cpinr, csim}
+	f.PINTries = []PINQuery{{"$NWPINR?", labelled("$NWPINR", "PIN1", 1)}, cpinr, csim}
 	f.ICCID = []string{"+ICCID", "+CCID", "+CRSM=176,12258,0,0,10"}
 	// With ds 1 it wants an acknowledgement, which it then refuses, and delivers
 	// nothing from there on.

@@ -10,7 +10,8 @@ var quectel = variant(func(f *Family) {
 	f.Ports = append(ports(0x2c7c, 0, map[int]string{0: RoleDiag, 1: RoleGPS, 2: RoleAT, 3: RolePPP}),
 		ports(0x2c7c, 0x0128, map[int]string{5: RoleAT})...)
 	f.Init = []string{`+QURCCFG="urcport","usbat"`} // what it says by itself goes to our port
-	f.PINTries = []PINQuery{{`+QPINC="SC"`, field("+QPINC", 1)}, cpinr, csim}
+	f.PINTries = []PINQuery{{`+QPINC="SC"`, labelled("+QPINC", "SC", 1)}, cpinr, csim}
+	f.PUKTries = []PINQuery{{`+QPINC="SC"`, labelled("+QPINC", "SC", 2)}, cpinrPUK, csimPUK}
 	f.ICCID = []string{"+QCCID", "+ICCID", "+CRSM=176,12258,0,0,10"}
 	// Never ds 2: reports are announced in SM and kept in SR, where they are lost.
 	f.CNMI = ladder([]int{2, 1}, []int{1}, 0)

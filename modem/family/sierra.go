@@ -10,7 +10,7 @@ var _ = variant(func(f *Family) {
 		f.Ports = append(f.Ports, ports(0x1199, pid, map[int]string{0: RoleDiag, 2: RoleGPS, 3: RoleAT})...)
 	}
 	f.Ports = append(f.Ports, ports(0x1199, 0xc001, map[int]string{0: RoleAT})...)
-	f.PINTries = []PINQuery{{"+CPINC?", field("+CPINC", 0)}, cpinr, csim}
+	f.asks(counters{"+CPINC?", "+CPINC", 0, 2}) // PIN, PIN2, PUK, PUK2
 	f.ICCID = []string{"!ICCID?", "+CCID", "+ICCID", "+CRSM=176,12258,0,0,10"}
 	f.Reset = "!RESET"
 })

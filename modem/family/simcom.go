@@ -10,7 +10,7 @@ var simcom = variant(func(f *Family) {
 	f.Models = []string{"SIM71", "SIM75", "SIM76", "SIM78", "SIM82", "A7600", "A7608", "A7670", "A7672", "A7678", "A7682", "A7683"}
 	f.Ports = append(ports(0x1e0e, 0x9001, map[int]string{0: RoleDiag, 1: RoleGPS, 2: RoleAT, 3: RolePPP}),
 		ports(0x1e0e, 0x9011, map[int]string{4: RoleAT, 5: RolePPP})...)
-	f.PINTries = []PINQuery{{"+SPIC", field("+SPIC", 0)}, cpinr, csim}
+	f.asks(counters{"+SPIC", "+SPIC", 0, 1}) // PIN, PUK, PIN2, PUK2
 	f.ICCID = []string{"+CICCID", "+CCID", "+CRSM=176,12258,0,0,10"}
 	f.CNMI = ladder([]int{2, 1}, []int{1, 2}, 0)
 })

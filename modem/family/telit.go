@@ -13,6 +13,7 @@ var _ = variant(func(f *Family) {
 	}
 	// #PCT counts for whatever is asked for at the moment, so it comes last.
 	f.PINTries = []PINQuery{csim, cpinr, {"#PCT", field("#PCT", 0)}}
+	f.PUKTries = []PINQuery{csimPUK, cpinrPUK, {"#PCT", field("#PCT", 0)}}
 	f.ICCID = []string{"#CCID", "+CCID", "+CRSM=176,12258,0,0,10"}
 	f.CNMI = ladder([]int{2, 1}, []int{1, 2}, 0)
 })

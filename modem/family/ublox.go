@@ -16,7 +16,7 @@ var ublox = variant(func(f *Family) {
 	for _, pid := range []uint16{0x1141, 0x1143, 0x1146} {
 		f.Ports = append(f.Ports, ports(0x1546, pid, map[int]string{0: RoleAT, 2: RoleAT})...)
 	}
-	f.PINTries = []PINQuery{{"+UPINCNT", field("+UPINCNT", 0)}, cpinr, csim}
+	f.asks(counters{"+UPINCNT", "+UPINCNT", 0, 2}) // PIN, PIN2, PUK, PUK2
 	f.ICCID = []string{"+CCID", "+CRSM=176,12258,0,0,10"}
 	// ds 1 is taken with AT+CSMS=1 only.
 	f.CNMI = ladder([]int{2, 1}, []int{2}, 0)

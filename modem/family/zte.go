@@ -11,7 +11,7 @@ var _ = variant(func(f *Family) {
 	// Until it is asked for its memories an unlocked stick says +ZUSIMR:2 again
 	// and again, and in the end crashes over it.
 	f.Unlocked = []string{"+CPMS?"}
-	f.PINTries = []PINQuery{{"+ZPINPUK=?", field("+ZPINPUK", 0)}, cpinr, csim}
+	f.asks(counters{"+ZPINPUK=?", "+ZPINPUK", 0, 1})
 	f.CNMI = ladder([]int{1}, []int{1, 2}, 0)
 	f.AfterPIN = 3 * time.Second
 })
