@@ -17,7 +17,7 @@ func TestPackUSSD(t *testing.T) {
 		{"*12345#", "AA986C46AB8D1A"},     // seven characters: filled with CR
 		{"1234567\r", "31D98C56B3DD1A0D"}, // a CR of its own would be lost: it is doubled
 		{"12345678", "31D98C56B3DD70"},    // eight need no filling
-		{"5€", "B5B219"},                  // an escape takes two septets
+		{"5€", "B54D19"},                  // an escape takes two septets
 	} {
 		octets, ok := PackUSSD(row.text)
 		require.True(t, ok)
