@@ -8,17 +8,19 @@ var huawei = variant(func(f *Family) {
 	f.Name = "huawei"
 	f.Makers = []string{"huawei"}
 	f.Models = []string{"E1550", "E1552", "E1750", "E173", "E303", "E3131", "E3272", "E3372", "E353", "K3765", "K3772", "ME909", "MU609"}
+	// Signal and mode reports on a port that nobody reads fill its buffer and
+	// crash the stick: every port is told to be silent, the one in use by Init.
+	const silent = "^CURC=0"
 	f.Ports = []PortRule{
-		{VID: 0x12d1, Interface: AnyInterface, Protocol: 0x02, Role: RoleAT}, // "PCUI"
-		{VID: 0x12d1, Interface: AnyInterface, Protocol: 0x12, Role: RoleAT},
-		{VID: 0x12d1, Interface: AnyInterface, Protocol: 0x01, Role: RolePPP},
-		{VID: 0x12d1, Interface: AnyInterface, Protocol: 0x10, Role: RolePPP},
+		{VID: 0x12d1, Interface: AnyInterface, Protocol: 0x02, Role: RoleAT, Hush: silent}, // "PCUI"
+		{VID: 0x12d1, Interface: AnyInterface, Protocol: 0x12, Role: RoleAT, Hush: silent},
+		{VID: 0x12d1, Interface: AnyInterface, Protocol: 0x01, Role: RolePPP, Hush: silent},
+		{VID: 0x12d1, Interface: AnyInterface, Protocol: 0x10, Role: RolePPP, Hush: silent},
 		{VID: 0x12d1, Interface: AnyInterface, Protocol: 0x05, Role: RoleGPS},
 		{VID: 0x12d1, Interface: AnyInterface, Protocol: 0x14, Role: RoleGPS},
+		{VID: 0x12d1, Interface: AnyInterface, Hush: silent},
 	}
-	// Signal and mode reports on a port that nobody reads fill its buffer and
-	// crash the stick.
-	f.Init = []string{"^CURC=0"}
+	f.Init = []string{silent}
 	// Talked to earlier, "the firmware may reboot itself".
 	f.AfterPIN = 3 * time.Second
 	f.PINTries = []PINQuery{{"^CPIN?", field("^CPIN", 3)}, cpinr, csim}
