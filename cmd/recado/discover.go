@@ -43,8 +43,8 @@ func usbCheck(seen []tty.Sighting, rivals []tty.Rival) webui.Check {
 		details = append(details, r.String())
 	}
 	for _, s := range seen {
-		if s.Trouble != "" {
-			details = append(details, "USB "+s.Device.Path+" ("+s.Device.ID()+"): "+s.Trouble)
+		if !s.Trouble.None() {
+			details = append(details, "USB "+s.Device.Path+" ("+s.Device.ID()+"): "+s.Trouble.String())
 		}
 	}
 	c := webui.Check{Name: "usb", Status: webui.Pass, Detail: strings.Join(details, "; ")}

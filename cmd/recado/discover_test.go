@@ -143,7 +143,7 @@ func TestDiscoveredModems(t *testing.T) {
 
 func TestUSBCheck(t *testing.T) {
 	c := usbCheck([]tty.Sighting{
-		{Device: tty.USBDevice{Path: "1-1", VID: 0x12d1, PID: 0x14dc}, Trouble: "HiLink"},
+		{Device: tty.USBDevice{Path: "1-1", VID: 0x12d1, PID: 0x14dc}, Trouble: tty.Trouble{Code: tty.CodeHiLink, Says: "HiLink"}},
 		{Device: tty.USBDevice{Path: "1-2"}, Name: "usb:1-2:2"},
 	}, []tty.Rival{{Program: "ModemManager", PID: 7}})
 	require.Equal(t, webui.Warn, c.Status)

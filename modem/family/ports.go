@@ -19,6 +19,9 @@ type PortRule struct {
 	Role      string
 	// Protocol is bInterfaceProtocol; 0: any. Huawei gives its ports away by it.
 	Protocol uint8
+	// Hush is sent once, without "AT", to the port when it is not the one in use:
+	// what it says by itself and nobody reads would fill its buffer. "": nothing.
+	Hush string
 }
 
 // PortRules are those of all families. Among the rules that fit, one with a PID

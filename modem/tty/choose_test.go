@@ -61,29 +61,3 @@ func TestGroups(t *testing.T) {
 		require.Equal(t, row.want, got, row.what)
 	}
 }
-
-func TestTrouble(t *testing.T) {
-	with := func(vid, pid uint16, classes ...[3]uint8) USBDevice {
-		d := USBDevice{VID: vid, PID: pid}
-		for n, c := range classes {
-			d.Interfaces = append(d.Interfaces, USBInterface{Number: n, Class: c[0], SubClass: c[1], Protocol: c[2]})
-		}
-		return d
-	}
-	disk := [3]uint8{8, 6, 0x50}
-	for _, row := range []struct {
-		device USBDevice
-		says   string
-	}{
-		{device(0x05c6, 0x9008, [3]uint8{0xff, 0, 0}, 0), "download mode"},
-		{with(0x12d1, 0x14dc, [3]uint8{2, 6, 0}, disk), "HiLink"},
-		{with(0x12d1, 0x14db, [3]uint8{0xff, 2, 0x16}), "HiLink"},
-		{with(0x19d2, 0x1405, [3]uint8{0xe0, 1, 3}), "a ZTE modem that shows itself as a network card"},
-		{with(0x12d1, 0x1f01, disk), "usb-modeswitch"},
-		{with(0x2c7c, 0x0125, [3]uint8{0xff, 0, 0}), "kernel module option"},
-	} {
-		require.Contains(t, Trouble(row.device), row.says)
-	}
-	require.Empty(t, Trouble(with(0x0781, 0x5567, disk)), "a memory stick")
-	require.Empty(t, Trouble(device(0x12d1, 0x1506, [3]uint8{0xff, 0, 0}, 0)), "a stick with its ports")
-}

@@ -34,6 +34,9 @@ type DiscoveryOptions struct {
 	// IMEI tells what the modem on a port that was added says it is now; "" when
 	// not known. nil: what it said when it was found is believed.
 	IMEI func(name string) string
+	// Mute says that the modem on a port that was added answers nothing; nil:
+	// nobody knows. Another of its ports is looked for then, after Patience.
+	Mute func(name string) bool
 	// Rules say which ports of known modems are for AT.
 	Rules []PortRule
 	// Named are the ports that an operator named: their devices are left alone.
@@ -50,13 +53,18 @@ type DiscoveryOptions struct {
 	// Rescan is how often to look without a hint; 10 s when 0.
 	Rescan time.Duration
 	// Settle is how long a device must have stayed as it is before it is
-	// touched: its ports come one by one. 2 s when 0, negative for none.
+	// touched: its ports come one by one. 2 s when 0, negative for none. Ten times
+	// that is waited for the port that the rules give for AT, when its interface
+	// is there and only the port is not.
 	Settle time.Duration
 	// Answer is how long a port may take for one answer; 1 s when 0.
 	Answer time.Duration
 	// Retry is the pause after a round in which no port answered, doubled by
 	// each up to six times; 10 s when 0.
 	Retry time.Duration
+	// Patience is how long a modem must have been mute before its other ports are
+	// asked; 2 min when 0, which is longer than a restart takes.
+	Patience time.Duration
 	// Forget is how long a modem may be away before it is dropped; 10 min when 0.
 	Forget time.Duration
 }
@@ -66,9 +74,9 @@ type Sighting struct {
 	Device USBDevice
 	// Name of the port that was chosen; "" when none.
 	Name string
-	// Trouble says in plain words why it is not in use; "" when it is, or when
-	// it has just come.
-	Trouble string
+	// Trouble says in plain words why it is not in use, or what is the matter
+	// although it is; none when all is well, or when it has just come.
+	Trouble Trouble
 }
 
 // Discovery finds USB modems and follows them as they come and go.
@@ -82,10 +90,14 @@ type Discovery struct {
 	told  map[string]string
 	// odd is since when devices have been unusable, by path: one that is about
 	// to be switched from disk to modem is no trouble yet.
-	odd     map[string]time.Time
-	asked   time.Time // when Rivals was last asked for
-	results chan round
-	wg      sync.WaitGroup
+	odd   map[string]time.Time
+	asked time.Time // when Rivals was last asked for
+	// shared are the other programs that have our ports open too, by device, as of
+	// sharedAt.
+	shared   map[string]*BusyError
+	sharedAt time.Time
+	results  chan round
+	wg       sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
 	sight  []Sighting
@@ -99,6 +111,7 @@ func NewDiscovery(o DiscoveryOptions) *Discovery {
 	o.Settle = cmp.Or(o.Settle, 2*time.Second)
 	o.Answer = cmp.Or(o.Answer, time.Second)
 	o.Retry = cmp.Or(o.Retry, 10*time.Second)
+	o.Patience = cmp.Or(o.Patience, 2*time.Minute)
 	o.Forget = cmp.Or(o.Forget, 10*time.Minute)
 	if o.Events == nil {
 		o.Events = openUevents
@@ -187,9 +200,10 @@ func (d *Discovery) follow(ctx context.Context, hint func()) {
 func (d *Discovery) look(ctx context.Context) (wait time.Duration) {
 	now := time.Now()
 	d.watchRivals(now)
+	d.watchShared(now)
 	devices, err := d.o.Tree.USBDevices()
 	if err != nil && !absent(err) { // without a USB bus there is nothing to find
-		d.tell("", err.Error())
+		d.tell("", TroubleOf(err))
 		return d.o.Rescan
 	}
 	named := d.named()
@@ -198,7 +212,7 @@ func (d *Discovery) look(ctx context.Context) (wait time.Duration) {
 	here, seen := map[string]bool{}, map[string]bool{"": true}
 	var sight []Sighting
 	for _, dev := range devices {
-		if trouble := Trouble(dev); trouble != "" {
+		if trouble := Diagnose(dev); !trouble.None() {
 			seen[dev.Path] = true
 			if _, known := d.odd[dev.Path]; !known {
 				d.odd[dev.Path] = now
@@ -238,16 +252,28 @@ func (d *Discovery) look(ctx context.Context) (wait time.Duration) {
 			wait = 0
 			continue
 		}
-		if s.chosen == "" && s.probing == nil {
-			due := max(s.since.Add(max(d.o.Settle, 0)).Sub(now), s.next.Sub(now))
+		switch {
+		case s.chosen != "" && !s.lost:
+			wait = min(wait, d.mind(ctx, s, now))
+			if s.trouble.None() {
+				s.trouble = d.sharing(s)
+			}
+		case s.chosen == "" && s.probing == nil:
+			settle := max(d.o.Settle, 0)
+			if s.early {
+				settle *= 10
+			}
+			due := max(s.since.Add(settle).Sub(now), s.next.Sub(now))
 			if due <= 0 {
-				d.question(ctx, s)
+				d.question(ctx, s, slices.Clone(s.candidates))
 			} else {
 				wait = min(wait, due)
 			}
 		}
-		if s.trouble != "" {
+		if !s.trouble.None() {
 			d.tell(name, s.trouble)
+		} else {
+			delete(d.told, name)
 		}
 		sight = append(sight, Sighting{Device: s.device, Name: s.chosen, Trouble: s.trouble})
 	}
@@ -299,17 +325,18 @@ func (d *Discovery) see(ctx context.Context, g group, dev USBDevice, now time.Ti
 	case !s.present || s.device.Number != dev.Number:
 		// Back, or another of its kind: whoever opens the port sees which.
 		d.cancel(s)
-		s.since, s.next, s.rounds, s.imei, s.trouble = now, time.Time{}, 0, "", ""
+		s.since, s.next, s.rounds, s.imei, s.trouble = now, time.Time{}, 0, "", Trouble{}
+		s.mute, s.hushed = time.Time{}, false
 	case !slices.EqualFunc(s.candidates, g.candidates, func(a, b candidate) bool { return a.place == b.place && a.device == b.device }):
 		d.cancel(s)
-		s.since, s.next = now, time.Time{} // its ports are still coming
+		s.since, s.next, s.hushed = now, time.Time{}, false // its ports are still coming
 	}
 	s.group, s.device, s.present = g, dev, true
 	if s.chosen != "" {
-		s.trouble = ""
+		s.trouble = Trouble{}
 		s.lost = !slices.ContainsFunc(g.candidates, func(c candidate) bool { return c.place.String() == s.chosen })
 		if s.lost {
-			s.trouble = "its port " + s.chosen + " is not there"
+			s.trouble = Trouble{CodeMoved, "its port " + s.chosen + " is not there", "wait for half a minute: it is looked for anew"}
 		}
 	}
 }
@@ -332,12 +359,18 @@ func (d *Discovery) cancel(s *site) {
 
 // drop forgets a site and the modem there.
 func (d *Discovery) drop(ctx context.Context, s *site) {
+	d.cancel(s)
+	d.remove(ctx, s.chosen)
+	delete(d.sites, s.group.name)
+}
+
+// remove gives a modem up, by its port's name.
+func (d *Discovery) remove(ctx context.Context, name string) {
 	limited, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := d.o.Remove(limited, s.chosen); err != nil && ctx.Err() == nil {
-		d.log.Warn("dropping a modem that went away", "port", s.chosen, "error", err)
+	if err := d.o.Remove(limited, name); err != nil && ctx.Err() == nil {
+		d.log.Warn("dropping a modem", "port", name, "error", err)
 	}
-	delete(d.sites, s.group.name)
 }
 
 // named are the ports that an operator named, by their paths now.
@@ -367,9 +400,9 @@ func resolved(path string) string {
 }
 
 // tell logs trouble once, until it changes.
-func (d *Discovery) tell(about, trouble string) {
-	if d.told[about] != trouble {
-		d.told[about] = trouble
-		d.log.Warn("a USB modem cannot be used", "usb", about, "trouble", trouble)
+func (d *Discovery) tell(about string, trouble Trouble) {
+	if d.told[about] != trouble.String() {
+		d.told[about] = trouble.String()
+		d.log.Warn("trouble with a USB modem", "usb", about, "code", trouble.Code, "trouble", trouble.String())
 	}
 }

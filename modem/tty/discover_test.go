@@ -91,7 +91,7 @@ func (f *finder) trouble(path, says string) {
 	f.t.Helper()
 	require.Eventually(f.t, func() bool {
 		for _, s := range f.Sightings() {
-			if s.Device.Path == path && strings.Contains(s.Trouble, says) {
+			if s.Device.Path == path && strings.Contains(s.Trouble.String(), says) {
 				return true
 			}
 		}

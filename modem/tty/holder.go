@@ -2,6 +2,7 @@ package tty
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,26 +51,34 @@ func flocker(device string) int {
 
 // opener is a process other than ours that has the device open, of those whose
 // descriptors we may see; 0 when there is none.
-func opener(device string) int {
-	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+func opener(device string) int { return Tree{}.openers(map[string]bool{device: true})[device] }
+
+// openers are processes other than ours that have any of these devices open, by
+// device; of those whose descriptors we may see.
+func (t Tree) openers(devices map[string]bool) map[string]int {
+	found := map[string]int{}
+	links, _ := filepath.Glob(filepath.Join(cmp.Or(t.Proc, "/proc"), "[0-9]*", "fd", "*")) // well formed
 	for _, link := range links {
-		if target, err := os.Readlink(link); err != nil || target != device {
+		target, err := os.Readlink(link)
+		if err != nil || !devices[target] {
 			continue
 		}
-		pid, err := strconv.Atoi(strings.Split(link, "/")[2])
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(link))))
 		if err == nil && pid != os.Getpid() {
-			return pid
+			found[target] = pid
 		}
 	}
-	return 0
+	return found
 }
 
 // program is a process's name; "" when unknown.
-func program(pid int) string {
+func program(pid int) string { return Tree{}.program(pid) }
+
+func (t Tree) program(pid int) string {
 	if pid == 0 {
 		return ""
 	}
-	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	name, err := os.ReadFile(filepath.Join(cmp.Or(t.Proc, "/proc"), strconv.Itoa(pid), "comm"))
 	if err != nil {
 		return ""
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -26,9 +25,71 @@ var errSilent = errors.New("nothing answers AT")
 // probe asks a port whether it speaks AT, and who it is. wait is for one answer.
 // The port is closed again.
 func (s settings) probe(ctx context.Context, device string, wait time.Duration) (p probed, err error) {
+	err = s.converse(ctx, device, func(port io.Writer, lines <-chan string) error {
+		for try := range probeTries {
+			command := "AT\r"
+			if try > 0 {
+				command = "\x1bAT\r" // out of a message that an earlier program began
+			}
+			_, ok, err := ask(ctx, port, lines, command, wait)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
+			// An identity that does not come is no reason to refuse the port. The
+			// second question is for an OK that belonged to an AT of before.
+			for range 2 {
+				info, _, err := ask(ctx, port, lines, "AT+CGSN\r", 3*wait)
+				if err != nil {
+					return err
+				}
+				if p.imei = imei(info); p.imei != "" {
+					break
+				}
+			}
+			return nil
+		}
+		return fmt.Errorf("%s: %w", device, errSilent)
+	})
+	return p, err
+}
+
+// hush silences a port that nobody is going to read, and takes off what it has
+// said already: of some sticks the buffer fills up and they crash. wait is for
+// the answer, and again for the rest.
+func (s settings) hush(ctx context.Context, device, command string, wait time.Duration) error {
+	return s.converse(ctx, device, func(port io.Writer, lines <-chan string) error {
+		_, ok, err := ask(ctx, port, lines, "AT"+command+"\r", wait)
+		if err != nil {
+			return err
+		}
+		rest := time.NewTimer(wait)
+		defer rest.Stop()
+		for {
+			select {
+			case _, open := <-lines:
+				if !open {
+					return ErrGone
+				}
+			case <-rest.C:
+				if !ok {
+					return fmt.Errorf("%s: %w", device, errSilent)
+				}
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	})
+}
+
+// converse opens a port for what is asked of it line by line, and closes it.
+func (s settings) converse(ctx context.Context, device string, talk func(port io.Writer, lines <-chan string) error) (err error) {
 	port, err := s.open(ctx, device)
 	if err != nil {
-		return p, err
+		return err
 	}
 	lines := make(chan string)
 	over, stop := context.WithCancel(ctx)
@@ -42,32 +103,7 @@ func (s settings) probe(ctx context.Context, device string, wait time.Duration) 
 		err = errors.Join(err, port.Close())
 		<-ended
 	}()
-	for try := range probeTries {
-		command := "AT\r"
-		if try > 0 {
-			command = "\x1bAT\r" // out of a message that an earlier program began
-		}
-		_, ok, err := ask(ctx, port, lines, command, wait)
-		if err != nil {
-			return p, err
-		}
-		if !ok {
-			continue
-		}
-		// An identity that does not come is no reason to refuse the port. The
-		// second question is for an OK that belonged to an AT of before.
-		for range 2 {
-			info, _, err := ask(ctx, port, lines, "AT+CGSN\r", 3*wait)
-			if err != nil {
-				return p, err
-			}
-			if p.imei = imei(info); p.imei != "" {
-				break
-			}
-		}
-		return p, nil
-	}
-	return p, fmt.Errorf("%s: %w", device, errSilent)
+	return talk(port, lines)
 }
 
 // ask writes a command and collects lines until a final one, for at most wait;
@@ -164,6 +200,3 @@ func (s settings) holder(name string) *BusyError {
 	}
 	return nil
 }
-
-// ours says that it is this process that has the port.
-func (e *BusyError) ours() bool { return e.PID == os.Getpid() }

@@ -3,8 +3,6 @@ package tty
 import (
 	"context"
 	"errors"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -17,10 +15,12 @@ type site struct {
 	chosen  string    // "" none yet
 	lost    bool      // the device is there, the chosen port is not
 	imei    string
-	probing context.CancelFunc // nil: not being asked now
+	probing context.CancelFunc // nil: no port of it is being asked now
 	rounds  int                // fruitless ones
 	next    time.Time          // no round before
-	trouble string
+	mute    time.Time          // since when its modem answers nothing; zero: it does
+	hushed  bool               // its other ports were told to be silent, since it last came
+	trouble Trouble
 }
 
 // round is how the questions to a site's ports ended.
@@ -28,6 +28,7 @@ type round struct {
 	site   *site
 	chosen candidate
 	probed probed
+	hushed bool // no question: ports were silenced
 	err    error
 }
 
@@ -39,14 +40,19 @@ const trustAfter = 3
 // longestRetry bounds the pause between rounds, in Retry.
 const longestRetry = 6
 
-// question asks the ports of a site one after the other which of them speaks AT.
-func (d *Discovery) question(ctx context.Context, s *site) {
+// question asks these ports of a site one after the other which of them speaks
+// AT.
+func (d *Discovery) question(ctx context.Context, s *site, candidates []candidate) {
+	d.ask(ctx, s, func(ctx context.Context) round { return d.interview(ctx, candidates) })
+}
+
+// ask talks to ports of a site in a goroutine of its own: to one site at a time.
+func (d *Discovery) ask(ctx context.Context, s *site, talk func(context.Context) round) {
 	asking, cancel := context.WithCancel(ctx)
 	s.probing = cancel
-	candidates := slices.Clone(s.candidates)
 	d.wg.Go(func() {
 		defer cancel()
-		r := d.interview(asking, candidates)
+		r := talk(asking)
 		r.site = s
 		select {
 		case d.results <- r: // also when it was given up: the ports are free again
@@ -85,20 +91,26 @@ func (d *Discovery) take(ctx context.Context, r round) {
 	if d.sites[s.group.name] != s || !s.present || errors.Is(r.err, context.Canceled) {
 		return // it has changed or gone meanwhile
 	}
+	if r.hushed {
+		return
+	}
+	if s.chosen != "" {
+		d.exchange(ctx, s, r)
+		return
+	}
 	if r.err == nil {
 		d.choose(ctx, s, r.chosen, r.probed)
 		return
 	}
 	s.rounds++
 	pause := d.o.Retry << min(s.rounds-1, 5)
-	if busy, ok := errors.AsType[*BusyError](r.err); ok {
+	s.trouble = TroubleOf(r.err)
+	if errors.Is(r.err, ErrBusy) {
 		s.rounds, pause = 0, d.o.Retry
-		s.trouble = busy.Error() + ": stop that program, or tell it to leave this modem alone"
-		if busy.ours() {
-			s.trouble = busy.Name + " is in use under another name already"
-		}
 	} else {
-		s.trouble = "none of its ports answers AT (" + strings.ReplaceAll(r.err.Error(), "\n", "; ") + ")"
+		if s.trouble.Code == CodeSilent {
+			s.trouble.Says = "none of its ports answers AT (" + s.trouble.Says + ")"
+		}
 		first := s.candidates[0]
 		if s.rounds >= trustAfter && first.listed {
 			d.choose(ctx, s, first, probed{})
@@ -125,11 +137,11 @@ func (d *Discovery) choose(ctx context.Context, s *site, c candidate, p probed) 
 	}
 	found := Found{Name: c.place.String(), USBPath: s.device.Path, IMEI: p.imei}
 	if err := d.o.Add(found); err != nil {
-		s.trouble = err.Error()
+		s.trouble = TroubleOf(err)
 		s.next = time.Now().Add(longestRetry * d.o.Retry)
 		return
 	}
-	s.chosen, s.trouble = found.Name, ""
+	s.chosen, s.trouble = found.Name, Trouble{}
 	delete(d.told, s.group.name)
 	d.log.Info("a USB modem", "port", found.Name, "device", c.device, "id", s.device.ID(), "listed", c.listed)
 }

@@ -31,10 +31,15 @@ type USBDevice struct {
 	Path string
 	// Number is the kernel's count of the bus: a device that was plugged in
 	// anew, or reset itself off the bus, has another.
-	Number                 int
+	Number int
+	// Bus is the number of the bus, as in /dev/bus/usb/BUS/NUMBER; 0 not known.
+	Bus                    int
 	VID, PID               uint16
 	Serial, Maker, Product string // "" when the device says none
-	Interfaces             []USBInterface
+	// Unauthorized: the kernel was told to let nobody use the device (its
+	// attribute authorized is 0), and shows none of its interfaces.
+	Unauthorized bool
+	Interfaces   []USBInterface
 }
 
 // USBInterface is one function of a USB device (USB 2.0, 9.6.5).
@@ -97,6 +102,12 @@ func (t Tree) usbDevice(dir string) (USBDevice, error) {
 		return d, err
 	}
 	d.Number = int(number)
+	if bus, err := attribute(dir, "busnum", 10, 31); err == nil {
+		d.Bus = int(bus)
+	}
+	if on, err := attribute(dir, "authorized", 10, 31); err == nil {
+		d.Unauthorized = on == 0
+	}
 	for name, into := range map[string]*string{"serial": &d.Serial, "manufacturer": &d.Maker, "product": &d.Product} {
 		if text, err := os.ReadFile(filepath.Join(dir, name)); err == nil { // many devices have none
 			*into = strings.TrimSpace(string(text))

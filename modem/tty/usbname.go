@@ -37,7 +37,7 @@ func parsePlace(name string) (place, error) {
 	fail := fmt.Errorf("open port %q: %w; a USB port is named usb:PATH:INTERFACE, as usb:1-1.2:2", name, ErrName)
 	rest, ok := strings.CutPrefix(name, usbPrefix)
 	path, where, found := strings.Cut(rest, ":")
-	if !ok || !found || !strings.Contains(path, "-") || strings.Trim(path, "0123456789-.") != "" {
+	if !ok || !found || !validUSBPath(path) {
 		return place{}, fail
 	}
 	number, nth, several := strings.Cut(where, ".")
@@ -55,6 +55,23 @@ func parsePlace(name string) (place, error) {
 	}
 	return p, nil
 }
+
+// validUSBPath says that a string is the path of a device on the USB bus as
+// sysfs has it: BUS-PORT, then .PORT for each hub on the way (1-1.2).
+func validUSBPath(path string) bool {
+	bus, ports, found := strings.Cut(path, "-")
+	if !found || !digits(bus) {
+		return false
+	}
+	for port := range strings.SplitSeq(ports, ".") {
+		if !digits(port) {
+			return false
+		}
+	}
+	return true
+}
+
+func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 // USBPath is the path in a name of the form usb:PATH:INTERFACE, "1-1.2"; "" for
 // any other name.
@@ -81,6 +98,30 @@ func (t Tree) device(p place) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%w: the device %s at %s has no serial port on interface %d", ErrAbsent, d.ID(), p.path, p.iface)
+}
+
+// USBPathOf is the path on the USB bus of what a port's name stands for now,
+// "1-1.2": the name's own, or that of the device behind /dev/ttyUSB2 or a link
+// in /dev/serial/by-id. "" when it is on no USB bus, or not there.
+func (t Tree) USBPathOf(name string) string {
+	if path := USBPath(name); path != "" || !strings.Contains(name, "/") || strings.HasPrefix(name, "tcp:") {
+		return path
+	}
+	device := resolved(name)
+	list, err := t.USBDevices()
+	if err != nil {
+		return ""
+	}
+	for _, d := range list {
+		for _, i := range d.Interfaces {
+			for _, port := range i.Ports {
+				if resolved(port) == device {
+					return d.Path
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // openUSB opens the port at a place, whatever it is called now.
