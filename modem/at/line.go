@@ -100,6 +100,11 @@ func (l *line) take(text string) {
 	if l.isEcho(text) {
 		return
 	}
+	l.sort(text)
+}
+
+// sort is take without the trace, also for lines that are looked at again.
+func (l *line) sort(text string) {
 	if l.open != nil && l.continues(text) {
 		return
 	}
@@ -123,7 +128,7 @@ func (l *line) take(text string) {
 		l.await(&openURC{urc: URC{Line: text}, octets: octets})
 		return
 	}
-	if name, _, _, _ := code(text); name == "+CUSD" && strings.Count(text, `"`)%2 == 1 {
+	if name, _, _, _ := code(text); name == "+CUSD" && !closed(text) {
 		l.await(&openURC{urc: URC{Line: text}, quoted: true})
 		return
 	}

@@ -1,6 +1,9 @@
 package at
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // maxLine is the most octets that are kept of one line. A PDU line has at most
 // about 360, the answer to AT+CLAC some thousand.
@@ -8,9 +11,17 @@ const maxLine = 4096
 
 // splitter cuts what the modem says into lines. Every CR or LF ends one; empty
 // ones, blanks around and control characters (echoed Ctrl-Z and ESC, noise at
-// power-on) are dropped.
+// power-on) are dropped. Only the text of +CUSD keeps them: in the GSM alphabet
+// they are letters, and ESC begins € (TS 23.038 6.2.1).
 type splitter struct {
 	buf []byte
+	// text says that the next lines belong to a text that +CUSD began.
+	text bool
+}
+
+// keeps says whether the line that begins with what is there is of +CUSD.
+func (s *splitter) keeps() bool {
+	return s.text || bytes.HasPrefix(s.buf, []byte("+CUSD"))
 }
 
 // feed takes the next octets. It calls line for each whole line, and prompt for
@@ -27,7 +38,7 @@ func (s *splitter) feed(p []byte, wanted func() bool, prompt func(), line func(s
 			} else if text != "" {
 				line(text)
 			}
-		case b < ' ' && b != '\t', b == 0x7f:
+		case (b < ' ' && b != '\t' || b == 0x7f) && !s.keeps():
 		case len(s.buf) < maxLine:
 			s.buf = append(s.buf, b)
 		}

@@ -168,6 +168,78 @@ func TestURC_USSDOverSeveralLines(t *testing.T) {
 	})
 }
 
+// What a text contains is text, whatever it looks like, also while a command
+// waits for its answer.
+func TestURC_USSDTextThatLooksLikeSomethingElse(t *testing.T) {
+	for _, text := range []string{
+		"\"Menu\nOK\n+CMTI: \"SM\",3\nERROR\n+CMS ERROR: 500\n1. Saldo\",15",
+		"\"Su plan \"Plus\"\nvale\",15", "\"di \"hola\nya\",15", "\"a \"b\" c\",0", "\"a \"b\"\nc\"", "\"\nvacio\",15", "\"uno \"dos\",15",
+		"\"a\n> \n0\n4\nNA\nb\"", "\"uno\nRING\n867698041234567\", 72", "\"5\x1be, d\x05bito\n\x1b(a\x1b)\x00\x7f\",15",
+	} {
+		bubble(t, func(t *testing.T) {
+			c, m := start(t, Options{})
+			urc := "+CUSD: 1," + text
+			says := "\r\n" + strings.ReplaceAll(urc, "\n", "\r\n") + "\r\n"
+			want := lines(strings.ReplaceAll(strings.ReplaceAll(urc, "\n\n", "\n"), "> \n", ">\n"))
+			m.says(says)
+			require.Equal(t, want, m.gotURCs(), "nothing in flight")
+			for _, cmd := range []string{"+CUSD=1,\"*100#\",15", "+CREG?", "+CGSN", "E0"} {
+				began := time.Now()
+				require.Equal(t, answer{}, m.exchange(c, cmd, says+"\r\nOK\r\n"), cmd)
+				require.Zero(t, time.Since(began), "nothing is waited for")
+				require.Equal(t, want, m.gotURCs(), cmd)
+			}
+		})
+	}
+}
+
+// A closing quote that never comes costs a moment: what came after it is not lost.
+func TestURC_ALostQuote(t *testing.T) {
+	for _, x := range []struct {
+		cmd, says string
+		want      answer
+		urcs      []string
+		wait      time.Duration
+	}{
+		{"+CUSD=1,\"*1#\",15", "+CUSD: 1,\"Menu|1. Saldo|OK", answer{}, []string{"+CUSD: 1,\"Menu\n1. Saldo"}, holdTimeout},
+		{"+CREG?", "+CREG: 0,1|+CUSD: 1,\"Menu|OK", answer{info: []string{"+CREG: 0,1"}}, []string{"+CUSD: 1,\"Menu"}, holdTimeout},
+		{"+COPS?", "+CUSD: 1,\"Menu|+COPS: 0,0,\"Movistar\",7|OK", answer{info: []string{"+COPS: 0,0,\"Movistar\",7"}}, []string{"+CUSD: 1,\"Menu"}, holdTimeout},
+		{"+CGSN", "+CUSD: 1,\"Menu|867698041234567|OK", answer{info: []string{"867698041234567"}}, []string{"+CUSD: 1,\"Menu"}, holdTimeout},
+		{"+CSQ", "+CUSD: 1,\"Menu|a|+CMTI: \"SM\",1|+CMS ERROR: 302", answer{err: CMSError(302)}, []string{"+CUSD: 1,\"Menu", "+CMTI: \"SM\",1"}, holdTimeout},
+		{"+CSQ", "+CUSD: 1,\"a|+CUSD: 1,\"b|+CUSD: 1,\"c|+CSQ: 1,1|OK", answer{info: []string{"+CSQ: 1,1"}}, []string{"+CUSD: 1,\"a", "+CUSD: 1,\"b", "+CUSD: 1,\"c"}, holdTimeout},
+		{"E0", "+CUSD: 1,\"" + strings.Repeat("x|", maxText/2) + "OK", answer{}, nil, 0},
+	} {
+		bubble(t, func(t *testing.T) {
+			c, m := start(t, Options{})
+			began := time.Now()
+			require.Equal(t, x.want, m.exchange(c, x.cmd, "\r\n"+strings.ReplaceAll(x.says, "|", "\r\n")+"\r\n"), x.says)
+			require.Equal(t, x.wait, time.Since(began), x.says)
+			var got []string
+			for _, u := range m.gotURCs() {
+				got = append(got, u.Line)
+			}
+			if x.urcs != nil {
+				require.Equal(t, x.urcs, got)
+			}
+			require.Equal(t, answer{info: []string{"+CSQ: 9,9"}}, m.exchange(c, "+CSQ", "\x00+CSQ: 9,9\x1a\r\nOK\r\n"), "the next is not disturbed")
+		})
+	}
+	bubble(t, func(t *testing.T) { // chatter does not hold an answer for ever
+		c, m := start(t, Options{})
+		done := command(c, "+CSQ", 10*time.Second)
+		m.hears("AT+CSQ\r")
+		m.says("\r\n+CSQ: 1,1\r\n+CUSD: 1,\"Menu\r\nOK\r\n")
+		began := time.Now()
+		for range 8 {
+			time.Sleep(200 * time.Millisecond)
+			m.says("\r\n^RSSI: 3\r\n")
+		}
+		require.Equal(t, answer{info: []string{"+CSQ: 1,1"}}, <-done)
+		require.Len(t, m.gotURCs(), 9)
+		require.Equal(t, 1600*time.Millisecond, time.Since(began))
+	})
+}
+
 // A9: the library calls each handler in a goroutine of its own.
 func TestURC_TheOrderIsKept(t *testing.T) {
 	bubble(t, func(t *testing.T) {
