@@ -90,12 +90,15 @@ const (
 	orderEnable
 	orderFlip // of the way of reports
 	orderPower
+	orderForeign // delete what other devices stored
 )
 
 type order struct {
 	kind orderKind
 	pin  string
 	done chan error // cap 1
+	// count is the answer to orderForeign; set before done.
+	count int
 }
 
 // New makes a modem; nothing happens before Run.

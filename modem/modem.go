@@ -110,6 +110,13 @@ type Snapshot struct {
 	// Storage is the SMS storage in use.
 	StorageName               string
 	StorageUsed, StorageTotal int
+	// StorageForeign counts what other devices have stored there (drafts, sent
+	// messages): it is left alone, see DeleteForeign.
+	StorageForeign int
+	// StorageSays names in plain words what is wrong with it and what to do: from
+	// seven tenths full on, messages that cannot be read or do not go; "" when all
+	// is well.
+	StorageSays string
 	// ReportsBy is the ds value of AT+CNMI that was obtained: 0 none.
 	ReportsBy int
 	// Alarm is a fault that only an operator can do something about, while the

@@ -50,6 +50,11 @@ type stored struct {
 	Index int
 	Stat  int // 0 unread, 1 read, 2 unsent, 3 sent
 	PDU   string
+	// Cut says that the PDU is not as long as the line before it says, or that
+	// this said no length: a part of it was lost, it is still being written, or
+	// the modem has fallen back to text mode, where a text of digits looks like
+	// a PDU.
+	Cut bool
 }
 
 // foreign says that the entry is a SUBMIT that somebody stored: not ours.
@@ -60,7 +65,8 @@ func (s stored) foreign() bool { return s.Stat == 2 || s.Stat == 3 }
 func (s stored) blank() bool { return strings.Trim(strings.ToUpper(s.PDU), "F") == "" }
 
 // parseList reads the lines of AT+CMGL in PDU mode: +CMGL: index,stat,[alpha],
-// length, then the PDU on its own line.
+// length, then the PDU on its own line. What stands between the two, or after
+// them, is chatter.
 func parseList(lines []string) []stored {
 	var list []stored
 	for i, l := range lines {
@@ -75,9 +81,7 @@ func parseList(lines []string) []stored {
 			continue
 		}
 		s := stored{Index: index, Stat: stat}
-		if i+1 < len(lines) && isHex(lines[i+1]) {
-			s.PDU = strings.TrimSpace(lines[i+1])
-		}
+		s.PDU, s.Cut = pduAfter(lines[i+1:], "+CMGL", fs[2:])
 		list = append(list, s)
 	}
 	return list
@@ -91,13 +95,53 @@ func parseRead(lines []string, index int) (stored, bool) {
 		if !ok {
 			continue
 		}
-		stat, ok := status(fields(rest), 0)
-		if !ok || i+1 >= len(lines) || !isHex(lines[i+1]) {
+		fs := fields(rest)
+		stat, ok := status(fs, 0)
+		if !ok {
 			return stored{}, false
 		}
-		return stored{Index: index, Stat: stat, PDU: strings.TrimSpace(lines[i+1])}, true
+		s := stored{Index: index, Stat: stat}
+		s.PDU, s.Cut = pduAfter(lines[i+1:], "+CMGR", fs[1:])
+		return s, s.PDU != ""
 	}
 	return stored{}, false
+}
+
+// pduAfter finds the PDU that follows a head, whose last field is the length of
+// the TPDU in octets (TS 27.005 3.1): the first line of hex digits before the
+// next head, with those that carry it on when it was broken. cut says that it
+// does not have that length.
+func pduAfter(lines []string, head string, fs []string) (pdu string, cut bool) {
+	octets, said := 0, false
+	if len(fs) > 0 {
+		octets, said = number(fs, len(fs)-1)
+	}
+	for _, l := range lines {
+		if _, next := cutPrefix(l, head); next {
+			break
+		}
+		l = strings.TrimSpace(l)
+		if !isHex(l) {
+			if pdu != "" {
+				break
+			}
+			continue
+		}
+		if pdu += l; !said || len(pdu) >= digitsOf(pdu, octets) {
+			break
+		}
+	}
+	return pdu, !said || pdu == "" || len(pdu) != digitsOf(pdu, octets)
+}
+
+// digitsOf is how many hex digits the PDU has that begins so, with a TPDU of so
+// many octets: the service centre's address comes before it.
+func digitsOf(pdu string, octets int) int {
+	if len(pdu) < 2 {
+		return 2 * (1 + octets)
+	}
+	smsc, _ := strconv.ParseUint(pdu[:2], 16, 8) // hex digits they are
+	return 2 * (1 + int(smsc) + octets)
 }
 
 // status is the stat of +CMGL and +CMGR. Some modems give the text mode's words

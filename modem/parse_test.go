@@ -129,12 +129,12 @@ func TestParseListAndRead(t *testing.T) {
 		"+CMGL: 4,2,,9", // its PDU is lost
 		"+CMGL: x,1,,3", "00",
 	})
-	require.Equal(t, []stored{{0, 1, "07913396050066F0"}, {3, 0, "0011AA"}, {4, 2, ""}}, list)
+	require.Equal(t, []stored{{0, 1, "07913396050066F0", true}, {3, 0, "0011AA", true}, {4, 2, "", true}}, list)
 	require.True(t, list[2].foreign())
 
 	e, ok := parseRead([]string{"+CMGR: 0,,24", "07913396050066f0"}, 7)
 	require.True(t, ok)
-	require.Equal(t, stored{7, 0, "07913396050066f0"}, e)
+	require.Equal(t, stored{7, 0, "07913396050066f0", true}, e)
 	_, ok = parseRead(nil, 7)
 	require.False(t, ok, "a bare OK is no message")
 	_, ok = parseRead([]string{"+CMGR: 0,,24"}, 7)

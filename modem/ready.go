@@ -9,6 +9,7 @@ import (
 
 const (
 	sweepEvery     = time.Minute
+	sweepMemsEvery = 5 * time.Minute
 	sweepEveryDeaf = 15 * time.Second // the modem does not say when something comes
 	// quiet is how long after a submission chores keep still: the next message
 	// is usually a commit away.
@@ -46,7 +47,7 @@ func (s *session) planChores() {
 	c.readHints = &chore{run: s.unlessPassive(s.serveHints), patience: 3 * time.Second, sends: 2}
 	c.delete = &chore{run: s.unlessPassive(s.deleteKept), patience: 10 * time.Second, sends: 4}
 	c.sweepHere = &chore{run: s.unlessPassive(s.sweepCurrent), every: sweepEvery, patience: 15 * time.Second}
-	c.sweepMems = &chore{run: s.unlessPassive(s.sweepAll), every: 5 * time.Minute, patience: 2 * time.Minute}
+	c.sweepMems = &chore{run: s.unlessPassive(s.sweepAll), every: sweepMemsEvery, patience: 2 * time.Minute}
 	c.checkLost = &chore{run: s.stillLost, patience: 5 * time.Second}
 	c.checkHealth = &chore{run: s.health, every: 30 * time.Second, patience: 30 * time.Second}
 	c.checkUsed = &chore{run: s.unlessPassive(s.usedFalls), patience: time.Minute}
@@ -75,7 +76,7 @@ func (s *session) overdue(c *chore, now time.Time) bool {
 	if c.due.IsZero() || now.Before(c.due) {
 		return false
 	}
-	if s.full && (c == s.sweepHere || c == s.readHints || c == s.delete) {
+	if s.full && (c == s.sweepHere || c == s.sweepMems || c == s.readHints || c == s.delete) {
 		return true // a full memory receives nothing
 	}
 	return c.patience > 0 && now.Sub(c.due) >= c.patience || c.sends > 0 && s.sent-c.seen >= c.sends
@@ -209,7 +210,10 @@ func (s *session) idle(ctx context.Context, d time.Duration) {
 
 // letSendGo submits a waiting message before a chore's next command.
 func (s *session) letSendGo(ctx context.Context) {
-	if s.err != nil {
+	if s.err != nil || s.acking {
+		return // an acknowledgement goes before everything
+	}
+	if s.ackKept(ctx); s.err != nil {
 		return
 	}
 	select {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"recado/modem/at"
+	"recado/modem/pdu"
 )
 
 // hint is what +CMTI or +CDSI said: something is in a memory. index -1: look
@@ -15,6 +16,7 @@ import (
 type hint struct {
 	mem       string
 	index     int
+	heard     time.Time
 	tries     int
 	notBefore time.Time
 }
@@ -32,8 +34,9 @@ const (
 const hintBacklog = 50
 
 func (s *session) noteHint(h hint) {
-	for _, other := range s.hints {
-		if other.mem == h.mem && (other.index == h.index || other.index < 0) {
+	for i := range s.hints {
+		if other := &s.hints[i]; other.mem == h.mem && (other.index == h.index || other.index < 0) {
+			other.heard = h.heard
 			return
 		}
 	}
@@ -76,11 +79,8 @@ func (s *session) serveHints(ctx context.Context) {
 				all = all || h.index < 0
 			}
 			if all {
-				was := len(s.taken)
-				s.sweep(ctx, mem)
-				if len(hints) == 1 && len(s.taken) == was && s.err == nil {
-					// Seen with SIM7000: the network keeps it until there is room.
-					s.log("the modem announced a message and has stored none")
+				if s.sweep(ctx, mem); len(hints) == 1 && s.handed.Before(hints[0].heard) {
+					s.nowhere() // seen with SIM7000: the network keeps it
 				}
 				return
 			}
@@ -132,14 +132,19 @@ func (s *session) selects(ctx context.Context, mem string) bool {
 // read fetches one message. When it is not there yet it is looked for once more
 // in half a second, and then everywhere.
 func (s *session) read(ctx context.Context, h hint) {
-	if s.taken[slot{h.mem, h.index}] {
-		return
+	if here := (slot{h.mem, h.index}); s.taken[here] || s.emptied[here].After(h.heard) {
+		return // a sweep was quicker
 	}
 	lines, err := s.ask(ctx, fmt.Sprintf("+CMGR=%d", h.index), readAnswer)
 	if s.err != nil {
 		return
 	}
-	if e, ok := parseRead(lines, h.index); err == nil && ok {
+	// A blank one is still being written.
+	e, ok := parseRead(lines, h.index)
+	if ok = ok && err == nil && !e.blank(); ok && e.Cut && !s.trusts {
+		e, ok = s.doubt(ctx, h.mem, e)
+	}
+	if ok {
 		s.take(h.mem, e)
 		return
 	}
@@ -149,7 +154,9 @@ func (s *session) read(ctx context.Context, h hint) {
 		s.want(s.readHints, 500*time.Millisecond)
 		return
 	}
-	s.sweep(ctx, h.mem)
+	if s.sweep(ctx, h.mem); s.handed.Before(h.heard) {
+		s.nowhere()
+	}
 }
 
 // take hands a stored message to the keeper. SUBMITs that others stored stay.
@@ -160,15 +167,28 @@ func (s *session) take(mem string, e stored) {
 		return
 	case s.deleted[at] == e.PDU:
 		// Deleted, and still there, or delivered once more: the sink has it.
-		s.log(fmt.Sprintf("the modem did not delete a message from %s: it is told again", mem))
-		s.taken[at] = true
-		s.deletes = append(s.deletes, at)
-		s.want(s.delete, 0)
+		if s.isBack(at) {
+			s.log(fmt.Sprintf("the modem did not delete a message from %s: it is told again", mem))
+			s.taken[at] = true
+			s.deletes = append(s.deletes, at)
+			s.want(s.delete, 0)
+		}
 		return
 	}
+	delete(s.returned, at)
+	s.hand(at, e)
+}
+
+// hand gives a message to the keeper; when the sink has it, it is deleted.
+func (s *session) hand(at slot, e stored) {
 	s.taken[at] = true
 	s.deleted[at] = e.PDU // looked at only once it is no longer taken
-	s.m.keeper.put(keep{r: s.received(e.PDU), from: s, slot: at, epoch: s.epoch})
+	s.handed = time.Now()
+	r := s.received(e.PDU)
+	if e.foreign() {
+		r.PDU.Kind = pdu.KindSubmit // whatever it looks like, nobody sent it to us
+	}
+	s.m.keeper.put(keep{r: r, from: s, slot: at, epoch: s.epoch})
 }
 
 // wasKept hears from the keeper: what the sink has may be deleted.
@@ -200,6 +220,10 @@ func (s *session) deleteKept(ctx context.Context) {
 				// may be in this place by now, and only what is read there can say.
 				s.deletes = s.deletes[1:]
 				delete(s.taken, d)
+				if s.emptied == nil {
+					s.emptied = map[slot]time.Time{}
+				}
+				s.emptied[d] = time.Now()
 				_, err := s.ask(ctx, fmt.Sprintf("+CMGD=%d", d.index), deleteAnswer)
 				if err != nil && !answered(err) {
 					s.want(s.sweepMems, time.Second)
@@ -231,28 +255,10 @@ func benign(err error) bool {
 	return ok && (e == 21 || e == 22)
 }
 
-// usedFalls looks whether the memory got emptier; when there is more in it than
-// we know of, it is swept.
-func (s *session) usedFalls(ctx context.Context) {
-	lines, err := s.ask(ctx, "+CPMS?", memoryAnswer)
-	rest, ok := after(lines, "+CPMS")
-	if err != nil || !ok {
-		return
-	}
-	mem, ok := parseMemories(rest, "")
-	if !ok || mem.Name != s.mem {
-		return
-	}
-	s.useMemory(mem)
-	if mem.Used > s.foreign+len(s.taken) {
-		s.want(s.sweepHere, 5*time.Second)
-	}
-}
-
 // sweepCurrent reads everything in the memory that is in use, and the reports
 // where they have a memory of their own.
 func (s *session) sweepCurrent(ctx context.Context) {
-	s.in(ctx, s.mem, func() { s.foreign = s.sweep(ctx, s.mem) })
+	s.in(ctx, s.mem, func() { s.sweep(ctx, s.mem) })
 	if s.m.Snapshot().ReportsBy == 2 && s.mem != "SR" && slices.Contains(s.mems, "SR") {
 		s.in(ctx, "SR", func() { s.sweep(ctx, "SR") })
 	}
@@ -263,29 +269,51 @@ func (s *session) sweepCurrent(ctx context.Context) {
 // program, or the modem's own taste, has put them.
 func (s *session) sweepAll(ctx context.Context) {
 	if s.mem != "" {
-		s.in(ctx, s.mem, func() { s.foreign = s.sweep(ctx, s.mem) })
+		s.in(ctx, s.mem, func() { s.sweep(ctx, s.mem) })
 	}
 	for _, mem := range s.mems {
 		if mem != s.mem && s.err == nil {
 			s.in(ctx, mem, func() { s.sweep(ctx, mem) })
 		}
 	}
+	s.want(s.checkUsed, 2*time.Second)
 }
 
-// sweep takes every received message of the selected memory, and counts what
-// is not ours.
-func (s *session) sweep(ctx context.Context, mem string) (foreign int) {
+// sweep takes every received message of the selected memory, counts what stays
+// there because it is not ours or does not go.
+func (s *session) sweep(ctx context.Context, mem string) {
 	if mem == "" {
-		return 0
+		return
 	}
-	list, _ := s.listMemory(ctx) // what it could not list now it lists the next time
+	list, err := s.listMemory(ctx)
+	if err != nil { // what it could not list now it lists the next time
+		if s.err == nil && s.busy(err) {
+			s.want(s.sweepMems, 5*time.Second)
+		}
+		return
+	}
+	staying, foreign := 0, 0
 	for _, e := range list {
-		if e.foreign() || e.blank() {
+		if e.Cut && !e.foreign() && !s.trusts && !s.taken[slot{mem, e.Index}] {
+			var ok bool
+			if e, ok = s.doubt(ctx, mem, e); s.err != nil {
+				return
+			} else if !ok {
+				staying++
+				continue
+			}
+		}
+		if s.take(mem, e); !s.taken[slot{mem, e.Index}] {
+			staying++
+		}
+		if e.foreign() && !e.blank() {
 			foreign++
 		}
-		s.take(mem, e)
 	}
-	return foreign
+	s.gone(mem, list)
+	if mem == s.mem {
+		s.staying, s.foreign, s.listed = staying, foreign, len(list)
+	}
 }
 
 // listMemory lists the selected memory in the way that this modem allows.
@@ -322,23 +350,14 @@ func (s *session) listMemory(ctx context.Context) ([]stored, error) {
 		if s.err != nil || errors.Is(err, errPassive) {
 			return list, err
 		}
+		if s.busy(err) {
+			return list, err
+		}
 		if e, ok := parseRead(lines, i); err == nil && ok {
 			list = append(list, e)
 		}
 	}
 	return list, nil
-}
-
-// sendAcks acknowledges what came directly, after it was stored.
-func (s *session) sendAcks(ctx context.Context) {
-	for s.acks > 0 && s.err == nil {
-		s.acks--
-		_, err := s.ask(ctx, s.family().Ack, confirmAnswer)
-		if e, ok := errors.AsType[at.CMSError](err); ok && e == 340 {
-			s.ack.Store(false) // none was expected: it acknowledges by itself
-			s.acks = 0
-		}
-	}
 }
 
 // forgetSlots is for another SIM: its indexes are not those of the one before.
@@ -347,4 +366,7 @@ func (s *session) forgetSlots() {
 	s.hints, s.deletes = nil, nil
 	clear(s.taken)
 	clear(s.deleted)
+	clear(s.returned)
+	clear(s.emptied)
+	clear(s.doubts)
 }

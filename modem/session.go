@@ -57,6 +57,7 @@ type session struct {
 	full      bool            // the memory is nearly full
 	noNotices bool            // AT+CNMI was refused altogether
 
+	shelf
 	chores
 	sent         int       // submissions of this session
 	lastSend     time.Time // when the last one ended
@@ -347,6 +348,10 @@ func (s *session) obey(ctx context.Context, o *order) {
 		o.done <- nil
 	case orderFlip:
 		o.done <- s.flip(ctx)
+	case orderForeign:
+		var err error
+		o.count, err = s.deleteForeign(ctx)
+		o.done <- err
 	default:
 		o.done <- fmt.Errorf("unknown order %d", o.kind)
 	}

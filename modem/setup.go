@@ -1,9 +1,11 @@
 package modem
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -91,23 +93,25 @@ func (s *session) service(ctx context.Context, n int) {
 // chooseMemory decides where received messages are stored: the family's wish,
 // else ME when it is bigger than SM and can really be read, else SM.
 func (s *session) chooseMemory(ctx context.Context) {
-	s.oneMemory = false
+	s.oneMemory, s.none, s.loading = false, false, false
 	var names []string
-	for try := range 10 {
-		lines, err := s.ask(ctx, "+CPMS=?", memoryAnswer)
-		if rest, ok := after(lines, "+CPMS"); ok {
-			names = parseMemoryNames(rest)
-			break
-		}
-		// The SIM may still be loading; anything else will not get better.
-		if s.err != nil || err == nil || meaningFor(s.family(), err).Class != ClassBusy {
-			break
-		}
-		if try < 9 && s.wait(ctx, time.Second) != nil {
-			return
-		}
+	lines, err := s.whenLoaded(ctx, "+CPMS=?")
+	if s.err != nil {
+		return
+	}
+	s.loading = s.busy(err)
+	if rest, ok := after(lines, "+CPMS"); ok {
+		names = parseMemoryNames(rest)
+		s.none = strings.Trim(rest, "(), ") == ""
 	}
 	s.mems = s.mems[:0]
+	if s.none {
+		s.mem, s.selected = "", ""
+		s.used, s.total, s.staying, s.foreign = 0, 0, 0, 0
+		s.m.update(func(n *Snapshot) { n.StorageName, n.StorageUsed, n.StorageTotal = "", 0, 0 })
+		s.tellStorage()
+		return
+	}
 	found := map[string]memory{}
 	for _, name := range names {
 		switch name {
@@ -146,6 +150,20 @@ func (s *session) chooseMemory(ctx context.Context) {
 	}
 }
 
+// whenLoaded asks until the SIM has loaded; anything else will not get better.
+func (s *session) whenLoaded(ctx context.Context, cmd string) (lines []string, err error) {
+	for try := range 10 {
+		lines, err = s.ask(ctx, cmd, memoryAnswer)
+		if s.err != nil || !s.busy(err) || try == 9 {
+			break
+		}
+		if s.wait(ctx, time.Second) != nil {
+			return nil, s.err
+		}
+	}
+	return lines, err
+}
+
 // orElse is a, or b when a is empty.
 func orElse(a, b []string) []string {
 	if len(a) > 0 {
@@ -156,6 +174,13 @@ func orElse(a, b []string) []string {
 
 // best picks one of the memories that could be set.
 func (s *session) best(ctx context.Context, found map[string]memory) string {
+	if len(s.blind) > 0 {
+		sighted := maps.Clone(found)
+		maps.DeleteFunc(sighted, func(name string, _ memory) bool { return s.blind[name] })
+		if len(sighted) > 0 {
+			found = sighted
+		}
+	}
 	for _, name := range s.family().Storages {
 		if _, ok := found[name]; ok {
 			return name
@@ -194,28 +219,21 @@ func (s *session) readable(ctx context.Context, mem memory) bool {
 func (s *session) setMemories(ctx context.Context, name string) (memory, bool) {
 	for _, n := range []int{3, 2, 1} {
 		args := strings.Repeat(fmt.Sprintf(`,"%s"`, name), n)[1:]
-		for range 5 {
-			lines, err := s.ask(ctx, "+CPMS="+args, memoryAnswer)
-			if rest, ok := after(lines, "+CPMS"); ok {
-				if mem, ok := parseMemories(rest, name); ok {
-					s.mem, s.selected = name, name
-					return mem, true
-				}
-			}
-			if s.err != nil {
-				return memory{}, false
-			}
-			if err == nil { // OK without the numbers
+		lines, err := s.whenLoaded(ctx, "+CPMS="+args)
+		if rest, ok := after(lines, "+CPMS"); ok {
+			if mem, ok := parseMemories(rest, name); ok {
 				s.mem, s.selected = name, name
-				return memory{Name: name}, true
-			}
-			if meaningFor(s.family(), err).Class != ClassBusy {
-				break
-			}
-			if s.wait(ctx, time.Second) != nil {
-				return memory{}, false
+				return mem, true
 			}
 		}
+		if s.err != nil {
+			return memory{}, false
+		}
+		if err == nil { // OK without the numbers
+			s.mem, s.selected = name, name
+			return memory{Name: name}, true
+		}
+		s.loading = s.loading || s.busy(err)
 	}
 	return memory{}, false
 }
@@ -241,7 +259,7 @@ func (s *session) smsc(ctx context.Context) {
 // notices sets AT+CNMI by the ladder: the first setting that gets an OK counts,
 // whatever the modem advertises.
 func (s *session) notices(ctx context.Context) {
-	got, ok := s.climbCNMI(ctx, s.flipped(s.family().CNMI))
+	got, ok := s.climbCNMI(ctx, s.wanted(s.family().CNMI))
 	if acked := s.family().Acked; len(acked) > 0 && got.DS == 0 && s.err == nil {
 		s.service(ctx, 1)
 		if s.ack.Load() {
@@ -253,9 +271,33 @@ func (s *session) notices(ctx context.Context) {
 		}
 	}
 	if s.err == nil {
+		s.cnmi, s.cnmiSays = got, ""
 		s.noticed(got.DS, !ok)
 	}
 }
+
+// wanted is the family's ladder as this session climbs it. While the network
+// waits for AT+CNMA, reports are better stored, which needs none; and what no
+// memory takes must come directly.
+func (s *session) wanted(list []family.CNMI) []family.CNMI {
+	list = s.flipped(list)
+	if s.ack.Load() && s.m.life.flippedTo == 0 {
+		list = slices.Clone(list)
+		slices.SortStableFunc(list, func(a, b family.CNMI) int { return cmp.Compare(byAck(a.DS), byAck(b.DS)) })
+	}
+	if s.none {
+		var direct []family.CNMI
+		for _, c := range list {
+			c.MT = 2
+			direct = append(direct, c)
+		}
+		list = append(direct, list...)
+	}
+	return list
+}
+
+// byAck orders the ways of reports: stored, acknowledged, none.
+func byAck(ds int) int { return [...]int{0: 2, 1: 1, 2: 0}[ds] }
 
 // climbCNMI tries settings until one gets an OK.
 func (s *session) climbCNMI(ctx context.Context, list []family.CNMI) (family.CNMI, bool) {
@@ -276,9 +318,12 @@ func cnmiCommand(c family.CNMI) string {
 
 func (s *session) noticed(ds int, none bool) {
 	s.noNotices = none
-	s.sweepHere.every = sweepEvery
+	s.sweepHere.every, s.sweepMems.every = sweepEvery, sweepMemsEvery
 	if none {
 		s.sweepHere.every = sweepEveryDeaf
+	}
+	if s.none { // there is nothing to look through
+		s.sweepHere.every, s.sweepMems.every = 0, 0
 	}
 	s.m.update(func(n *Snapshot) { n.ReportsBy = ds })
 }
@@ -286,58 +331,85 @@ func (s *session) noticed(ds int, none bool) {
 // verifySettings looks whether the modem still has what it was told, and tells
 // it again when not: some forget it by themselves.
 func (s *session) verifySettings(ctx context.Context) {
-	if lines, err := s.ask(ctx, "+CPMS?", memoryAnswer); err == nil {
-		if rest, ok := after(lines, "+CPMS"); ok {
-			if mem, ok := parseMemories(rest, ""); ok {
-				if mem.Name != s.mem && s.mem != "" {
-					s.log("the modem forgot its SMS memory")
-					if again, ok := s.setMemories(ctx, s.mem); ok {
-						mem = again
-					}
-				}
-				s.useMemory(mem)
-			}
-		}
-	}
-	if s.noNotices {
-		s.notices(ctx) // perhaps it takes one now
-		return
-	}
-	lines, err := s.ask(ctx, "+CNMI?", cnmiAnswer)
-	if rest, ok := after(lines, "+CNMI"); err == nil && ok {
-		fs := fields(rest)
-		mt, ok1 := number(fs, 1)
-		ds, ok2 := number(fs, 3)
-		if ok1 && mt == 0 || ok2 && ds != s.m.Snapshot().ReportsBy {
-			s.log("the modem forgot AT+CNMI")
-			s.notices(ctx)
-		}
-	}
 	if lines, err := s.ask(ctx, "+CMGF?", simAnswer); err == nil {
 		if rest, ok := after(lines, "+CMGF"); ok && rest == "1" {
 			s.log("the modem fell back to text mode")
 			s.ask(ctx, "+CMGF=0", simAnswer)
+			s.want(s.sweepHere, 0)
 		}
 	}
+	was := s.none
+	if s.verifyMemory(ctx); s.err != nil {
+		return
+	}
+	if s.noNotices || s.none != was {
+		s.notices(ctx) // perhaps it takes one now
+		return
+	}
+	s.verifyNotices(ctx)
+}
+
+func (s *session) verifyMemory(ctx context.Context) {
+	if s.none || s.loading { // perhaps it had not seen its SIM yet
+		if s.chooseMemory(ctx); s.err == nil && s.mem != "" {
+			s.want(s.sweepMems, 0)
+		}
+		return
+	}
+	lines, err := s.ask(ctx, "+CPMS?", memoryAnswer)
+	rest, ok := after(lines, "+CPMS")
+	if err != nil || !ok {
+		return
+	}
+	mem, ok := parseMemories(rest, "")
+	if !ok {
+		return
+	}
+	if mem.Name != s.mem && s.mem != "" {
+		s.log("the modem forgot its SMS memory")
+		if again, ok := s.setMemories(ctx, s.mem); ok {
+			mem = again
+		}
+	}
+	s.useMemory(mem)
+}
+
+// verifyNotices asks for AT+CNMI. A modem that answers the same after it was
+// set once more says it in its own way, and is left alone.
+func (s *session) verifyNotices(ctx context.Context) {
+	says, ok := s.keptNotices(ctx)
+	if ok || says == s.cnmiSays {
+		return
+	}
+	s.log("the modem forgot AT+CNMI")
+	s.m.note(EntryStorage, "", "the modem forgot AT+CNMI: it is set again", says)
+	if s.notices(ctx); s.err != nil {
+		return
+	}
+	s.want(s.sweepHere, 0)
+	if says, ok := s.keptNotices(ctx); !ok {
+		s.cnmiSays = says
+	}
+}
+
+// keptNotices says whether AT+CNMI is as it was set; a modem that does not say
+// is believed.
+func (s *session) keptNotices(ctx context.Context) (says string, ok bool) {
+	lines, err := s.ask(ctx, "+CNMI?", cnmiAnswer)
+	says, told := after(lines, "+CNMI")
+	if err != nil || !told {
+		return "", true
+	}
+	fs := fields(says)
+	for i, want := range map[int]int{0: s.cnmi.Mode, 1: s.cnmi.MT, 3: s.cnmi.DS} {
+		if is, told := number(fs, i); told && is != want {
+			return says, false
+		}
+	}
+	return says, true
 }
 
 func (s *session) log(what string) {
 	s.m.log.Info(what)
 	s.m.update(func(n *Snapshot) { n.LastError = what })
-}
-
-// useMemory notes how full the memory is.
-func (s *session) useMemory(mem memory) {
-	s.mem, s.selected = mem.Name, mem.Name
-	full := mem.Total > 0 && mem.Used*10 >= mem.Total*9
-	if full && !s.full {
-		s.want(s.sweepHere, 0)
-	}
-	s.full = full
-	s.m.update(func(n *Snapshot) {
-		n.StorageName, n.StorageUsed, n.StorageTotal = mem.Name, mem.Used, mem.Total
-		if full {
-			n.LastError = fmt.Sprintf("the SMS memory %s is nearly full (%d of %d)", mem.Name, mem.Used, mem.Total)
-		}
-	})
 }

@@ -82,8 +82,8 @@ func TestMemoryIsSelectedAgain(t *testing.T) {
 // TestStatusInWords: PDU mode with the text mode's words.
 func TestStatusInWords(t *testing.T) {
 	require.Equal(t, []stored{{Index: 1, Stat: 0, PDU: "00FF"}, {Index: 2, Stat: 1, PDU: "00FE"}, {Index: 3, Stat: 3, PDU: "00FD"}},
-		parseList([]string{`+CMGL: 1,"REC UNREAD",,24`, "00FF", `+CMGL: 2,"rec read",,24`, "00FE", `+CMGL: 3,"STO SENT",,24`, "00FD", `+CMGL: 4,"?",,24`, "00FC"}))
-	got, ok := parseRead([]string{`+CMGR: "REC UNREAD",,24`, "00FF"}, 7)
+		parseList([]string{`+CMGL: 1,"REC UNREAD",,1`, "00FF", `+CMGL: 2,"rec read",,1`, "00FE", `+CMGL: 3,"STO SENT",,1`, "00FD", `+CMGL: 4,"?",,1`, "00FC"}))
+	got, ok := parseRead([]string{`+CMGR: "REC UNREAD",,1`, "00FF"}, 7)
 	require.True(t, ok)
 	require.Equal(t, stored{Index: 7, PDU: "00FF"}, got)
 }

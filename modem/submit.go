@@ -43,6 +43,10 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		r.done <- notSent(errPassive)
 		return
 	}
+	if s.ackFirst(ctx); s.err != nil {
+		r.done <- notSent(s.err)
+		return
+	}
 	open, interrupt := context.WithCancelCause(ctx)
 	defer interrupt(nil)
 	m.setState(StateSending, "")

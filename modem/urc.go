@@ -19,6 +19,7 @@ const (
 	urcRing                 // a call
 	urcSIM                  // the SIM came, went, or wants something
 	urcFull                 // the SMS storage is full
+	urcRoom                 // how full the SMS storage is may have changed
 	urcBoot                 // the modem has restarted, or is going down
 	urcLate                 // a part of it is ready: long after a start, or when the SIM was read anew
 )
@@ -44,10 +45,29 @@ func classify(line string, f *family.Family) urcKind {
 		return urcLate
 	case beginsWithAny(line, f.Boot):
 		return urcBoot
+	case strings.HasPrefix(line, "+CIEV"):
+		return indicator(line)
 	case beginsWithAny(line, f.Full):
 		return urcFull
 	case beginsWithAny(line, simNews):
 		return urcSIM
+	}
+	return urcOther
+}
+
+// indicator reads +CIEV (TS 27.007 8.10): by name, or by a number that only the
+// modem's own AT+CIND=? explains, so that any indicator that is on may mean a
+// full storage.
+func indicator(line string) urcKind {
+	_, rest, _ := strings.Cut(line, ":")
+	fs := fields(rest)
+	value, ok := number(fs, len(fs)-1)
+	_, numbered := number(fs, 0)
+	switch on := ok && value > 0; {
+	case strings.EqualFold(fs[0], "smsfull") && (on || len(fs) == 1):
+		return urcFull
+	case strings.EqualFold(fs[0], "smsfull"), numbered && on && value == 1 && len(fs) == 2:
+		return urcRoom
 	}
 	return urcOther
 }
@@ -76,7 +96,11 @@ func (s *session) takePDU(u at.URC) bool {
 		s.m.log.Warn("the modem announced a message and lost it", "code", u.Line[:4])
 		return true
 	}
-	s.m.keeper.put(keep{r: s.received(u.Trailer), from: s, ack: s.ack.Load()})
+	ack := s.ack.Load()
+	if ack {
+		s.owe()
+	}
+	s.m.keeper.put(keep{r: s.received(u.Trailer), from: s, ack: ack})
 	return true
 }
 
@@ -94,15 +118,11 @@ func (s *session) received(line string) Received {
 func (s *session) hear() {
 	m := s.m
 	m.mu.Lock()
-	urcs, kepts := m.urcs, m.kept
-	m.urcs, m.kept = nil, nil
+	urcs := m.urcs
+	m.urcs = nil
 	m.mu.Unlock()
 	s.followPassive()
-	for _, k := range kepts {
-		if k.from == s {
-			s.wasKept(k)
-		}
-	}
+	s.heardKept()
 	for _, u := range urcs {
 		s.react(u.Line)
 	}
@@ -116,7 +136,7 @@ func (s *session) react(line string) {
 		}
 		_, rest, _ := strings.Cut(line, ":")
 		mem, index := parseHint(rest)
-		s.noteHint(hint{mem: mem, index: index})
+		s.noteHint(hint{mem: mem, index: index, heard: time.Now()})
 	case urcReg:
 		domain, rest, ok := strings.Cut(line, ":")
 		if !ok {
@@ -131,6 +151,11 @@ func (s *session) react(line string) {
 	case urcFull:
 		s.full = true
 		s.want(s.sweepHere, 0)
+		if _, rest, _ := strings.Cut(line, ":"); s.mem != "" && !strings.Contains(rest, s.mem) {
+			s.want(s.sweepMems, 0) // it is another one, or it does not say which
+		}
+	case urcRoom:
+		s.want(s.checkUsed, 10*time.Second)
 	case urcBoot:
 		s.demand(stepIdentify, errRebooted.Error())
 	case urcLate:
