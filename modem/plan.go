@@ -85,8 +85,8 @@ func pace(c ErrorClass) Stage {
 	return Stage{Class: c, Wait: time.Second, Most: time.Minute, SIMs: OtherSIM}
 }
 
-// plan reads the row: its class's pace, but for what it says itself.
-func (m Meaning) plan() Plan {
+// Plan reads the row: its class's pace, but for what it says itself.
+func (m Meaning) Plan() Plan {
 	if m.Class == ClassNone {
 		return nil
 	}

@@ -141,7 +141,7 @@ func outcomeFor(f *family.Family, sub at.Submission) Outcome {
 	}
 	m := meaningFor(f, sub.Err).revise(sub.Phase)
 	out.Verdict, out.Class, out.Code, out.Detail = m.Verdict, m.Class, m.Code, m.Detail()
-	out.Plan, out.HoldSIM = m.plan(), m.HoldSIM
+	out.Plan, out.HoldSIM = m.Plan(), m.HoldSIM
 	return out
 }
 

@@ -19,6 +19,7 @@ const (
 	simErrorsMost = 3
 	// networkErrorsMost refusals in a row by the network, whoever the recipient.
 	networkErrorsMost = 3
+	networkRest       = 5 * time.Second
 
 	quarantineFirst = 2 * time.Minute
 	quarantineMost  = 30 * time.Minute
@@ -36,15 +37,26 @@ type health struct {
 
 	deviceErrors, simErrors, networkErrors int
 	lost                                   []lostAnswer
-	quarantines                            int
+	// doubted are the lost answers that the line is in quarantine for; they
+	// may come yet, or be proved by status reports.
+	doubted     []lostAnswer
+	quarantines int
 	// took is the learned time of an accepted submission; 0 before the first.
 	took time.Duration
 }
 
 // lostAnswer is a submission whose answer did not come.
 type lostAnswer struct {
-	at     time.Time
-	weight float64
+	at      time.Time
+	weight  float64
+	attempt int64
+}
+
+func weightOf(lost []lostAnswer) (sum float64) {
+	for _, a := range lost {
+		sum += a.weight
+	}
+	return sum
 }
 
 func (h *health) resting(now time.Time) bool { return now.Before(h.restUntil) }
@@ -57,8 +69,9 @@ func (h *health) quarantine(now time.Time) string {
 	return h.why
 }
 
-// learn draws from an outcome how the line fares, and rests it when need be.
-func (l *line) learn(o modem.Outcome, took time.Duration) {
+// learn draws from an attempt's outcome how the line fares, and rests it when
+// need be.
+func (l *line) learn(o modem.Outcome, took time.Duration, attempt int64) {
 	if refusedHere(o.Err) {
 		return
 	}
@@ -81,16 +94,13 @@ func (l *line) learn(o modem.Outcome, took time.Duration) {
 		if o.Code == "gone" {
 			weight = weightGone
 		}
-		h.lost = append(h.lost, lostAnswer{now, weight})
+		h.lost = append(h.lost, lostAnswer{now, weight, attempt})
 		h.lost = slices.DeleteFunc(h.lost, func(a lostAnswer) bool { return now.Sub(a.at) > ambiguousWindow })
-		sum := 0.0
-		for _, a := range h.lost {
-			sum += a.weight
-		}
-		if sum >= ambiguousMost {
+		if weightOf(h.lost) >= ambiguousMost {
 			l.quarantineLocked(fmt.Sprintf("%d submissions in ten minutes lost their answer; the modem or its signal may be bad", len(h.lost)))
-			h.lost = nil
+			h.lost, h.doubted = nil, h.lost
 		}
+	case o.HoldSIM: // that is enough
 	case o.Class == modem.ClassSIM:
 		if h.simErrors++; h.simErrors >= simErrorsMost {
 			h.simErrors = 0
@@ -98,7 +108,7 @@ func (l *line) learn(o modem.Outcome, took time.Duration) {
 		}
 	case o.Class == modem.ClassNetwork:
 		if h.networkErrors++; h.networkErrors >= networkErrorsMost {
-			l.restLocked(backoff(backoffFirst, h.networkErrors-networkErrorsMost, 5*time.Minute))
+			l.restLocked(backoff(networkRest, h.networkErrors-networkErrorsMost, 5*time.Minute))
 		}
 	case o.Verdict == modem.NotSent:
 		h.deviceErrors++
@@ -112,26 +122,35 @@ func (l *line) restLocked(d time.Duration) {
 }
 
 func (l *line) quarantineLocked(why string) {
-	l.quarantined, l.why = true, why
+	l.quarantined, l.why, l.doubted = true, why, nil
 	l.restLocked(backoff(quarantineFirst, l.quarantines, quarantineMost))
 	l.quarantines++
 	l.hint()
 }
 
-// redeem takes back the last lost answer: it has come.
-func (l *line) redeem() {
+// redeem takes back a lost answer: it has come, or a status report shows that
+// the network took the message. A quarantine that was for it ends with it.
+func (l *line) redeem(attempt int64) {
+	same := func(a lostAnswer) bool { return a.attempt == attempt }
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n := len(l.lost); n > 0 {
-		l.lost = l.lost[:n-1]
+	l.lost = slices.DeleteFunc(l.lost, same)
+	n := len(l.doubted)
+	if l.doubted = slices.DeleteFunc(l.doubted, same); len(l.doubted) == n || weightOf(l.doubted) >= ambiguousMost {
+		return
 	}
+	l.quarantined, l.why, l.restUntil = false, "", time.Time{}
+	l.quarantines--
+	l.lost, l.doubted = l.doubted, nil
+	l.hint()
+	l.p.kick()
 }
 
 // suspend takes the line out until somebody restarts its modem.
 func (l *line) suspend(why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.quarantined, l.why = true, why
+	l.quarantined, l.why, l.doubted = true, why, nil
 	l.restUntil = time.Now().Add(100 * 365 * 24 * time.Hour)
 	l.hint()
 }

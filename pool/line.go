@@ -74,7 +74,13 @@ func (l *line) snapshot() modem.Snapshot {
 		s.Reason = "this SIM is already in use on " + l.twin
 	}
 	if s.Reason == "" {
+		s.Reason = l.p.held(l.key)
+	}
+	if s.Reason == "" {
 		s.Reason = l.quarantine(time.Now())
+	}
+	if s.Reason == "" {
+		s.Reason = alarms[s.Alarm]
 	}
 	return s
 }
@@ -114,7 +120,7 @@ func (l *line) ableLocked(now time.Time) bool {
 	default:
 		return false
 	}
-	return l.key != "" && l.kept == l.key && l.twin == "" && l.p.enabled(l.key) && !l.resting(now)
+	return l.key != "" && l.kept == l.key && l.twin == "" && l.p.enabled(l.key) && l.p.held(l.key) == "" && !l.resting(now)
 }
 
 func (l *line) takeable() bool {
@@ -209,7 +215,10 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 	})
 	l.p.met.submitted(o, time.Since(start))
 	l.p.record(me.ICCID, o)
-	l.learn(o, time.Since(start))
+	l.learn(o, time.Since(start), attempt)
+	if o.HoldSIM {
+		l.p.hold(me.ICCID, o.Detail)
+	}
 
 	out := l.outcome(o, c.Message)
 	var next *queue.Line
@@ -247,7 +256,10 @@ func (l *line) await(ctx context.Context, attempt int64, late <-chan modem.Outco
 	if !ok {
 		return
 	}
-	l.redeem()
+	l.redeem(attempt)
+	if o.HoldSIM {
+		l.p.hold(l.simKey(), o.Detail)
+	}
 	if _, err := l.p.store.Outcome(ctx, attempt, l.outcome(o, m), nil); err != nil {
 		l.p.log.Error("committing a late answer", "message", m.ID, "error", err)
 	}
@@ -307,8 +319,9 @@ func (l *line) outcome(o modem.Outcome, m queue.Message) queue.Outcome {
 		out.Retry, out.Code = true, ""
 		return out
 	}
-	d := decide(o, m.Failures, l.p.others(l, m))
+	d := decide(o, triesOf(o, m), l.p.others(l, m))
 	out.Retry, out.After, out.AvoidSIM, out.Reason = d.retry, d.after, d.avoid, d.reason
+	out.Class, out.Degrade = string(d.class), string(d.degrade)
 	return out
 }
 
@@ -323,20 +336,25 @@ var verdicts = map[modem.Verdict]queue.Verdict{
 	modem.Rejected: queue.Rejected, modem.Ambiguous: queue.Ambiguous,
 }
 
-// others says whether another line could send the message.
-func (p *Pool) others(not *line, m queue.Message) bool {
+// others says what other lines could do for the message.
+func (p *Pool) others(not *line, m queue.Message) (e elsewhere) {
 	for _, s := range m.Segments {
 		if s.State != queue.SegmentPending && s.State != queue.SegmentSending {
-			return false // a part has left: it stays on its SIM
+			return e // a part has left: it stays on its SIM
 		}
 	}
 	if m.SIM != "" {
-		return false
+		return e
 	}
+	mine := not.said().Operator
 	for _, l := range p.all() {
-		if l != not && l.able() {
-			return true
+		if l == not || !l.able() {
+			continue
+		}
+		e.sim = true
+		if its := l.said().Operator; its != "" && its != mine {
+			e.operator = true
 		}
 	}
-	return false
+	return e
 }

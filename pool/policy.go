@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"recado/modem"
+	"recado/queue"
 )
 
 // decision is what happens to a message after an attempt that did not succeed.
@@ -13,87 +14,61 @@ type decision struct {
 	after time.Duration
 	// avoid keeps it off the SIM that just refused it.
 	avoid bool
-	// reason is the stable code of a message that fails.
+	// degrade is what it is sent without from now on.
+	degrade modem.Degrade
+	// class is what the error counts as by now; reason is the stable code of a
+	// message that fails.
+	class  modem.ErrorClass
 	reason string
 }
 
-const (
-	backoffFirst = 5 * time.Second
-	backoffMost  = 30 * time.Minute
-	busyFirst    = 2 * time.Second
-	busyMost     = 30 * time.Second
-	// longFirst is for codes that say the network is out for a good while.
-	longFirst = 10 * time.Minute
-)
-
-// retryLimit is how often a refusal is tried again where the code says little
-// or nothing good comes of trying for long. Codes that are not here are tried
-// until the message's validity ends.
-var retryLimit = map[string]int{
-	"cms_27":  4, // destination out of order
-	"cms_81":  1,
-	"cms_98":  1,
-	"cms_111": 2,
-	"cms_127": 3,
-	"cms_255": 2,
-	"cms_304": 1, // invalid PDU mode parameter: once more after the mode was set anew
-	"cms_305": 1,
-	"error":   1, // a bare ERROR after the PDU
+// elsewhere is what other lines could do for a message.
+type elsewhere struct {
+	sim      bool // another SIM can send
+	operator bool // one of another operator
 }
 
-// oneOtherSIM are refusals that may be the subscription's fault or the
-// recipient's: one other SIM is asked before the message fails.
-var oneOtherSIM = map[string]bool{"cms_10": true, "cms_21": true, "cms_196": true}
+// without is the plan for what the error tables know nothing of: the gate
+// failed, so nothing was sent and neither message nor modem is to blame.
+var without = modem.Stage{Wait: 5 * time.Second, Most: 30 * time.Minute}
 
-// longWait are codes that ask for a long pause from the first time on.
-var longWait = map[string]bool{"cms_27": true, "cms_38": true}
-
-// decide says what becomes of a message whose attempt was refused or never
-// left. failures counts its failed attempts so far, this one not included;
-// others says that another SIM could take it.
-func decide(o modem.Outcome, failures int, others bool) decision {
-	switch o.Class {
-	case modem.ClassRecipient, modem.ClassContent:
-		return decision{reason: "rejected"}
-	case modem.ClassSIM:
-		if oneOtherSIM[o.Code] && (failures > 0 || !others) {
-			return decision{reason: "rejected"}
-		}
-		if others {
-			return decision{retry: true, avoid: true}
-		}
-		return decision{retry: true, after: backoff(backoffFirst, failures, backoffMost)}
-	case modem.ClassBusy:
-		return decision{retry: true, after: backoff(busyFirst, failures, busyMost)}
-	case modem.ClassDevice, modem.ClassStorage, modem.ClassUnknown:
-		if o.Verdict == modem.NotSent {
-			// The message is not to blame: another line may take it at once, this
-			// one only after its own pause.
-			if others {
-				return decision{retry: true, avoid: true}
-			}
-			return decision{retry: true, after: backoff(time.Second, failures, time.Minute)}
-		}
+// decide reads the plan of an outcome that was refused or never left. tries
+// counts the times in a row that the message was tried again for this same
+// error.
+func decide(o modem.Outcome, tries int, others elsewhere) decision {
+	s, spent, ok := without, tries, true
+	if len(o.Plan) > 0 {
+		s, spent, ok = o.Plan.At(tries)
 	}
-	if limit, ok := limitOf(o.Code); ok && failures >= limit {
-		return decision{reason: "rejected"}
+	if ok && s.SIMs == modem.OneOtherSIM && !others.sim {
+		s, spent, ok = o.Plan.At(tries - spent + s.Tries) // nobody else to ask
 	}
-	first := backoffFirst
-	if longWait[o.Code] {
-		first = longFirst
+	if !ok {
+		return decision{class: s.Class, reason: queue.ReasonRejected}
 	}
-	return decision{retry: true, after: backoff(first, failures, backoffMost), avoid: others && longWait[o.Code]}
+	d := decision{retry: true, class: s.Class, degrade: s.Degrade}
+	switch {
+	case s.Untouched, s.Degrade != modem.DegradeNone:
+		return d
+	case others.sim && (s.SIMs == modem.OtherSIM || s.SIMs == modem.OneOtherSIM):
+		d.avoid = true
+		if spent == 0 {
+			return d // at once: the other has nothing to do with it
+		}
+		spent--
+	case others.operator && s.SIMs == modem.OtherOperator:
+		d.avoid = true
+	}
+	d.after = backoff(s.Wait, spent, s.Most)
+	return d
 }
 
-func limitOf(code string) (int, bool) {
-	if n, ok := retryLimit[code]; ok {
-		return n, true
+// triesOf are how often a message was tried again for this error, in a row.
+func triesOf(o modem.Outcome, m queue.Message) int {
+	if m.Error == nil || m.Error.Code != o.Code {
+		return 0
 	}
-	// 224–254 are application specific (TS 23.040 9.2.3.22): two more tries.
-	if len(code) == len("cms_224") && code >= "cms_224" && code <= "cms_254" {
-		return 2, true
-	}
-	return 0, false
+	return m.Failures
 }
 
 // backoff doubles first for each failure so far, up to most.

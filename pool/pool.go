@@ -148,6 +148,11 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 	p.progressed.Store(time.Now().UnixNano())
 	p.store.OnReady(p.kick)
+	p.store.OnProved(func(attempt int64) {
+		for _, l := range p.all() {
+			l.redeem(attempt)
+		}
+	})
 	p.mu.Lock()
 	p.run = ctx
 	for _, l := range p.lines {
@@ -304,6 +309,7 @@ func (p *Pool) Restart(ctx context.Context, id string) error {
 		return ErrNoModem
 	}
 	l.forgive()
+	p.release(l.simKey())
 	return l.modem.Restart(ctx)
 }
 

@@ -50,6 +50,8 @@ type SIM struct {
 type simRecord struct {
 	row      queue.SIMRow
 	failures []time.Time
+	// held is why the SIM is on hold, "" not; heldSMSC its service centre then.
+	held, heldSMSC string
 }
 
 func (p *Pool) loadSIMs(ctx context.Context) error {
@@ -144,6 +146,7 @@ func (p *Pool) saw(ctx context.Context, row queue.SIMRow) error {
 		return nil
 	}
 	r.row.IMSI, r.row.Emulated = row.IMSI, row.Emulated
+	r.sawSMSC(row.SMSC)
 	for _, f := range []struct{ kept, said *string }{
 		{&r.row.OwnNumber, &row.OwnNumber}, {&r.row.Operator, &row.Operator}, {&r.row.SMSC, &row.SMSC},
 	} {
@@ -165,6 +168,9 @@ func (l *line) simState(s modem.Snapshot) (state, reason string) {
 		return SIMBlocked, s.Reason
 	case l.twin != "":
 		return SIMUnavailable, s.Reason
+	}
+	if why := l.p.held(l.key); why != "" {
+		return SIMBlocked, why
 	}
 	if why := l.quarantine(time.Now()); why != "" {
 		return SIMQuarantined, why
@@ -288,12 +294,6 @@ func (p *Pool) UpdateSIM(ctx context.Context, iccid string, patch queue.SIMPatch
 		}
 	}
 	p.simMu.Unlock()
-	for _, l := range p.all() {
-		if l.simKey() == iccid {
-			l.hint()
-		}
-	}
-	p.changed()
-	p.kick()
+	p.release(iccid)
 	return p.SIM(ctx, iccid)
 }

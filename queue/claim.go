@@ -104,7 +104,19 @@ func (s *Store) Unclaim(ctx context.Context, iccid string, seq int64, o Outcome)
 // arrived, it is uncertain instead of failed.
 func (s *Store) refused(tx *sqlite.Tx, r *record, o Outcome, iccid string, n int) error {
 	if o.Code != "" {
+		if r.Error == nil || r.Error.Code != o.Code {
+			r.Failures = 0
+		}
 		r.Error = &Error{Code: o.Code, Class: o.Class, Detail: o.Detail}
+	}
+	if o.Retry && o.Degrade != "" {
+		done, err := s.degrade(tx, r, o.Degrade)
+		if err != nil {
+			return err
+		}
+		if !done {
+			o.Retry, o.Reason = false, ReasonRejected
+		}
 	}
 	if !o.Retry && (o.Verdict == Rejected || o.Reason != "") {
 		r.segment(n).State = SegmentFailed
@@ -131,7 +143,7 @@ func (s *Store) refused(tx *sqlite.Tx, r *record, o Outcome, iccid string, n int
 	if o.After > 0 {
 		after = when.Add(o.After)
 	}
-	if o.After > 0 || o.AvoidSIM {
+	if o.After > 0 || o.AvoidSIM || o.Degrade != "" {
 		r.Failures++
 	}
 	r.back(after)

@@ -166,8 +166,8 @@ type Message struct {
 	// Attempts passed the gate. PossibleDuplicate: one of them lost its answer
 	// and another was made.
 	Attempts int
-	// Failures are the tries in a row that were refused or never left: the
-	// back-off's exponent. Reset by an accepted segment.
+	// Failures are the tries in a row that ended in the same error (Error.Code):
+	// the back-off's exponent. Reset by an accepted segment.
 	Failures          int
 	PossibleDuplicate bool
 	CreatedAt         time.Time
@@ -236,11 +236,14 @@ type Outcome struct {
 	// What the pool decided: Retry puts the message back, not before After from
 	// At. Without Retry a Rejected one, and a NotSent one with a Reason, fails
 	// with Reason. AvoidSIM keeps it off this SIM on the next try, as long as
-	// another may take it (a minute). After and AvoidSIM count as a failure.
+	// another may take it (a minute). Degrade ("validity", "class", "alphabet")
+	// has it encoded anew without that, and fails it when that cannot be done.
+	// After, AvoidSIM and Degrade count as a failure.
 	Retry    bool
 	After    time.Duration
 	Reason   string
 	AvoidSIM bool
+	Degrade  string
 }
 
 // Clock is the wall clock. Nothing that depends on wall time happens while it

@@ -166,6 +166,8 @@ func (s *Store) apply(tx *sqlite.Tx, rep report, a *attempt) error {
 	}
 	g.ReportAt, g.ReportStatus = at(rep.arrive), int(rep.status)
 	if status == pdu.StatusReserved {
+		s.log.Info("a status report says something that the standard does not define; it changes nothing",
+			"message", r.ID, "status", fmt.Sprintf("%02x", rep.status))
 		return s.save(tx, r) // kept as it came, it means nothing
 	}
 	if a.outcome == "ambiguous" {
@@ -214,6 +216,12 @@ func (s *Store) proved(tx *sqlite.Tx, r *record, a *attempt, rep report) error {
 		WHERE iccid = ?1`, a.iccid, a.gateAt, a.id, rep.mr); err != nil {
 		return err
 	}
+	id := a.id
+	tx.AfterCommit(func() {
+		if f := s.proof.Load(); f != nil {
+			(*f)(id)
+		}
+	})
 	return s.note(tx, r.Seq, "proved", fmt.Sprintf("a status report shows that segment %d was sent", a.n))
 }
 

@@ -3,10 +3,6 @@ package queue
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"time"
-
-	"recado/modem/pdu"
 	"recado/queue/sqlite"
 )
 
@@ -84,28 +80,12 @@ func (s *Store) move(tx *sqlite.Tx, seq int64, iccid string) (bool, error) {
 	if r.SIM != iccid || r.wish == iccid || r.open() || !r.bound() || r.State != Queued && r.State != Sending {
 		return false, nil // it has changed since
 	}
-	ref, err := drawRef(tx, r.To, uint8(rand.IntN(256)))
-	if err != nil {
+	if done, err := s.renew(tx, r, r.options()); err != nil || !done {
+		if err == nil {
+			s.log.Error("a long message cannot be encoded anew; it waits for its SIM", "message", seq, "sim", iccid)
+		}
 		return false, err
 	}
-	d := &draft{Request: Request{Text: r.Text}}
-	d.options = pdu.Options{Encoding: pdu.GSM7, Flash: r.Flash, Validity: time.Duration(r.validMS) * time.Millisecond, Report: true}
-	if r.Encoding == encodingName(pdu.UCS2) {
-		d.options.Encoding = pdu.UCS2
-	}
-	segments, err := tpdus(d, r.To, ref)
-	if err != nil || len(segments) != len(r.Segments) {
-		s.log.Error("a long message cannot be encoded anew; it waits for its SIM", "message", seq, "sim", iccid, "error", err)
-		return false, nil
-	}
-	for i, g := range segments {
-		*r.segment(i + 1) = g
-		if _, err := tx.Exec(`UPDATE segment SET tpdu = ? WHERE message = ? AND n = ?`, g.TPDU, seq, g.N); err != nil {
-			return false, fmt.Errorf("save segment: %w", err)
-		}
-	}
-	r.edition++
-	r.lostBefore = r.lost
 	r.PossibleDuplicate = true
 	r.back(at(r.notBefore))
 	if err := s.note(tx, seq, "retry", "its SIM is gone; the whole message goes again on another, and may arrive twice"); err != nil {

@@ -42,6 +42,7 @@ type Store struct {
 	metrics *metrics
 	rate    *rate
 	ready   atomic.Pointer[func()]
+	proof   atomic.Pointer[func(attempt int64)]
 
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
@@ -94,6 +95,11 @@ func (s *Store) Numbers() *Numbers { return s.numbers }
 // claimable or gave Wake something new to look at. It is called on the
 // writer's goroutine and must not block.
 func (s *Store) OnReady(f func()) { s.ready.Store(&f) }
+
+// OnProved sets the function called after each commit in which a status report
+// showed that an attempt whose answer was lost (see Gate) had been accepted. It
+// is called on the writer's goroutine and must not block.
+func (s *Store) OnProved(f func(attempt int64)) { s.proof.Store(&f) }
 
 // Watch gives a hint after every commit that changed a message or added an
 // event: read Events and what is shown anew. Hints coalesce. The function ends

@@ -1,0 +1,62 @@
+package pool
+
+import "recado/modem"
+
+// hold keeps a SIM from sending until its service centre's number changes or
+// an operator acts: the messages wait, for it or for another SIM.
+func (p *Pool) hold(key, why string) {
+	p.simMu.Lock()
+	if r := p.sims[key]; r != nil && r.held == "" {
+		r.held, r.heldSMSC = why+"; sending on this SIM is on hold until that changes", r.row.SMSC
+	}
+	p.simMu.Unlock()
+	p.hintAll(key)
+}
+
+// held is why a SIM is on hold; "" when it is not.
+func (p *Pool) held(key string) string {
+	p.simMu.Lock()
+	defer p.simMu.Unlock()
+	if r := p.sims[key]; r != nil {
+		return r.held
+	}
+	return ""
+}
+
+// release ends a hold: an operator has acted.
+func (p *Pool) release(key string) {
+	p.simMu.Lock()
+	if r := p.sims[key]; r != nil {
+		r.held = ""
+	}
+	p.simMu.Unlock()
+	p.hintAll(key)
+	p.kick()
+}
+
+// sawSMSC ends the hold of a SIM that names another service centre than the one
+// that was not good; simMu is held.
+func (r *simRecord) sawSMSC(smsc string) {
+	switch {
+	case r.held == "" || smsc == r.heldSMSC:
+	case smsc == "":
+		r.heldSMSC = "" // it has lost it: the same one again is a change
+	default:
+		r.held = ""
+	}
+}
+
+func (p *Pool) hintAll(key string) {
+	for _, l := range p.all() {
+		if l.simKey() == key {
+			l.hint()
+		}
+	}
+	p.changed()
+}
+
+// alarms in plain words.
+var alarms = map[string]string{
+	modem.AlarmNoSMSService: "the network has taken none of the last messages though the modem is registered: " +
+		"ask the operator whether SMS works on this SIM over 4G (without IMS and CSFB it does not), or lock the modem to 2G or 3G",
+}
