@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -200,3 +201,6 @@ func (s settings) holder(name string) *BusyError {
 	}
 	return nil
 }
+
+// ours says that it is this process that has the port.
+func (e *BusyError) ours() bool { return e.PID == os.Getpid() }

@@ -28,13 +28,14 @@ import (
 // ResetUSB returns, and what it began is carried to its end behind it, so that
 // no device is left switched off.
 func (t Tree) ResetUSB(ctx context.Context, usbPath string) error {
-	return reset{tree: t, off: 2 * time.Second, ioctl: usbdevfsReset}.run(ctx, usbPath)
+	return reset{tree: t, off: 2 * time.Second, write: writeAttribute, ioctl: usbdevfsReset}.run(ctx, usbPath)
 }
 
 // reset is how ResetUSB goes about it, which only tests vary.
 type reset struct {
 	tree  Tree
 	off   time.Duration // how long the device is kept off the bus
+	write func(attribute, value string) error
 	ioctl func(node string) error
 }
 
@@ -80,7 +81,7 @@ func (r reset) run(ctx context.Context, path string) error {
 // cycle switches a device off and on, or resets it.
 func (r reset) cycle(ctx context.Context, dir string, d USBDevice) error {
 	authorized := filepath.Join(dir, "authorized")
-	err := writeAttribute(authorized, "0")
+	err := r.write(authorized, "0")
 	if forbidden(err) {
 		return r.byIoctl(authorized, err, d)
 	}
@@ -96,7 +97,7 @@ func (r reset) cycle(ctx context.Context, dir string, d USBDevice) error {
 	for range 3 {
 		// The kernel reads its descriptors again now, which a modem that is only
 		// just starting may not answer the first time.
-		if err = writeAttribute(authorized, "1"); err == nil || absent(err) {
+		if err = r.write(authorized, "1"); err == nil || absent(err) {
 			break
 		}
 	}

@@ -3,7 +3,6 @@ package tty
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 )
@@ -116,7 +115,7 @@ func TroubleOf(err error) Trouble {
 	}
 	says := strings.ReplaceAll(err.Error(), "\n", "; ")
 	if busy, ok := errors.AsType[*BusyError](err); ok {
-		if busy.PID == os.Getpid() {
+		if busy.ours() {
 			return Trouble{CodeTwice, busy.Name + " is in use under another name already", "name it once"}
 		}
 		return Trouble{CodeBusy, busy.Error(), "stop that program, or tell it to leave this modem alone"}

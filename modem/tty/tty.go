@@ -67,7 +67,12 @@ type Port struct {
 	io.ReadWriteCloser
 	lockFile string
 	lockErr  error
+	usbPath  string
 }
+
+// USBPath is where on the USB bus the port was when it was opened, "1-1.2"; ""
+// when it is on none.
+func (p *Port) USBPath() string { return p.usbPath }
 
 // LockFile is the UUCP lock file that keeps other programs off. When it could
 // not be made, the name is "" and the error says why: then only flock guards
@@ -92,7 +97,18 @@ func Open(ctx context.Context, name string) (io.ReadWriteCloser, error) {
 	if !strings.Contains(name, "/") {
 		return nil, fmt.Errorf("open port %q: %w; give a path such as /dev/ttyUSB2, usb:1-1.2:2, or tcp:HOST:PORT", name, ErrName)
 	}
-	return system().open(ctx, name)
+	return system().openNamed(ctx, Tree{}, name)
+}
+
+// openNamed opens a port by a path, and finds out on which USB socket it is: the
+// numbers in such names are given anew each time something is plugged in.
+func (s settings) openNamed(ctx context.Context, t Tree, name string) (io.ReadWriteCloser, error) {
+	port, err := s.open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	port.usbPath = t.USBPathOf(name)
+	return port, nil
 }
 
 // system are the settings of the running system; the folder of the lock files
@@ -107,7 +123,7 @@ type settings struct {
 
 // open opens a serial port, and gives up waiting when ctx ends: opening a
 // wedged USB device can sleep in the kernel.
-func (s settings) open(ctx context.Context, name string) (io.ReadWriteCloser, error) {
+func (s settings) open(ctx context.Context, name string) (*Port, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("open port %s: %w", name, context.Cause(ctx))
 	}

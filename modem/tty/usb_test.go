@@ -68,7 +68,8 @@ type stick struct {
 	path     string
 	vid, pid uint16
 	serial   string
-	class    [3]uint8 // of all interfaces; ff/00/00 when zero
+	class    [3]uint8         // of all interfaces; ff/00/00 when zero
+	classes  map[int][3]uint8 // of single ones
 	ports    map[int]*wire
 	bare     []int // interfaces without a port
 }
@@ -153,27 +154,44 @@ func (b *bus) plug(s stick) {
 	if s.serial != "" {
 		write(dir, "serial", s.serial)
 	}
-	class := s.class
-	if class == [3]uint8{} {
-		class = [3]uint8{0xff, 0, 0}
-	}
-	iface := func(n int) string {
-		i := filepath.Join(dir, fmt.Sprintf("%s:1.%d", s.path, n))
-		require.NoError(b.t, os.MkdirAll(i, 0o755))
-		write(i, "bInterfaceNumber", fmt.Sprintf("%02x", n))
-		write(i, "bInterfaceClass", fmt.Sprintf("%02x", class[0]))
-		write(i, "bInterfaceSubClass", fmt.Sprintf("%02x", class[1]))
-		write(i, "bInterfaceProtocol", fmt.Sprintf("%02x", class[2]))
-		return i
-	}
 	for _, n := range s.bare {
-		iface(n)
+		b.face(dir, s, n, nil)
 	}
 	for n, w := range s.ports {
-		require.NoError(b.t, os.MkdirAll(filepath.Join(iface(n), w.sysfs()), 0o755))
+		b.face(dir, s, n, w)
 	}
 	require.NoError(b.t, os.Rename(dir, b.tree.sys("bus/usb/devices", s.path)))
 	b.announce("add", s.path)
+}
+
+// face makes an interface in a stick's folder, with its port if it has one. The
+// port comes last, as a driver takes the interface after the kernel showed it.
+func (b *bus) face(dir string, s stick, n int, w *wire) {
+	class := s.class
+	if c, ok := s.classes[n]; ok {
+		class = c
+	} else if class == [3]uint8{} {
+		class = [3]uint8{0xff, 0, 0}
+	}
+	i := filepath.Join(b.t.TempDir(), "interface")
+	if err := os.MkdirAll(i, 0o755); err != nil {
+		b.t.Error(err)
+	}
+	for name, value := range map[string]int{
+		"bInterfaceNumber": n, "bInterfaceClass": int(class[0]), "bInterfaceSubClass": int(class[1]), "bInterfaceProtocol": int(class[2]),
+	} {
+		if err := os.WriteFile(filepath.Join(i, name), fmt.Appendf(nil, "%02x\n", value), 0o644); err != nil {
+			b.t.Error(err)
+		}
+	}
+	if w != nil {
+		if err := os.MkdirAll(filepath.Join(i, w.sysfs()), 0o755); err != nil {
+			b.t.Error(err)
+		}
+	}
+	if err := os.Rename(i, filepath.Join(dir, fmt.Sprintf("%s:1.%d", s.path, n))); err != nil {
+		b.t.Error(err)
+	}
 }
 
 // sysfs is where below its interface a port is.

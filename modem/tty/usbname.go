@@ -134,7 +134,12 @@ func (s settings) openUSB(ctx context.Context, t Tree, name string) (io.ReadWrit
 	if err != nil {
 		return nil, fmt.Errorf("open port %s: %w", name, err)
 	}
-	return s.open(ctx, device)
+	port, err := s.open(ctx, device)
+	if err != nil {
+		return nil, err
+	}
+	port.usbPath = p.path
+	return port, nil
 }
 
 // absent says that an error means "not there, or not any more".
