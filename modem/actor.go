@@ -28,6 +28,7 @@ type Modem struct {
 	news   chan struct{} // cap 1: there is something in urcs or kept
 	trace  traceRing
 	keeper *keeper
+	pins   PINMemory
 
 	history history
 
@@ -55,11 +56,10 @@ type life struct {
 	mutes    int            // sessions in a row in which nothing answered
 	away     time.Time      // until when a restarted modem may stay away
 	resets   []time.Time
-	lost     []time.Time     // ambiguous submissions
-	errors   refusals        // of submissions, in a row
-	tried    map[pinTry]bool // PINs that were sent and have not opened the SIM
-	sent     pinTry          // the one that was taken last: READY is owed
-	refused  map[string]bool // ICCIDs that refused one
+	lost     []time.Time // ambiguous submissions
+	errors   refusals    // of submissions, in a row
+	code     *codeSent   // the PIN or PUK that was sent last, until one knows what came of it
+	simReset bool        // the module was restarted because the SIM failed, and it has not worked since
 	// flippedTo is the <ds> of AT+CNMI that is tried first because reports did
 	// not come by the other; 0: the family's order.
 	flippedTo int
@@ -86,6 +86,7 @@ type orderKind uint8
 const (
 	orderRestart orderKind = iota
 	orderPIN
+	orderPUK
 	orderDisable
 	orderEnable
 	orderFlip // of the way of reports
@@ -95,7 +96,8 @@ const (
 
 type order struct {
 	kind orderKind
-	pin  string
+	pin  string // of orderPIN and orderPUK
+	puk  string
 	done chan error // cap 1
 	// count is the answer to orderForeign; set before done.
 	count int
@@ -109,9 +111,13 @@ func New(c Config) *Modem {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if c.PINs == nil {
+		c.PINs = newRunMemory()
+	}
 	c.Settle = cmp.Or(c.Settle, 2*time.Second)
 	m := &Modem{
 		c:      c,
+		pins:   c.PINs,
 		log:    c.Log.With("port", c.Name),
 		sends:  make(chan *sendRequest),
 		orders: make(chan *order),
@@ -120,7 +126,7 @@ func New(c Config) *Modem {
 			ID: c.Name, Port: c.Name, USBPath: c.USBPath, State: StateAbsent, Since: c.Now(),
 			SIM: SIM{PINTries: -1}, Signal: Signal{BER: -1}, Registration: "unknown",
 		},
-		life: life{family: &family.Generic, tried: map[pinTry]bool{}, refused: map[string]bool{}},
+		life: life{family: &family.Generic},
 	}
 	m.keeper = newKeeper(m)
 	return m
@@ -208,8 +214,9 @@ func (m *Modem) PowerCycleNow(ctx context.Context) error {
 	return m.ask(ctx, &order{kind: orderPower})
 }
 
-// EnterPIN gives the SIM its PIN, by order of an operator: at most once for the
-// same PIN, and never when only one try is known to be left.
+// EnterPIN gives the SIM its PIN, by order of an operator: the same one again
+// only after it has worked, and none when only one try is known to be left. A PIN
+// that opens the SIM is remembered: see PINMemory.
 func (m *Modem) EnterPIN(ctx context.Context, pin string) error {
 	if !validPIN(pin) {
 		return errors.New("a PIN has 4 to 8 digits")

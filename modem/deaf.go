@@ -21,7 +21,9 @@ const breath = 300 * time.Millisecond
 // leaves unanswered is not given again while the port is open.
 var optional = []string{
 	"E0", "V1", "Q0", "+CMEE", "+CGMI", "+CGMM", "+CGMR", "+CGSN", "+GSN", "+CSCS", "+CSMS", "+CSCA", "+COPS", "+CLIP", "+CNUM",
-	"+CCID", "+ICCID", "^ICCID", "+QCCID", "+CRSM", "+CPINR", "+CSIM", "+CREG", "+CGREG", "+CEREG", "+CSQ",
+	"+CCID", "+ICCID", "^ICCID", "+QCCID", "+CRSM", "+CPINR", "+CSIM",
+	"^SCID", "#CCID", "!ICCID", "+CICCID", "^CPIN", "^SPIC", "+SPIC", "+CPINC", "+UPINCNT", "+ZPINPUK", "$NWPINR", "#PCT", "+QPINC",
+	"+EPINC", "%PINNUM", "*EPIN", "+CREG", "+CGREG", "+CEREG", "+CSQ",
 }
 
 // errUnanswered: this modem never answers the command.

@@ -170,9 +170,7 @@ func TestFamilies(t *testing.T) {
 
 func (d *dialogue) play(t *testing.T) {
 	b := &box{}
-	m := New(Config{Name: "tcp:127.0.0.1:1", Sink: b, Open: d.open, PIN: func(string) string {
-		return strings.Join(d.rule("pin"), "")
-	}})
+	m := New(Config{Name: "tcp:127.0.0.1:1", Sink: b, Open: d.open, PINs: offering(strings.Join(d.rule("pin"), ""))})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { m.Run(ctx) })

@@ -229,7 +229,7 @@ var stateWords = map[State]string{
 
 // orderWords are the orders of an operator as the history tells them.
 var orderWords = map[orderKind]string{
-	orderRestart: "restart", orderPIN: "a PIN was entered", orderDisable: "switch off", orderEnable: "switch on",
+	orderRestart: "restart", orderPIN: "a PIN was entered", orderPUK: "a PUK was entered", orderDisable: "switch off", orderEnable: "switch on",
 	orderFlip: "have reports come the other way", orderPower: "cut the power for a moment",
 	orderForeign: "delete what other devices have stored",
 }

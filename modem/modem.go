@@ -69,8 +69,9 @@ type Config struct {
 	Log  *slog.Logger
 	// Now is the wall clock; time.Now when nil. Intervals are monotonic.
 	Now func() time.Time
-	// PIN gives the SIM's PIN; nil or "" when none is known.
-	PIN func(iccid string) string
+	// PINs remembers which codes were sent to which SIM; when nil, for as long as
+	// the Modem lives.
+	PINs PINMemory
 	// Settle is the quiet time after a port appears (2 s when 0; negative: none,
 	// for emulated modems).
 	Settle time.Duration

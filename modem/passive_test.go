@@ -104,7 +104,7 @@ func TestPassiveWhileReady(t *testing.T) {
 
 // TestPassiveTriesNoPIN: a wrong one would be tried on both ports.
 func TestPassiveTriesNoPIN(t *testing.T) {
-	live(t, emulator.ModemOptions{PIN: "4321"}, func(c *Config) { c.PIN = func(string) string { return "1111" } }, func(l *lifeOf) {
+	live(t, emulator.ModemOptions{PIN: "4321"}, func(c *Config) { c.PINs = offering("1111") }, func(l *lifeOf) {
 		l.m.SetPassive(true)
 		l.state(StateSIMBlocked, time.Minute)
 		require.ErrorIs(l.t, l.m.EnterPIN(context.Background(), "4321"), ErrNotReady)

@@ -15,7 +15,7 @@ import (
 // habit, and each failing without what copes with it.
 
 func withPIN(pin string) func(*Config) {
-	return func(c *Config) { c.PIN = func(string) string { return pin } }
+	return func(c *Config) { c.PINs = offering(pin) }
 }
 
 // reported sends a message and waits for its report.

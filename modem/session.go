@@ -36,7 +36,11 @@ type session struct {
 	serving    bool // ready: sends may go in front of the next command
 
 	simState string // the last answer to AT+CPIN?
-	domains  map[string]registration
+	offered  string // the SIM that was given its PIN since waitSIM began
+	opening  bool   // a code is on its way to the SIM
+	// busyChecks counts how often a SIM that was ready said that it is busy, in a row.
+	busyChecks int
+	domains    map[string]registration
 	// lostAt is since when no domain is registered; zero: registered. searching
 	// is since when the way up waits for one.
 	lostAt, searching time.Time
@@ -333,12 +337,8 @@ func (s *session) obey(ctx context.Context, o *order) {
 	case orderRestart:
 		o.done <- nil
 		s.demand(stepOrderedReset, "restarted by an operator")
-	case orderPIN:
-		if s.simState != cpinPIN {
-			o.done <- errors.New("the SIM does not ask for a PIN")
-			return
-		}
-		o.done <- s.tryPIN(ctx, o.pin, true)
+	case orderPIN, orderPUK:
+		o.done <- s.enter(ctx, o)
 		s.poked = true
 	case orderDisable:
 		s.m.life.disabled = true

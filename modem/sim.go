@@ -4,33 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"recado/modem/at"
 )
 
-// Answers to AT+CPIN? (TS 27.007 8.3), and our words for the errors that come
-// in their place.
+// How often and how long a SIM that says that it is busy is asked again every
+// two seconds: it takes up to a minute after power-on. After that, and while
+// there is none, it is looked at every simAgain, and when the modem says
+// something about it.
 const (
-	cpinReady  = "READY"
-	cpinPIN    = "SIM PIN"
-	cpinPUK    = "SIM PUK"
-	cpinAbsent = "NOT INSERTED"
-	cpinBusy   = "BUSY"
-	cpinFailed = "FAILURE"
-	cpinWrong  = "WRONG"
-	cpinBare   = "OK" // and no word about the SIM
+	busyLooks      = 7
+	busyLooksKnown = 30 // there was a SIM that worked
+	simAgain       = 15 * time.Second
 )
 
-// pinTry is a PIN that was tried on a SIM in this run.
-type pinTry struct{ iccid, pin string }
+// doEnterPUK is what an operator, and nobody else, can do.
+const doEnterPUK = "enter its PUK and a new PIN, or unblock it in a phone"
 
 // waitSIM gets the SIM ready, or waits until an operator or a new SIM does.
 func (s *session) waitSIM(ctx context.Context) error {
 	m := s.m
 	m.setState(StateSIM, "")
 	s.radioOn(ctx)
+	s.offered = ""
 	busy, failed, bare := 0, 0, 0
 	for s.err == nil {
 		state := s.cpin(ctx)
@@ -47,42 +44,64 @@ func (s *session) waitSIM(ctx context.Context) error {
 		}
 		s.simState = state
 		m.update(func(n *Snapshot) { n.SIM.State = state })
-		wait := 15 * time.Second
-		switch state {
-		case cpinReady, "SIM PIN2", "SIM PUK2": // the second PIN is of no concern to SMS
-			m.life.pinWorked()
+		wait := simAgain
+		switch {
+		case simOpen(state):
 			s.unlocked(ctx)
-			return s.knowSIM(ctx)
-		case cpinBusy:
-			// A SIM takes up to a minute after power-on.
-			if busy++; busy > 30 {
+			if err := s.knowSIM(ctx); err != nil {
+				return err
+			}
+			m.life.simReset = false
+			s.opened(ctx)
+			return s.err
+		case state == cpinBusy:
+			if busy++; busy > s.busyLooks() {
 				m.setState(StateNoSIM, "the SIM stays busy: take it out and put it in again")
 			} else {
 				wait = 2 * time.Second
 			}
-		case cpinPIN:
-			s.iccid(ctx) // readable without a PIN: which PIN belongs to it?
+		case state == cpinPIN:
+			s.asksStill(ctx, CodePIN)
 			if s.offerPIN(ctx) {
 				continue
 			}
-		case cpinPUK:
-			m.setState(StateSIMBlocked, "the SIM is blocked: "+doPUK)
-		case cpinAbsent:
+		case state == cpinPUK:
+			s.asksStill(ctx, CodePUK)
+			s.iccid(ctx)
+			m.setState(StateSIMBlocked, withTries("the SIM is blocked: "+doEnterPUK, s.tries(ctx, CodePUK)))
+		case state == cpinAbsent:
 			m.setState(StateNoSIM, "no SIM: "+doSeat)
 			s.forgetSIM()
-		case cpinFailed:
+			m.life.code = nil
+		case state == cpinFailed:
 			m.setState(StateNoSIM, "the SIM failed: "+doSeat)
-			if failed++; failed == 4 && m.mayReset() {
+			if failed++; failed == 4 && !m.life.simReset && m.mayReset() {
+				m.life.simReset = true // once: a broken SIM stays broken
 				return &demand{step: stepReset, why: "the SIM failed"}
 			}
-		case cpinWrong:
+		case state == cpinWrong:
 			m.setState(StateSIMBlocked, "wrong SIM: "+doUnlock)
-		default: // PH-NET PIN and its like: a lock of the modem
-			m.setState(StateSIMBlocked, fmt.Sprintf("the modem asks for %s: %s", printable(state, 20), doUnlock))
+		case state == cpinOff:
+			m.setState(StateNoSIM, "the modem has switched the SIM off: "+doSeat)
+			s.ask(ctx, "+CFUN=1", radioAnswer)
+			wait = 2 * time.Second
+			if busy++; busy > s.busyLooks() {
+				wait = simAgain
+			}
+		default:
+			m.setState(StateSIMBlocked, lockReason(state))
 		}
 		_ = s.wait(ctx, wait)
 	}
 	return s.err
+}
+
+// busyLooks is how often a busy SIM is looked at in quick succession.
+func (s *session) busyLooks() int {
+	if sim := s.m.Snapshot().SIM; sim.ICCID != "" || sim.IMSI != "" {
+		return busyLooksKnown
+	}
+	return busyLooks
 }
 
 // radioOn sets full functionality when the modem has less.
@@ -93,88 +112,6 @@ func (s *session) radioOn(ctx context.Context) {
 			s.ask(ctx, "+CFUN=1", radioAnswer)
 		}
 	}
-}
-
-// cpin asks for the SIM's state. Some say it without a final OK, some say OK
-// and nothing else.
-func (s *session) cpin(ctx context.Context) string {
-	bare, oks := false, 0
-	for range 3 {
-		lines, err := s.ask(ctx, "+CPIN?", simAnswer)
-		if rest, ok := after(lines, "+CPIN"); ok {
-			return cpinWord(rest)
-		}
-		if s.err != nil {
-			return ""
-		}
-		if err != nil && !errors.Is(err, at.ErrTimeout) && !errors.Is(err, at.ErrFailed) {
-			return cpinError(err)
-		}
-		if err == nil {
-			oks++
-		}
-		bare = bare || err == nil || errors.Is(err, at.ErrFailed)
-	}
-	// No word about it: a SIM that tells its IMSI is open.
-	if lines, err := s.ask(ctx, "+CIMI", simAnswer); err == nil && len(imsi(lines)) >= 6 {
-		return cpinReady
-	}
-	if oks == 3 {
-		return cpinBare
-	}
-	if bare {
-		return cpinBusy
-	}
-	s.demand(stepReset, "the modem does not say how its SIM is")
-	return ""
-}
-
-func cpinWord(s string) string {
-	s = strings.ToUpper(unquote(s))
-	switch s {
-	case "NOT READY", "SIM BUSY":
-		return cpinBusy
-	case "NOT INSERTED", "SIM NOT INSERTED", "REMOVED", "SIM REMOVED", "NO SIM":
-		return cpinAbsent
-	case "SIM FAILURE":
-		return cpinFailed
-	}
-	return s
-}
-
-func cpinError(err error) string {
-	if e, ok := errors.AsType[at.CMEError](err); ok {
-		switch e {
-		case 10:
-			return cpinAbsent
-		case 11:
-			return cpinPIN
-		case 12, 262:
-			return cpinPUK
-		case 13:
-			return cpinFailed
-		case 15:
-			return cpinWrong
-		case 5, 6, 7, 40, 41, 42, 43, 44, 45, 46, 47, 48:
-			return "PH-LOCK"
-		}
-		return cpinBusy
-	}
-	if e, ok := errors.AsType[at.CMSError](err); ok {
-		switch e {
-		case 310:
-			return cpinAbsent
-		case 311:
-			return cpinPIN
-		case 313:
-			return cpinFailed
-		case 315:
-			return cpinWrong
-		case 316:
-			return cpinPUK
-		}
-	}
-	return cpinBusy
 }
 
 func imsi(lines []string) string {
@@ -261,10 +198,35 @@ func (s *session) knowSIM(ctx context.Context) error {
 	return s.err
 }
 
-// checkSIMSwap looks whether it is still the same SIM: modems do not always say
-// that it was taken out.
+// checkSIMSwap looks whether it is still the same SIM, and whether it is there
+// at all: modems do not always say that it was taken out.
 func (s *session) checkSIMSwap(ctx context.Context) {
 	was := s.m.Snapshot().SIM
+	lines, err := s.ask(ctx, "+CPIN?", simAnswer)
+	state := cpinBare
+	if rest, ok := after(lines, "+CPIN"); ok {
+		state = cpinWord(rest)
+	} else if err != nil && answered(err) && !errors.Is(err, at.ErrFailed) {
+		state = cpinError(err)
+	}
+	switch {
+	case s.err != nil:
+		return
+	case state == cpinBusy:
+		// It is being read anew, or the modem has other work: only in the end a
+		// matter of the SIM.
+		if s.busyChecks++; s.busyChecks <= busyLooks {
+			s.want(s.checkSIM, 2*time.Second)
+			return
+		}
+		s.busyChecks = 0
+		s.demand(stepSIM, "the SIM stays busy")
+		return
+	case state != cpinBare && !simOpen(state):
+		s.demand(stepSIM, "the SIM says "+state)
+		return
+	}
+	s.busyChecks = 0
 	id, _ := s.iccid(ctx)
 	if id == "" && was.ICCID == "" { // a modem that knows only the IMSI
 		if lines, err := s.ask(ctx, "+CIMI", simAnswer); err == nil {
@@ -279,89 +241,53 @@ func (s *session) checkSIMSwap(ctx context.Context) {
 	}
 }
 
-// offerPIN tries the known PIN, when that is safe; true when it was accepted.
-// It says what an operator has to do when not.
+// offerPIN gives the SIM the PIN that has opened it before, when that is safe;
+// true when the modem took it. It says what an operator has to do when not.
 func (s *session) offerPIN(ctx context.Context) bool {
 	m := s.m
 	if s.skipped = s.skipped || m.isPassive(); m.isPassive() {
 		m.setState(StateSIMBlocked, reasonPassive)
 		return false
 	}
-	iccid := m.Snapshot().SIM.ICCID
-	var pin string
-	if m.c.PIN != nil {
-		pin = m.c.PIN(iccid)
-	}
-	if pin == "" {
-		s.pinTries(ctx)
-		m.setState(StateSIMBlocked, s.withTries("the SIM wants its PIN: enter it"))
+	const wants = "the SIM wants its PIN: "
+	sim, sure := s.whichSIM(ctx)
+	if s.err != nil {
 		return false
 	}
-	if err := s.tryPIN(ctx, pin, false); err != nil {
-		m.setState(StateSIMBlocked, s.withTries("the SIM wants its PIN: "+err.Error()))
+	pin, err := "", error(nil)
+	if sure && sim != s.offered {
+		pin, err = m.pins.PIN(ctx, sim)
+	}
+	switch {
+	case err != nil:
+		m.log.Error("the PIN on record could not be read", "error", err)
+		m.setState(StateSIMBlocked, withTries(wants+"the one on record cannot be read, enter it", s.tries(ctx, CodePIN)))
+		return false
+	case sim == s.offered:
+		if left := s.tries(ctx, CodePIN); m.Snapshot().State != StateSIMBlocked {
+			m.setState(StateSIMBlocked, withTries(wants+"the one on record did not open it, enter the right one", left))
+		}
+		return false // and the reason stays
+	case pin == "":
+		m.setState(StateSIMBlocked, withTries(wants+"enter it", s.tries(ctx, CodePIN)))
+		return false
+	case !validPIN(pin):
+		m.setState(StateSIMBlocked, wants+"the one on record has not 4 to 8 digits, enter the right one")
+		return false
+	}
+	s.offered = sim
+	if err := s.tryCode(ctx, CodePIN, pin, pin, false); err != nil {
+		m.setState(StateSIMBlocked, withTries(wants+err.Error(), m.Snapshot().SIM.PINTries))
 		return false
 	}
 	return true
 }
 
-func (s *session) withTries(reason string) string {
-	if n := s.m.Snapshot().SIM.PINTries; n >= 0 {
-		return fmt.Sprintf("%s (tries left: %d)", reason, n)
+func withTries(reason string, left int) string {
+	if left >= 0 {
+		return fmt.Sprintf("%s (tries left: %d)", reason, left)
 	}
 	return reason
-}
-
-// tryPIN sends a PIN once. Never the same one twice on a SIM that it did not open; never when fewer
-// than two tries are left; when the number is unknown, only by an operator's
-// order, and not after a failure.
-func (s *session) tryPIN(ctx context.Context, pin string, ordered bool) error {
-	m := s.m
-	if !validPIN(pin) {
-		return errors.New("the PIN on record has not 4 to 8 digits: enter the right one")
-	}
-	if m.isPassive() {
-		return errPassive
-	}
-	try := pinTry{m.Snapshot().SIM.ICCID, pin}
-	if m.life.tried[try] {
-		return errors.New("this PIN was tried already: enter another one")
-	}
-	left, known := s.pinTries(ctx)
-	switch {
-	case s.err != nil:
-		return s.err
-	case known && left < 2:
-		return fmt.Errorf("only %d try is left: unblock the SIM in a phone, so that it is not lost", left)
-	case !known && !ordered:
-		return errors.New("the modem does not say how many tries are left: enter the PIN by hand")
-	case !known && m.life.refused[try.iccid]:
-		return errors.New("a PIN was refused, and the modem does not say how many tries are left: unblock the SIM in a phone")
-	}
-	m.life.tried[try] = true
-	_, err := s.ask(ctx, fmt.Sprintf(`+CPIN="%s"`, pin), pinAnswer)
-	if err != nil {
-		m.life.refused[try.iccid] = true
-		s.pinTries(ctx)
-		return fmt.Errorf("the SIM refused the PIN (%s): enter the right one", meaningFor(s.family(), err).Says)
-	}
-	m.life.sent = try
-	m.setState(StateSIM, "")
-	// Whatever it says meanwhile, it is left alone.
-	for end := time.Now().Add(s.family().AfterPIN); s.err == nil && time.Now().Before(end); {
-		_ = s.wait(ctx, time.Until(end))
-	}
-	return s.err
-}
-
-// pinWorked forgets the PIN that has opened the SIM: it may be given again when
-// the modem restarts. Only what the SIM refused, or what did not help, stays.
-func (l *life) pinWorked() {
-	if l.sent == (pinTry{}) {
-		return
-	}
-	delete(l.tried, l.sent)
-	delete(l.refused, l.sent.iccid) // its tries are all there again
-	l.sent = pinTry{}
 }
 
 // unlocked sends what the make needs as soon as the SIM is open.
@@ -376,24 +302,4 @@ func (s *session) unlocked(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// pinTries asks how many tries are left, by the commands of the family.
-func (s *session) pinTries(ctx context.Context) (int, bool) {
-	for _, q := range s.family().PINTries {
-		lines, err := s.ask(ctx, q.Command, simAnswer)
-		if err != nil {
-			continue
-		}
-		if n, ok := q.Tries(lines); ok {
-			s.m.update(func(snap *Snapshot) { snap.SIM.PINTries = n })
-			return n, true
-		}
-	}
-	s.m.update(func(snap *Snapshot) { snap.SIM.PINTries = -1 })
-	return -1, false
-}
-
-func validPIN(pin string) bool {
-	return len(pin) >= 4 && len(pin) <= 8 && strings.Trim(pin, "0123456789") == ""
 }

@@ -1,6 +1,7 @@
 package modem
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -11,16 +12,27 @@ import (
 	"recado/modem/emulator"
 )
 
+// offered is a memory that has a PIN for every SIM with an ICCID of Spain, and
+// begins without a record.
+type offered struct {
+	*runMemory
+	pin string
+}
+
+func offering(pin string) offered { return offered{newRunMemory(), pin} }
+
+func (o offered) PIN(_ context.Context, sim string) (string, error) {
+	if strings.HasPrefix(sim, "8934") {
+		return o.pin, nil
+	}
+	return "", nil
+}
+
 func (l *lifeOf) pinsWritten() int { return l.wrote("AT+CPIN=") }
 
 func TestPINOnRecord(t *testing.T) {
 	live(t, emulator.ModemOptions{PIN: "4321"}, func(c *Config) {
-		c.PIN = func(iccid string) string {
-			if strings.HasPrefix(iccid, "8934") {
-				return "4321"
-			}
-			return ""
-		}
+		c.PINs = offering("4321")
 	}, func(l *lifeOf) {
 		l.ready()
 		require.Equal(l.t, 1, l.pinsWritten())
@@ -33,7 +45,7 @@ func TestPINOnRecord(t *testing.T) {
 // TestRightPINWorksAgain: a modem that restarts asks for it once more.
 func TestRightPINWorksAgain(t *testing.T) {
 	live(t, emulator.ModemOptions{PIN: "4321"}, func(c *Config) {
-		c.PIN = func(string) string { return "4321" }
+		c.PINs = offering("4321")
 	}, func(l *lifeOf) {
 		for n := range 3 {
 			l.until("ready", 2*time.Minute, func() bool { return l.m.Snapshot().State == StateReady && l.pinsWritten() == n+1 })
@@ -46,7 +58,7 @@ func TestRightPINWorksAgain(t *testing.T) {
 // TestPINThatDoesNotHelpIsTriedOnce: the modem takes it, and asks again.
 func TestPINThatDoesNotHelpIsTriedOnce(t *testing.T) {
 	live(t, emulator.ModemOptions{PIN: "4321"}, func(c *Config) {
-		c.PIN = func(string) string { return "1111" }
+		c.PINs = offering("1111")
 	}, func(l *lifeOf) {
 		l.em.Inject(emulator.Fault{Kind: emulator.FaultAnswer, On: "+CPIN=", Count: -1, Text: "\r\nOK\r\n"})
 		l.until("the PIN", time.Minute, func() bool { return l.pinsWritten() == 1 })
@@ -58,7 +70,7 @@ func TestPINThatDoesNotHelpIsTriedOnce(t *testing.T) {
 
 func TestWrongPINIsTriedOnce(t *testing.T) {
 	live(t, emulator.ModemOptions{PIN: "4321"}, func(c *Config) {
-		c.PIN = func(string) string { return "1111" }
+		c.PINs = offering("1111")
 	}, func(l *lifeOf) {
 		l.state(StateSIMBlocked, time.Minute)
 		l.pass(5 * time.Minute)
@@ -94,7 +106,7 @@ func TestPINWithOneTryLeftIsNotTried(t *testing.T) {
 
 func TestUnknownTriesNeedAnOperator(t *testing.T) {
 	live(t, emulator.ModemOptions{PIN: "4321"}, func(c *Config) {
-		c.PIN = func(string) string { return "4321" }
+		c.PINs = offering("4321")
 	}, func(l *lifeOf) {
 		for _, cmd := range []string{"+CPINR", "+CSIM"} {
 			l.em.Inject(emulator.Fault{Kind: emulator.FaultError, On: cmd, Count: -1, Code: 4})
@@ -187,7 +199,7 @@ func TestSIMAnswers(t *testing.T) {
 func TestCPINError(t *testing.T) {
 	for err, want := range map[error]string{
 		at.CMEError(10): cpinAbsent, at.CMEError(11): cpinPIN, at.CMEError(12): cpinPUK, at.CMEError(13): cpinFailed,
-		at.CMEError(14): cpinBusy, at.CMEError(15): cpinWrong, at.CMEError(40): "PH-LOCK", at.CMEError(515): cpinBusy,
+		at.CMEError(14): cpinBusy, at.CMEError(15): cpinWrong, at.CMEError(40): "PH-NET PIN", at.CMEError(515): cpinBusy,
 		at.CMSError(310): cpinAbsent, at.CMSError(311): cpinPIN, at.CMSError(313): cpinFailed, at.CMSError(314): cpinBusy,
 		at.CMSError(315): cpinWrong, at.CMSError(316): cpinPUK, at.ErrFailed: cpinBusy,
 	} {
