@@ -2,12 +2,14 @@ package tty
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 	"github.com/stretchr/testify/require"
@@ -81,7 +83,27 @@ type wire struct {
 	stop         func() // ends the modem's side
 	mu           sync.Mutex
 	heard        []byte // what a silent port was sent
+	// mute ends the modem's Serve, after which the port hears and says nothing.
+	mute context.CancelFunc
+	// voice are modems that begin to speak on a port that heard only.
+	voice chan *emulator.Modem
 }
+
+// hush makes the modem fall silent on this port, which stays.
+func (w *wire) hush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mute()
+}
+
+// speak makes a silent port speak.
+func (w *wire) speak(m *emulator.Modem) {
+	w.voice <- m
+	w.master.SetReadDeadline(time.Now()) // out of its Read
+}
+
+// chatter says something that nobody asked for.
+func (w *wire) chatter(text string) { io.WriteString(w.master, text) }
 
 // port makes a serial port of this name with nothing behind it that speaks.
 func (b *bus) port(name string) *wire { return b.speaking(name, nil) }
@@ -99,23 +121,21 @@ func (b *bus) speaking(name string, m *emulator.Modem) *wire {
 	master := os.NewFile(uintptr(fd), "modem")
 	_, err = term.MakeRaw(int(peer.Fd()))
 	require.NoError(b.t, err)
-	w := &wire{name: name, master: master, peer: peer}
+	w := &wire{name: name, master: master, peer: peer, voice: make(chan *emulator.Modem, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
+	serving, mute := context.WithCancel(ctx)
+	w.mute = mute
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if m != nil {
-			m.Serve(ctx, master) // its end is the test's doing
-			return
-		}
-		buf := make([]byte, 256)
-		for {
-			n, err := master.Read(buf)
-			if err != nil {
-				return
+		for ctx.Err() == nil {
+			if m != nil {
+				m.Serve(serving, keep{master}) // its end is the test's doing
 			}
+			m = w.listen()
+			serving, mute = context.WithCancel(ctx)
 			w.mu.Lock()
-			w.heard = append(w.heard, buf[:n]...)
+			w.mute = mute
 			w.mu.Unlock()
 		}
 	}()
@@ -130,6 +150,37 @@ func (b *bus) speaking(name string, m *emulator.Modem) *wire {
 	os.Remove(link)
 	require.NoError(b.t, os.Symlink(peer.Name(), link))
 	return w
+}
+
+// keep is a port that a modem's Serve does not close, but leaves.
+type keep struct{ port *os.File }
+
+func (k keep) Read(p []byte) (int, error)  { return k.port.Read(p) }
+func (k keep) Write(p []byte) (int, error) { return k.port.Write(p) }
+func (k keep) Close() error                { return k.port.SetDeadline(time.Now()) }
+
+// listen hears what the port is sent, until it is closed or a modem is to speak.
+func (w *wire) listen() *emulator.Modem {
+	w.master.SetDeadline(time.Time{})
+	buf := make([]byte, 256)
+	for {
+		select {
+		case m := <-w.voice:
+			w.master.SetDeadline(time.Time{})
+			return m
+		default:
+		}
+		n, err := w.master.Read(buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		if err != nil {
+			return nil
+		}
+		w.mu.Lock()
+		w.heard = append(w.heard, buf[:n]...)
+		w.mu.Unlock()
+	}
 }
 
 func (w *wire) said() string {
