@@ -63,6 +63,8 @@ type life struct {
 	// flippedTo is the <ds> of AT+CNMI that is tried first because reports did
 	// not come by the other; 0: the family's order.
 	flippedTo int
+	// ussd is how this modem takes USSD, by its ID.
+	ussd map[string]family.USSDCoding
 }
 
 // ErrNoPower: no way to cut the modem's power is configured.
@@ -90,6 +92,7 @@ const (
 	orderDisable
 	orderEnable
 	orderFlip // of the way of reports
+	orderUSSD
 	orderPower
 	orderForeign // delete what other devices stored
 )
@@ -99,6 +102,7 @@ type order struct {
 	pin  string // of orderPIN and orderPUK
 	puk  string
 	done chan error // cap 1
+	ussd *ussdRequest
 	// count is the answer to orderForeign; set before done.
 	count int
 }

@@ -37,7 +37,7 @@ type chores struct {
 	list []*chore
 
 	acknowledge, hangUp, readHints, delete, sweepHere, sweepMems,
-	checkLost, checkHealth, checkUsed, checkSettings, checkOperator, checkSIM, checkLosses, resume *chore
+	doUSSD, checkLost, checkHealth, checkUsed, checkSettings, checkOperator, checkSIM, checkLosses, resume *chore
 }
 
 func (s *session) planChores() {
@@ -48,6 +48,7 @@ func (s *session) planChores() {
 	c.delete = &chore{run: s.unlessPassive(s.deleteKept), patience: 10 * time.Second, sends: 4}
 	c.sweepHere = &chore{run: s.unlessPassive(s.sweepCurrent), every: sweepEvery, patience: 15 * time.Second}
 	c.sweepMems = &chore{run: s.unlessPassive(s.sweepAll), every: sweepMemsEvery, patience: 2 * time.Minute}
+	c.doUSSD = &chore{run: s.serveUSSD, patience: 3 * time.Second}
 	c.checkLost = &chore{run: s.stillLost, patience: 5 * time.Second}
 	c.checkHealth = &chore{run: s.health, every: 30 * time.Second, patience: 30 * time.Second}
 	c.checkUsed = &chore{run: s.unlessPassive(s.usedFalls), patience: time.Minute}
@@ -59,7 +60,7 @@ func (s *session) planChores() {
 	c.list = []*chore{
 		c.resume,
 		c.acknowledge, c.hangUp, c.readHints, c.delete, c.sweepHere, c.sweepMems,
-		c.checkLost, c.checkHealth, c.checkUsed, c.checkSettings, c.checkOperator, c.checkSIM, c.checkLosses,
+		c.doUSSD, c.checkLost, c.checkHealth, c.checkUsed, c.checkSettings, c.checkOperator, c.checkSIM, c.checkLosses,
 	}
 }
 
@@ -117,6 +118,7 @@ func (s *session) serve(ctx context.Context) error {
 func (s *session) leaveReady() {
 	s.serving = false
 	s.m.stopSends()
+	s.dropUSSD()
 }
 
 // openSends is false when another port has the SIM.

@@ -63,6 +63,7 @@ type session struct {
 
 	shelf
 	chores
+	ussd         ussd
 	sent         int       // submissions of this session
 	lastSend     time.Time // when the last one ended
 	deviceErrors int       // submissions in a row that the modem itself spoilt
@@ -346,6 +347,8 @@ func (s *session) obey(ctx context.Context, o *order) {
 		o.done <- nil
 	case orderEnable:
 		o.done <- nil
+	case orderUSSD:
+		o.done <- s.takeUSSD(o.ussd)
 	case orderFlip:
 		o.done <- s.flip(ctx)
 	case orderForeign:

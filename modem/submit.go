@@ -93,6 +93,7 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		m.note(EntrySend, "", "the answer to a submission was lost", out.Detail)
 	}
 	s.blame(out)
+	s.ussdInTheWay(out)
 	switch {
 	case owed:
 		r.done <- out

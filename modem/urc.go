@@ -17,6 +17,7 @@ const (
 	urcHint                 // +CMTI, +CDSI: something was stored
 	urcReg                  // +CREG, +CGREG, +CEREG
 	urcRing                 // a call
+	urcUSSD                 // +CUSD, asked for or not
 	urcSIM                  // the SIM came, went, or wants something
 	urcFull                 // the SMS storage is full
 	urcRoom                 // how full the SMS storage is may have changed
@@ -41,6 +42,8 @@ func classify(line string, f *family.Family) urcKind {
 		return urcReg
 	case line == "RING", strings.HasPrefix(line, "+CRING"):
 		return urcRing
+	case strings.HasPrefix(line, "+CUSD"):
+		return urcUSSD
 	case beginsWithAny(line, lateNews):
 		return urcLate
 	case beginsWithAny(line, f.Boot):
@@ -146,6 +149,8 @@ func (s *session) react(line string) {
 			s.noteRegistration(strings.TrimSpace(domain), r)
 			s.poked = true
 		}
+	case urcUSSD:
+		s.hearUSSD(line)
 	case urcRing:
 		s.want(s.hangUp, 0)
 	case urcFull:
