@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"recado/modem/at"
+	"recado/modem/family"
 )
 
 // Verdict is what the network made of a submission.
@@ -46,6 +47,10 @@ type Outcome struct {
 	// is closed when listening ended; the line is not ready before that.
 	Late <-chan Outcome
 }
+
+// OutcomeFor reads the error tables for what a submission came to in a modem of
+// that make: what Send returns, but for a late answer.
+func OutcomeFor(f *family.Family, sub at.Submission) Outcome { return outcomeFor(f, sub) }
 
 // ErrorClass is what an error means for the message and the line
 // (R C N S D M B U of the error tables).
