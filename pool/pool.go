@@ -313,7 +313,8 @@ func (p *Pool) Restart(ctx context.Context, id string) error {
 	return l.modem.Restart(ctx)
 }
 
-// EnterPIN hands an operator's PIN to a modem. ErrNoModem when there is none.
+// EnterPIN hands an operator's PIN to a modem; one that opens the SIM is
+// remembered. ErrNoModem when there is none.
 func (p *Pool) EnterPIN(ctx context.Context, id, pin string) error {
 	l := p.lineOf(id)
 	if l == nil {
