@@ -33,8 +33,12 @@ func openStores(ctx context.Context, dir dataDir, phones phoneFlag, clock queue.
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir.database(), err)
 	}
+	key, err := dir.secret()
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	messages, err := queue.New(ctx, db, queue.Options{
-		Clock: clock, Numbers: queue.NewNumbers(phones.Country, phones.Abroad), Log: log, Registerer: metrics,
+		Clock: clock, Numbers: queue.NewNumbers(phones.Country, phones.Abroad), Log: log, Registerer: metrics, Key: key,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read the queue: %w", err), db.Close())
