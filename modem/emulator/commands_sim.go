@@ -159,35 +159,6 @@ func clck(s *session, c command) error {
 	return nil
 }
 
-// cusd answers *111# with a balance and *133# with the own number, as an
-// unsolicited result code, in the character set of AT+CSCS.
-func cusd(s *session, c command) error {
-	m := s.m
-	if c.verb == read {
-		s.say("+CUSD: 0")
-		return nil
-	}
-	a := arguments(c.args)
-	if len(a) < 2 {
-		return nil // AT+CUSD=2: the session ends
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.state.reg != regHome {
-		return cmeError(30)
-	}
-	code := m.textFrom(a[1].text)
-	answer, status := "Código desconocido.", 0
-	switch code {
-	case "*111#":
-		answer = "Su saldo es 12,34 EUR."
-	case "*133#":
-		answer = "Su numero es " + m.sim.number
-	}
-	m.sayLocked(fmt.Sprintf(`+CUSD: %d,"%s",15`, status, m.textTo(answer)), "")
-	return nil
-}
-
 // familyCommand is what only this family knows.
 func (s *session) familyCommand(c command) error {
 	m := s.m
@@ -212,6 +183,7 @@ func (s *session) familyCommand(c command) error {
 		return nil
 	}
 	if line, ok := m.fam.Extra[c.name]; ok {
+		m.ussdMode(c)
 		if line != "" && c.verb != test {
 			s.say(line)
 		}

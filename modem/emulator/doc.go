@@ -39,6 +39,33 @@
 //
 // Everyone else gets the message and, when asked, a report of delivery.
 //
+// # USSD
+//
+// The network answers these codes; each modem writes the answers as its family
+// does. A question that gets no reply is given up after two minutes.
+//
+//	*111# *123# *134#  the balance (Movistar: *133#, Vodafone: *134#, Orange: *111#)
+//	*133#  the own number (Movistar: *135#)
+//	*100#  a menu over two levels, which wants replies
+//	*101#  several lines, with letters that are not ASCII
+//	*102#  UCS-2
+//	*103#  UCS-2 with a language in front
+//	*104#  never answered
+//	*105#  the network ends it with a text
+//	*106#  +CUSD: 2 first, the text a second later
+//	*107#  not supported (4)
+//	*108#  answered after 20 s
+//	*109#  refused with +CME ERROR: 257
+//	*110#  lines that look like OK, +CMTI and ERROR
+//	*112#  answered after 45 s
+//	*113#  quotes within the text
+//	*114#  +CUSD: 2 and nothing else; *115#: 3, *116#: 5
+//	*117#  a question that the network takes back after 10 s
+//	*118#  a text of digits only
+//	*#06#  the IMEI
+//
+// Other codes are unknown to it.
+//
 // # What happens by itself and what does not
 //
 // Nothing polls: an idle modem costs no CPU. Waits are computed from deadlines

@@ -74,6 +74,7 @@ type Family struct {
 	DiesOff bool
 	// BareCPIN: the answer to AT+CPIN? has no OK.
 	BareCPIN bool
+	USSD     USSD
 }
 
 // Chatter is a line that a modem says by itself.

@@ -36,6 +36,9 @@ type atState struct {
 	sregs                map[string]string
 	unacked              func(ok bool) // waits for AT+CNMA
 	mum                  bool          // announces nothing more, as Family.LastCDS says
+	dialogue             *dialogue     // USSD; nil: none
+	ussdOn               int           // <n> of AT+CUSD
+	ussdPlain            bool          // AT^USSDMODE=0
 }
 
 func (m *Modem) freshState() atState {

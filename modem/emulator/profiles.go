@@ -19,6 +19,7 @@ func families() []Family {
 	huawei.Retries = map[string]string{"^CPIN": "^CPIN: READY,,10,%d,10,3"}
 	huawei.Boot = []Chatter{{0, "^BOOT:23594356,0,0,0,72"}, {500 * time.Millisecond, "^SRVST:2"}, {time.Second, "^SIMST:1"}, {time.Second, "^MODE:5,4"}}
 	huawei.Chatter = []Chatter{{10 * time.Second, "^RSSI:18"}, {25 * time.Second, "^MODE:5,4"}, {30 * time.Second, "^BOOT:23594356,0,0,0,72"}}
+	huawei.USSD = USSD{Packed: true}
 	huawei.Reset, huawei.PINPause, huawei.Late = []string{"^RESET"}, 3*time.Second, 300*time.Millisecond
 	huawei.Ready = []Chatter{{100 * time.Millisecond, "^SIMST:1"}}
 	huawei.Quiet, huawei.SIMBusy, huawei.Full = []string{"^CURC=0"}, time.Second, `^SMMEMFULL: "SM"`
@@ -42,6 +43,7 @@ func families() []Family {
 	quectel.Retries = map[string]string{"+QPINC": `+QPINC: "SC",%d,10`}
 	quectel.Boot, quectel.SIMBusy = []Chatter{{0, "RDY"}}, time.Second
 	quectel.Ready = []Chatter{{0, "+CPIN: READY"}, {100 * time.Millisecond, "+QUSIM: 1"}, {time.Second, "+QIND: SMS DONE"}, {1500 * time.Millisecond, "+QIND: PB DONE"}}
+	quectel.USSD = USSD{Echo: true}
 	quectel.Full = `+QIND: "smsfull","ME"`
 	quectel.Extra = map[string]string{"+QURCCFG": "", "+QCFG": "", "+QNWINFO": `+QNWINFO: "FDD LTE","21407","LTE BAND 3",1501`, "+QINDCFG": ""}
 
@@ -53,6 +55,7 @@ func families() []Family {
 	sim800.Retries = map[string]string{"+SPIC": "+SPIC: %d,10,3,10"}
 	sim800.Boot = []Chatter{{0, "RDY"}, {100 * time.Millisecond, "+CFUN: 1"}}
 	sim800.Ready = []Chatter{{0, "+CPIN: READY"}, {500 * time.Millisecond, "Call Ready"}, {time.Second, "SMS Ready"}}
+	sim800.USSD = USSD{Form: `+CUSD: {m}, "{text}", {dcs}`, DCS: 64}
 	sim800.SIMBusy, sim800.Full = 500*time.Millisecond, "+SMS FULL"
 	sim800.Extra = map[string]string{"+CMGHEX": "", "+CSCLK": "", "+CLTS": ""}
 
@@ -75,6 +78,7 @@ func families() []Family {
 	telit.Boot, telit.SIMBusy = []Chatter{{500 * time.Millisecond, "#QSS: 1"}}, time.Second
 	telit.Ready = []Chatter{{0, "#QSS: 2"}, {time.Second, "#QSS: 3"}}
 	telit.Chatter = []Chatter{{30 * time.Second, "#STN: 254"}}
+	telit.USSD = USSD{Form: `+CUSD: {m},"{text}"`}
 	telit.Extra = map[string]string{"#QSS": "#QSS: 2,3", "#PORTCFG": "", "#STIA": "", "#BND": ""}
 
 	ublox := generic
@@ -91,7 +95,7 @@ func families() []Family {
 	wavecom.CPMSTest, wavecom.CMGLText = `(("SM","BM","SR"),("SM"))`, false
 	wavecom.ICCID, wavecom.Retries = map[string]string{"+CCID": `+CCID: "%s"`}, nil
 	wavecom.Ready, wavecom.SIMBusy = []Chatter{{0, "+WIND: 1"}, {500 * time.Millisecond, "+WIND: 7"}, {time.Second, "+WIND: 4"}}, 2*time.Second
-	wavecom.BareCPIN = true
+	wavecom.BareCPIN, wavecom.USSD = true, USSD{First: true}
 	wavecom.Quiet = []string{"+WIND=0"}
 	wavecom.Extra = map[string]string{"+WIND": "", "+WOPEN": ""}
 
@@ -102,6 +106,7 @@ func families() []Family {
 	siemens.ICCID = map[string]string{"^SCID": "^SCID: %s"}
 	siemens.Retries = map[string]string{"^SPIC": "^SPIC: %d"}
 	siemens.Boot, siemens.SIMBusy = []Chatter{{0, "^SYSSTART"}}, 2*time.Second
+	siemens.USSD = USSD{Echo: true}
 	siemens.Extra = map[string]string{"^SCFG": "", "^SSTN": "", "^SMGO": "^SMGO: 0,0"}
 
 	return append([]Family{generic, huawei, zte, quectel, sim800, sim7600, telit, ublox, wavecom, siemens},
