@@ -88,6 +88,9 @@ func (s *Server) health(ctx context.Context) Health {
 		clock = Check{"clock", Warn, "the clock cannot be trusted yet: nothing scheduled is sent"}
 	}
 	add(clock)
+	for _, c := range healthOf(s.pool.Findings(ctx)) {
+		add(c)
+	}
 	if s.checks != nil {
 		for _, c := range s.checks(ctx) {
 			add(c)

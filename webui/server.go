@@ -50,6 +50,8 @@ type Options struct {
 	Emulator func(ctx context.Context, sim, from, text string) error
 	// Checks are what /health/ready reports beside the server's own. May be nil.
 	Checks func(ctx context.Context) []Check
+	// Findings are what the doctor says beside the pool's. May be nil.
+	Findings func(ctx context.Context) []pool.Finding
 	// Storage tells how much room there is. May be nil: not known.
 	Storage func() (Storage, error)
 	// Started is when the program did; now when zero.
@@ -73,6 +75,7 @@ type Server struct {
 	version  string
 	emulator func(ctx context.Context, sim, from, text string) error
 	checks   func(ctx context.Context) []Check
+	beside   func(ctx context.Context) []pool.Finding
 	storage  func() (Storage, error)
 	started  time.Time
 
@@ -97,7 +100,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		store: o.Store, inbox: o.Inbox, pool: o.Pool, auth: o.Auth, clock: o.Clock, log: o.Log, registry: o.Registry,
-		version: o.Version, emulator: o.Emulator, checks: o.Checks, storage: o.Storage, started: o.Started,
+		version: o.Version, emulator: o.Emulator, checks: o.Checks, beside: o.Findings, storage: o.Storage, started: o.Started,
 		hosts: allowedHosts(o.Hosts), csrf: http.NewCrossOriginProtection(), failures: newFailures(),
 		streams: newStreams(),
 	}
