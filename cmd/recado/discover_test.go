@@ -76,10 +76,21 @@ func (s *socket) unplug(name string) {
 	s.stop()
 }
 
-// TestDiscoveredModems: a stick is found and sends; pulled and put into another socket, under
-// another number, it is the same modem with the same SIM and sends again.
-func TestDiscoveredModems(t *testing.T) {
-	t.Parallel()
+// search is a pool whose modems are found on a fake USB bus.
+type search struct {
+	t       *testing.T
+	tree    tty.Tree
+	kept    *stores
+	lines   *pool.Pool
+	network *emulator.Network
+	found   *tty.Discovery
+	in      map[string]*socket // what is plugged in, by path
+}
+
+// quick is a modem that is up at once.
+var quick = emulator.ModemOptions{BootTime: time.Millisecond, Family: "quectel"}
+
+func newSearch(t *testing.T) *search {
 	root := t.TempDir()
 	tree := tty.Tree{Sys: filepath.Join(root, "sys"), Dev: filepath.Join(root, "dev"), Proc: filepath.Join(root, "proc")}
 	require.NoError(t, os.MkdirAll(filepath.Join(tree.Sys, "bus/usb/devices"), 0o755))
@@ -90,24 +101,57 @@ func TestDiscoveredModems(t *testing.T) {
 	clock := newClock(true)
 	kept, err := openStores(t.Context(), dir, phoneFlag{Country: "ES"}, clock, log, prometheus.NewRegistry())
 	require.NoError(t, err)
-	lines := pool.New(pool.Options{Store: kept.queue, Inbox: kept.inbox, Clock: clock, Log: log})
-	network := emulator.NewNetwork(emulator.NetworkOptions{})
-	search := discovery(lines, tty.DiscoveryOptions{Tree: tree, LockDir: t.TempDir(), Log: log, Rescan: 20 * time.Millisecond, Settle: -1})
+	r := &search{t: t, tree: tree, kept: kept, network: emulator.NewNetwork(emulator.NetworkOptions{}), in: map[string]*socket{}}
+	r.lines = pool.New(pool.Options{Store: kept.queue, Inbox: kept.inbox, Clock: clock, Log: log})
+	r.found = discovery(r.lines, actuators{actuatorFlags{USBReset: true}, tree, log}, tty.DiscoveryOptions{
+		Tree: tree, LockDir: t.TempDir(), Log: log, Rescan: 20 * time.Millisecond, Settle: -1, Answer: 100 * time.Millisecond, Retry: 20 * time.Millisecond,
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 2)
-	go func() { ended <- lines.Run(ctx) }()
-	go func() { ended <- search.Run(ctx) }()
-	var here *socket
-	defer func() {
+	go func() { ended <- r.lines.Run(ctx) }()
+	go func() { ended <- r.found.Run(ctx) }()
+	t.Cleanup(func() {
 		cancel()
 		<-ended
 		<-ended
-		here.stop()
-		require.NoError(t, network.Close())
+		for _, s := range r.in {
+			s.stop()
+		}
+		require.NoError(t, r.network.Close())
 		require.NoError(t, kept.db.Close())
-	}()
+	})
+	return r
+}
 
-	m := network.AddModem(emulator.ModemOptions{BootTime: time.Millisecond, Family: "quectel"})
+func (r *search) plug(path string, number int, name string, m *emulator.Modem) {
+	r.t.Helper()
+	s := &socket{t: r.t, tree: r.tree, path: path}
+	s.plug(number, name, m)
+	r.in[path] = s
+}
+
+func (r *search) unplug(path, name string) {
+	r.t.Helper()
+	r.in[path].unplug(name)
+	delete(r.in, path)
+}
+
+// sims are the ICCIDs by the modem they are in.
+func (r *search) sims() map[string]string {
+	list := map[string]string{}
+	for _, m := range r.lines.Modems() {
+		list[m.ID] = m.SIM.ICCID
+	}
+	return list
+}
+
+// TestDiscoveredModems: a stick is found and sends; pulled and put into another socket, under
+// another number, it is the same modem with the same SIM and sends again.
+func TestDiscoveredModems(t *testing.T) {
+	t.Parallel()
+	r := newSearch(t)
+	lines, kept := r.lines, r.kept
+	m := r.network.AddModem(quick)
 	sends := func(to string) {
 		t.Helper()
 		eventually(t, func() bool { return lines.Ready() == 1 }, "a line ready")
@@ -118,18 +162,16 @@ func TestDiscoveredModems(t *testing.T) {
 			return err == nil && (message.State == queue.Sent || message.State == queue.Delivered)
 		}, "the message sent")
 	}
-	here = &socket{t: t, tree: tree, path: "1-1.1"}
-	here.plug(1, "ttyUSB2", m)
+	r.plug("1-1.1", 1, "ttyUSB2", m)
 	sends("600111222")
 	was := lines.Modems()
 	require.Len(t, was, 1)
 	require.Equal(t, []string{m.IMEI(), "usb:1-1.1:2", "1-1.1"}, []string{was[0].ID, was[0].Port, was[0].USBPath})
-	require.Equal(t, webui.Check{Name: "usb", Status: webui.Pass}, usbCheck(search.Sightings(), search.Rivals()))
+	require.Equal(t, webui.Check{Name: "usb", Status: webui.Pass}, usbCheck(r.found.Sightings(), r.found.Rivals()))
 
-	here.unplug("ttyUSB2")
+	r.unplug("1-1.1", "ttyUSB2")
 	eventually(t, func() bool { return lines.Ready() == 0 }, "the line gone")
-	here = &socket{t: t, tree: tree, path: "1-1.4"}
-	here.plug(2, "ttyUSB0", m)
+	r.plug("1-1.4", 2, "ttyUSB0", m)
 	sends("600111333")
 	now := lines.Modems()
 	require.Len(t, now, 1)

@@ -27,6 +27,7 @@ type serveCmd struct {
 	configFlag
 	dataFlag
 	phoneFlag
+	actuatorFlags
 	Listen     string   `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the pages and the API; 0.0.0.0:8080 opens them to the LAN (${default})."`
 	Modem      []string `placeholder:"PORT" help:"A modem's port: /dev/…, usb:PATH:INTERFACE, a pty, or tcp:HOST:PORT. Repeat for more."`
 	Discover   bool     `help:"Find USB modems by themselves, and follow them as they come and go."`
@@ -41,6 +42,9 @@ type serveCmd struct {
 func (c *serveCmd) Run(ctx context.Context, t terminal, cut hurry) error {
 	if c.Emulate < 0 || c.Emulate > 256 {
 		return usagef("--emulate %d: give a number from 0 to 256", c.Emulate)
+	}
+	if err := c.actuatorFlags.check(); err != nil {
+		return err
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
@@ -99,7 +103,8 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 	lines := pool.New(pool.Options{
 		Store: kept.queue, Inbox: kept.inbox, Clock: clock, Log: log, Registerer: registry,
 	})
-	network, err := addModems(lines, c, dir, down)
+	recovery := actuators{actuatorFlags: c.actuatorFlags, log: log}
+	network, err := addModems(lines, c, recovery, dir, down)
 	if err != nil {
 		return err
 	}
@@ -112,7 +117,7 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 	down.add("submissions in flight", func(bound context.Context) error { return drain(bound, lines, log) })
 	var usb *tty.Discovery
 	if c.Discover {
-		usb = discovery(lines, tty.DiscoveryOptions{Named: c.Modem, Log: log})
+		usb = discovery(lines, recovery, tty.DiscoveryOptions{Named: c.Modem, Log: log})
 		searchContext, stopSearch := context.WithCancel(poolContext)
 		searched := parts.start("the search for modems", func() error { return usb.Run(searchContext) })
 		down.add("search for modems", func(bound context.Context) error {
@@ -210,10 +215,12 @@ func announce(w io.Writer, addresses []string, code string, needed bool) {
 
 // addModems puts every port that was named into the pool, and the emulated network behind
 // --emulate, which it returns (nil without).
-func addModems(lines *pool.Pool, c *serveCmd, dir dataDir, down *teardown) (*emulator.Network, error) {
+func addModems(lines *pool.Pool, c *serveCmd, recovery actuators, dir dataDir, down *teardown) (*emulator.Network, error) {
 	for _, name := range c.Modem {
 		open := func(ctx context.Context) (io.ReadWriteCloser, error) { return tty.Open(ctx, name) }
-		if err := lines.Add(pool.Port{Name: name, Open: open, USBPath: tty.USBPath(name)}); err != nil {
+		port := pool.Port{Name: name, Open: open}
+		recovery.fit(&port)
+		if err := lines.Add(port); err != nil {
 			return nil, usageError{err}
 		}
 	}

@@ -123,7 +123,7 @@ func (r reset) byIoctl(authorized string, why error, d USBDevice) error {
 		if errors.Is(why, unix.EROFS) {
 			read = authorized + " is read-only here"
 		}
-		return fmt.Errorf("%w: %s, and %s; the udev rule 60-recado-modems.rules gives both to the group recado", ErrPermission, hint, read)
+		return fmt.Errorf("%w: %s, and %s; the udev rule 60-recado-modems.rules gives the first to the group recado", ErrPermission, hint, read)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENODEV):
 		return fmt.Errorf("%s is read-only or not ours, and %w: %s is not there", authorized, ErrAbsent, node)
 	}
