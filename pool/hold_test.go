@@ -1,0 +1,115 @@
+package pool_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"recado/modem"
+	"recado/modem/emulator"
+	"recado/pool"
+	"recado/queue"
+)
+
+func (r *rig) simState(i int) (state, reason string) {
+	r.t.Helper()
+	s, err := r.pool.SIM(r.t.Context(), r.modems[i].ICCID())
+	require.NoError(r.t, err)
+	return s.State, s.Reason
+}
+
+// TestUnknownServiceCentreHoldsTheSIM: nothing more leaves on it until an
+// operator acts, and the message waits without a fault of its own.
+func TestUnknownServiceCentreHoldsTheSIM(t *testing.T) {
+	r := newRig(t, 1, emulator.NetworkOptions{Latency: 10 * time.Millisecond})
+	r.ready(1)
+	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultCMSBeforePrompt, Code: 330})
+	m := r.submit(queue.Request{To: []string{number(1)}, Text: "x"})[0]
+	r.until("the hold", func() bool { s, _ := r.simState(0); return s == pool.SIMBlocked })
+	_, reason := r.simState(0)
+	require.Contains(t, reason, "the SMS centre's number is not known")
+	require.Contains(t, reason, "on hold")
+	r.until("the modem is back", func() bool {
+		return r.pool.Modems()[0].State == modem.StateReady && r.pool.InFlight() == 0
+	})
+	require.Zero(t, r.pool.Ready())
+	got := r.message(m.ID)
+	require.Equal(t, queue.Queued, got.State)
+	require.Zero(t, got.Failures)
+	require.Equal(t, "cms_330", got.Error.Code)
+	require.Empty(t, r.accepted())
+	_, err := r.pool.UpdateSIM(t.Context(), r.modems[0].ICCID(), queue.SIMPatch{Name: new("Registro")})
+	require.NoError(t, err)
+	r.reaches(m.ID, queue.Delivered)
+	s, reason := r.simState(0)
+	require.NotEqual(t, pool.SIMBlocked, s, reason)
+}
+
+// TestAnotherServiceCentreEndsTheHold: the modem reads its number again, and it
+// is another one.
+func TestAnotherServiceCentreEndsTheHold(t *testing.T) {
+	r := newRig(t, 1, emulator.NetworkOptions{Latency: 10 * time.Millisecond})
+	r.ready(1)
+	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultCMSBeforePrompt, Code: 330})
+	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultAnswer, On: "+CSCA?", Count: -1,
+		Text: "\r\n+CSCA: \"+34999000111\",145\r\n\r\nOK\r\n"})
+	m := r.submit(queue.Request{To: []string{number(1)}, Text: "x"})[0]
+	r.reaches(m.ID, queue.Delivered)
+	require.Equal(t, "+34999000111", r.pool.Modems()[0].SIM.SMSC)
+}
+
+// TestHeldSIMsMessageLeavesOnAnother at once.
+func TestHeldSIMsMessageLeavesOnAnother(t *testing.T) {
+	r := newRig(t, 2, emulator.NetworkOptions{Latency: 10 * time.Millisecond})
+	r.ready(2)
+	for _, m := range r.modems { // whichever is asked first
+		m.Inject(emulator.Fault{Kind: emulator.FaultCMSBeforePrompt, Code: 330, Count: 1})
+	}
+	_, err := r.pool.UpdateSIM(t.Context(), r.modems[1].ICCID(), queue.SIMPatch{Enabled: new(false)})
+	require.NoError(t, err)
+	m := r.submit(queue.Request{To: []string{number(1)}, Text: "x"})[0]
+	r.until("the hold", func() bool { s, _ := r.simState(0); return s == pool.SIMBlocked })
+	r.modems[1].ClearFaults()
+	_, err = r.pool.UpdateSIM(t.Context(), r.modems[1].ICCID(), queue.SIMPatch{Enabled: new(true)})
+	require.NoError(t, err)
+	got := r.reaches(m.ID, queue.Delivered)
+	require.Equal(t, r.modems[1].ICCID(), got.SIM)
+	s, _ := r.simState(0)
+	require.Equal(t, pool.SIMBlocked, s)
+}
+
+// TestReportsEndAQuarantine: two answers were lost, and the reports show that
+// the network had taken both messages.
+func TestReportsEndAQuarantine(t *testing.T) {
+	r := newRig(t, 1, emulator.NetworkOptions{Latency: 10 * time.Millisecond, ReportDelay: 700 * time.Millisecond})
+	r.ready(1)
+	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultCMSSent, Code: 500, Count: 2})
+	a := r.submit(queue.Request{To: []string{number(1)}, Text: "a", Class: queue.Bulk})[0]
+	b := r.submit(queue.Request{To: []string{number(2)}, Text: "b", Class: queue.Bulk})[0]
+	r.until("quarantine", func() bool { s, _ := r.simState(0); return s == pool.SIMQuarantined })
+	r.reaches(a.ID, queue.Delivered)
+	r.reaches(b.ID, queue.Delivered)
+	r.until("its end", func() bool { s, _ := r.simState(0); return s == pool.SIMReady })
+	r.reaches(r.submit(queue.Request{To: []string{number(3)}, Text: "c"})[0].ID, queue.Delivered)
+	require.Len(t, r.accepted(), 3, "nothing was sent twice")
+}
+
+// TestRefusedValidity: the message goes again without one, and arrives.
+func TestRefusedValidity(t *testing.T) {
+	r := newRig(t, 1, emulator.NetworkOptions{Rules: []emulator.Rule{
+		{Suffix: "001", Count: 1, Effect: emulator.Effect{CMS: 199}},
+		{Suffix: "002", Effect: emulator.Effect{CMS: 199}},
+	}})
+	r.ready(1)
+	m := r.submit(queue.Request{To: []string{number(1)}, Text: "x"})[0]
+	got := r.reaches(m.ID, queue.Delivered)
+	require.Equal(t, 2, got.Attempts)
+	require.False(t, got.PossibleDuplicate, "the network had refused the first")
+	require.Zero(t, got.Segments[0].TPDU[0]&0x18)
+	m = r.submit(queue.Request{To: []string{number(2)}, Text: "x"})[0]
+	got = r.reaches(m.ID, queue.Failed)
+	require.Equal(t, 2, got.Attempts, "once")
+	require.Equal(t, "cms_199", got.Error.Code)
+	require.Equal(t, "content", got.Error.Class)
+}
