@@ -132,6 +132,10 @@ func (m *Modem) open(ctx context.Context) (port io.ReadWriteCloser, appeared boo
 		}
 		port, err := m.c.Open(ctx)
 		if err == nil {
+			// A name such as /dev/ttyUSB2 may lead to another socket each time.
+			if on, ok := port.(interface{ USBPath() string }); ok && on.USBPath() != "" {
+				m.edit(func(s *Snapshot) { s.USBPath = on.USBPath() })
+			}
 			return port, appeared, nil
 		}
 		if ctx.Err() != nil {

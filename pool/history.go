@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -37,16 +38,23 @@ func (p *Pool) PowerCycle(ctx context.Context, id string) error {
 // may feel is fine now: not while one of them has a message in hand, or listens
 // for an answer.
 func (l *line) mayDisturb(string) bool {
-	hub := hubOf(l.port.USBPath)
+	hub := hubOf(l.usbPath())
 	if hub == "" {
 		return true
 	}
 	for _, other := range l.p.all() {
-		if other != l && hubOf(other.port.USBPath) == hub && other.inTheMiddle() {
+		if other != l && hubOf(other.usbPath()) == hub && other.inTheMiddle() {
 			return false
 		}
 	}
 	return true
+}
+
+// usbPath is where on the USB bus the line's modem is, or was last; "" unknown.
+func (l *line) usbPath() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return cmp.Or(l.heard.USBPath, l.port.USBPath)
 }
 
 // inTheMiddle says that an interruption now would cost a message its answer.
