@@ -78,12 +78,11 @@ const (
 
 // ussdRequest is one call of Modem.USSD and its kin, on its way to the actor.
 type ussdRequest struct {
-	ctx  context.Context
-	verb ussdVerb
-	text string
-	done chan ussdResult // cap 1
-	// ended is closed by USSDEnd while the answer is awaited. Of the actor.
-	ended chan struct{}
+	ctx   context.Context
+	verb  ussdVerb
+	text  string
+	done  chan ussdResult // cap 1
+	ended bool            // by USSDEnd, while the answer is awaited; of the actor
 }
 
 type ussdResult struct {
@@ -100,7 +99,7 @@ func (m *Modem) askUSSD(ctx context.Context, verb ussdVerb, text string) (USSDAn
 	default:
 		return USSDAnswer{}, fmt.Errorf("%w: %s", ErrNotReady, s.State)
 	}
-	r := &ussdRequest{ctx: ctx, verb: verb, text: text, done: make(chan ussdResult, 1), ended: make(chan struct{})}
+	r := &ussdRequest{ctx: ctx, verb: verb, text: text, done: make(chan ussdResult, 1)}
 	if err := m.ask(ctx, &order{kind: orderUSSD, ussd: r}); err != nil {
 		return USSDAnswer{}, err
 	}
@@ -138,6 +137,9 @@ const (
 	// ussdEcho is how long the modem may say after AT+CUSD=2 that a dialogue has
 	// ended; ussdStale the same when there was one whose answer is owed.
 	ussdEcho, ussdStale = 500 * time.Millisecond, 5 * time.Second
+	// ussdBefore is how much later than its command's error an answer may be
+	// heard that came before it.
+	ussdBefore = 100 * time.Millisecond
 	// ussdRest is how long a text may come after a +CUSD that has none.
 	ussdRest = 5 * time.Second
 	// ussdUnasked is how long a question that nobody here asked for stays open.
@@ -153,8 +155,7 @@ func (s *session) takeUSSD(r *ussdRequest) error {
 	case !s.serving:
 		return fmt.Errorf("%w: %s", ErrNotReady, s.m.Snapshot().State)
 	case r.verb == ussdEnd && u.current != nil:
-		close(u.current.ended)
-		u.current.ended = make(chan struct{})
+		u.current.ended = true
 		r.done <- ussdResult{}
 		return nil
 	case u.current != nil || u.pending != nil:

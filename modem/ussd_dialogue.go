@@ -96,12 +96,18 @@ func (s *session) tryUSSD(ctx context.Context, r *ussdRequest, coding family.USS
 	u.codes, u.writing = nil, true
 	defer func() { u.writing = false }()
 	_, err := s.ask(ctx, fmt.Sprintf(`+CUSD=1,"%s",15`, text), f.USSDTimeout)
-	s.hear() // what came before the final result
+	s.hear()
+	if err != nil && !noAnswer(err) && s.err == nil {
+		t := time.NewTimer(ussdBefore)
+		defer t.Stop()
+		for len(u.codes) == 0 && s.err == nil && !s.listenUSSD(ctx, t.C) {
+		}
+		if !slices.ContainsFunc(u.codes, func(c ussdCode) bool { return c.has }) {
+			return USSDAnswer{}, refusedUSSD(s, err)
+		}
+	}
 	if s.err != nil {
 		return USSDAnswer{}, s.err
-	}
-	if err != nil && !noAnswer(err) && !slices.ContainsFunc(u.codes, func(c ussdCode) bool { return c.has }) {
-		return USSDAnswer{}, refusedUSSD(s, err)
 	}
 	wait := f.USSDTimeout
 	if noAnswer(err) { // it has had that time already
@@ -158,11 +164,9 @@ func (s *session) awaitUSSD(ctx context.Context, r *ussdRequest, wait time.Durat
 				t.Reset(min(ussdRest, wait))
 			}
 		}
-		select {
-		case <-r.ended:
+		if r.ended {
 			u.release, u.stale = true, true
 			return ussdCode{m: 2, dcs: -1}, nil
-		default:
 		}
 		if err := context.Cause(r.ctx); err != nil {
 			u.stale = true

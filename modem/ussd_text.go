@@ -141,10 +141,10 @@ func decodePlainUSSD(text string, dcs int, charset string) string {
 // With a language first (TS 23.038 clause 5, 0x11) that is two characters: two
 // packed septets, or, where the modem has made them so, two of UCS-2.
 func decodeUCS2(octets []byte, language bool) string {
-	if len(octets) >= 2 && language {
+	// Without the DCS it is known by a character that is nobody's (E000 and on).
+	if len(octets) >= 2 && (language || octets[0] >= 0xE0 && octets[0] < 0xF9) {
 		if lang := pdu.DecodeSeptets(unpackTwo(octets)); isLanguage(lang) && octets[1]&0xC0 == 0 {
-			octets = octets[2:]
-			language = false
+			octets, language = octets[2:], false
 		}
 	}
 	units := make([]uint16, len(octets)/2)

@@ -79,6 +79,7 @@ func TestDecodeUSSD(t *testing.T) {
 		{"half a character too much", "00530061006C0064006F00", 72, "GSM", false, "Saldo"},
 		{"a digit too much", "00530061006C0064006F0", 72, "GSM", false, "Saldo"},
 		{"a language, packed", "E53900530061006C0064006F", 0x11, "GSM", false, "Saldo"},
+		{"a language, DCS missing", "E53900530061006C0064006F", -1, "GSM", false, "Saldo"},
 		{"a language, as characters", "0065007300530061006C0064006F", 0x11, "GSM", false, "Saldo"},
 		{"no language after all", "00530061006C0064006F", 0x11, "GSM", false, "Saldo"},
 		{"a language in GSM 7-bit", "es\nSaldo: 5", 0x10, "GSM", false, "Saldo: 5"},
