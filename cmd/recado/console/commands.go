@@ -53,6 +53,7 @@ func commands() []command {
 		{name: "pause", help: "c.pause", run: (*session).pause},
 		{name: "resume", help: "c.resume", run: (*session).resume},
 		{name: "log", help: "c.log", needs: true, run: (*session).log},
+		{name: "doctor", help: "c.doctor", run: (*session).doctor},
 		{name: "password", help: "c.password", args: []argument{person}, run: (*session).password},
 		{name: "lang", help: "c.lang", args: []argument{{name: "es|en", prompt: "a.lang"}}, run: (*session).setLanguage},
 		{name: "help", help: "c.help", run: (*session).help},

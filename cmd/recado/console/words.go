@@ -66,10 +66,15 @@ var words = map[string]word{
 	"c.pause":    {"Pause sending", "Pausar el envío"},
 	"c.resume":   {"Resume sending", "Reanudar el envío"},
 	"c.log":      {"Live log", "Registro en vivo"},
+	"c.doctor":   {"What is wrong and what to do", "Qué va mal y qué hacer"},
 	"c.password": {"Reset a person's password", "Cambiar la contraseña de una persona"},
 	"c.lang":     {"Language: es, en", "Idioma: es, en"},
 	"c.help":     {"All commands", "Todas las órdenes"},
 	"c.quit":     {"Quit", "Salir"},
+
+	// The doctor.
+	"d.well":   {"All is well.", "Todo va bien."},
+	"d.counts": {"%d out of order, %d to be looked at.", "%d no funcionan, %d por mirar."},
 
 	// What is asked for.
 	"a.modem":    {"Modem", "Módem"},
