@@ -16,29 +16,63 @@ const (
 	StatusReserved             Status = "reserved"              // means nothing: keep the state
 )
 
-// StatusOf reads a TP-ST.
-func StatusOf(st uint8) Status {
-	switch {
-	case st == 0x00:
-		return StatusDelivered
-	case st == 0x02:
-		return StatusReplaced
-	case st <= 0x1F:
-		return StatusDeliveredUnconfirmed
-	case st <= 0x3F:
-		return StatusBuffered
-	case st == 0x46:
-		return StatusExpired
-	case st == 0x47:
-		return StatusCancelled
-	case st <= 0x5F:
-		return StatusFailed
-	case st <= 0x7F:
-		return StatusFailedTemporary
-	default:
-		return StatusReserved
-	}
+// statusRow is what a range of TP-ST means. Says is the cause in plain words.
+type statusRow struct {
+	from, to uint8
+	status   Status
+	says     string
 }
+
+// statuses are all octets, in order (TS 23.040 9.2.3.15). Reserved values count
+// as the first of their group, as the standard wants it.
+var statuses = []statusRow{
+	{0x00, 0x00, StatusDelivered, "received by the recipient"},
+	{0x01, 0x01, StatusDeliveredUnconfirmed, "forwarded; the service centre cannot confirm the delivery"},
+	{0x02, 0x02, StatusReplaced, "replaced by a later message in the service centre"},
+	{0x03, 0x1F, StatusDeliveredUnconfirmed, "completed, in the service centre's own words"},
+
+	{0x20, 0x20, StatusBuffered, "congestion"},
+	{0x21, 0x21, StatusBuffered, "the recipient's phone is busy"},
+	{0x22, 0x22, StatusBuffered, "no response from the recipient's phone"},
+	{0x23, 0x23, StatusBuffered, "service rejected"},
+	{0x24, 0x24, StatusBuffered, "quality of service not available"},
+	{0x25, 0x25, StatusBuffered, "error in the recipient's phone"},
+	{0x26, 0x3F, StatusBuffered, "delayed"},
+
+	{0x40, 0x40, StatusFailed, "remote procedure error"},
+	{0x41, 0x41, StatusFailed, "incompatible destination"},
+	{0x42, 0x42, StatusFailed, "connection rejected by the recipient's phone"},
+	{0x43, 0x43, StatusFailed, "not obtainable"},
+	{0x44, 0x44, StatusFailed, "quality of service not available"},
+	{0x45, 0x45, StatusFailed, "no interworking available"},
+	{0x46, 0x46, StatusExpired, "the validity period has expired"},
+	{0x47, 0x47, StatusCancelled, "deleted by its sender"},
+	{0x48, 0x48, StatusFailed, "deleted by the service centre's administration"},
+	{0x49, 0x49, StatusFailed, "the service centre does not know the message"},
+	{0x4A, 0x5F, StatusFailed, "a permanent error"},
+
+	{0x60, 0x60, StatusFailedTemporary, "congestion"},
+	{0x61, 0x61, StatusFailedTemporary, "the recipient's phone is busy"},
+	{0x62, 0x62, StatusFailedTemporary, "no response from the recipient's phone"},
+	{0x63, 0x63, StatusFailedTemporary, "service rejected"},
+	{0x64, 0x64, StatusFailedTemporary, "quality of service not available"},
+	{0x65, 0x65, StatusFailedTemporary, "error in the recipient's phone"},
+	{0x66, 0x7F, StatusFailedTemporary, "a temporary error"},
+
+	{0x80, 0xFF, StatusReserved, "a status that the standard does not define"},
+}
+
+func rowOf(st uint8) statusRow {
+	for _, r := range statuses {
+		if st <= r.to {
+			return r
+		}
+	}
+	return statuses[len(statuses)-1]
+}
+
+// StatusOf reads a TP-ST.
+func StatusOf(st uint8) Status { return rowOf(st).status }
 
 // Final says that no later report can change it.
 func (s Status) Final() bool { return s != StatusBuffered && s != StatusReserved }
@@ -52,57 +86,14 @@ func (s Status) Delivered() bool {
 // Failed says that the segment will not be delivered.
 func (s Status) Failed() bool { return s.Final() && !s.Delivered() }
 
-// reasons are the causes that 9.2.3.15 numbers; 0x20–0x25 and 0x60–0x65 share
-// theirs.
-var reasons = map[uint8]string{
-	0x00: "received by the recipient",
-	0x01: "forwarded; the service centre cannot confirm the delivery",
-	0x02: "replaced by a later message in the service centre",
-	0x20: "congestion",
-	0x21: "the recipient's phone is busy",
-	0x22: "no response from the recipient's phone",
-	0x23: "service rejected",
-	0x24: "quality of service not available",
-	0x25: "error in the recipient's phone",
-	0x40: "remote procedure error",
-	0x41: "incompatible destination",
-	0x42: "connection rejected by the recipient's phone",
-	0x43: "not obtainable",
-	0x44: "quality of service not available",
-	0x45: "no interworking available",
-	0x46: "the validity period has expired",
-	0x47: "deleted by its sender",
-	0x48: "deleted by the service centre's administration",
-	0x49: "the service centre does not know the message",
-}
-
 // StatusText says in plain English what a TP-ST means.
 func StatusText(st uint8) string {
-	cause, known := reasons[st]
-	if st >= 0x60 && st <= 0x65 {
-		cause, known = reasons[st-0x40]
+	r := rowOf(st)
+	switch r.status {
+	case StatusBuffered:
+		return r.says + "; the service centre is still trying"
+	case StatusFailedTemporary:
+		return r.says + "; the service centre gave up"
 	}
-	switch s := StatusOf(st); {
-	case s.Delivered():
-		if known {
-			return cause
-		}
-		return "completed, in the service centre's own words"
-	case s == StatusBuffered:
-		if known {
-			return cause + "; the service centre is still trying"
-		}
-		return "delayed; the service centre is still trying"
-	case s == StatusFailedTemporary:
-		if known {
-			return cause + "; the service centre gave up"
-		}
-		return "a temporary error; the service centre gave up"
-	case s == StatusReserved:
-		return "a status that the standard does not define"
-	case known:
-		return cause
-	default:
-		return "a permanent error"
-	}
+	return r.says
 }
