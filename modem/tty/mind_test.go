@@ -252,3 +252,29 @@ func TestOpenersAreReal(t *testing.T) {
 	defer release()
 	require.Equal(t, map[string]int{path: pid}, Tree{}.openers(map[string]bool{path: true, "/dev/null/none": true}))
 }
+
+// A modem that has found its voice while its other ports were asked keeps its
+// port.
+func TestItSpeaksAgain(t *testing.T) {
+	b := newBus(t)
+	var mute atomic.Bool
+	f := newFinder(t, b, func(o *DiscoveryOptions) {
+		o.Rescan, o.Patience = 10*time.Millisecond, 10*time.Millisecond
+		o.Answer = time.Second
+		o.Mute = func(string) bool { return mute.Load() }
+	})
+	m := f.modem(emulator.ModemOptions{})
+	ppp := b.port("ttyUSB1")
+	f.run()
+	b.plug(stick{path: "1-1.2", vid: 0x2c7c, pid: 0x0125, ports: map[int]*wire{2: b.speaking("ttyUSB0", m), 3: ppp}})
+	f.says("+usb:1-1.2:2")
+	mute.Store(true)
+	require.Eventually(t, func() bool { return ppp.said() != "" }, 30*time.Second, time.Millisecond)
+	mute.Store(false) // the answer that is under way comes too late
+	ppp.chatter("\r\nOK\r\n")
+	require.Eventually(t, func() bool { return strings.Contains(ppp.said(), "AT+CGSN\r") }, 30*time.Second, time.Millisecond)
+	ppp.chatter("\r\n490154203237518\r\nOK\r\n")
+	require.Eventually(t, func() bool { return len(f.locked(b)) == 0 }, 30*time.Second, time.Millisecond)
+	b.plug(stick{path: "1-1.3", vid: 0x2c7c, pid: 0x0125, ports: map[int]*wire{2: b.speaking("ttyUSB2", f.modem(emulator.ModemOptions{}))}})
+	f.says("+usb:1-1.3:2") // and nothing was exchanged before
+}

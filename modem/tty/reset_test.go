@@ -197,3 +197,46 @@ func descriptors(t *testing.T) int {
 	require.NoError(t, err)
 	return len(list)
 }
+
+// A modem that does not answer at once when its descriptors are read again gets
+// another chance, and the caller is not held by one that never does.
+func TestResetOfAStubbornDevice(t *testing.T) {
+	b := newBus(t)
+	s := stick{path: "1-1.2", vid: 0x2c7c, pid: 0x0125, ports: map[int]*wire{2: b.port("ttyUSB0")}}
+	b.plug(s)
+	write, wrote := b.kernel(s, nil)
+	refusals := 2
+	r := reset{tree: b.tree, ioctl: noIoctl(t), write: func(attribute, value string) error {
+		if value == "1" && refusals > 0 {
+			refusals--
+			return &fs.PathError{Op: "write", Path: attribute, Err: unix.EPROTO}
+		}
+		return write(attribute, value)
+	}}
+	require.NoError(t, r.run(t.Context(), "1-1.2"))
+	require.Equal(t, "0", <-wrote)
+	require.Equal(t, "1", <-wrote)
+	refusals = 3
+	err := r.run(t.Context(), "1-1.2")
+	require.ErrorIs(t, err, unix.EPROTO)
+	require.ErrorContains(t, err, "bring it back on the bus")
+	require.Equal(t, "0", <-wrote)
+
+	wedged, freed := make(chan struct{}), make(chan struct{})
+	r.write = func(attribute, value string) error {
+		if value == "0" {
+			close(wedged)
+			<-freed
+		}
+		return write(attribute, value)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.run(ctx, "1-1.2") }()
+	<-wedged
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+	close(freed)
+	require.Equal(t, "0", <-wrote)
+	require.Equal(t, "1", <-wrote, "it is brought back although nobody waits any more")
+}
