@@ -141,8 +141,8 @@ func (s *session) read(ctx context.Context, h hint) {
 	}
 	// A blank one is still being written.
 	e, ok := parseRead(lines, h.index)
-	if ok = ok && err == nil && !e.blank(); ok && e.Cut && !s.trusts {
-		e, ok = s.doubt(ctx, h.mem, e)
+	if ok = ok && err == nil && !e.blank(); ok && e.Cut {
+		e, ok = s.doubt(ctx, h.mem, e, false)
 	}
 	if ok {
 		s.take(h.mem, e)
@@ -176,6 +176,7 @@ func (s *session) take(mem string, e stored) {
 		return
 	}
 	delete(s.returned, at)
+	delete(s.doubts, at)
 	s.hand(at, e)
 }
 
@@ -294,9 +295,9 @@ func (s *session) sweep(ctx context.Context, mem string) {
 	}
 	staying, foreign := 0, 0
 	for _, e := range list {
-		if e.Cut && !e.foreign() && !s.trusts && !s.taken[slot{mem, e.Index}] {
+		if e.Cut && !e.foreign() && !s.taken[slot{mem, e.Index}] {
 			var ok bool
-			if e, ok = s.doubt(ctx, mem, e); s.err != nil {
+			if e, ok = s.doubt(ctx, mem, e, true); s.err != nil {
 				return
 			} else if !ok {
 				staying++
@@ -311,6 +312,9 @@ func (s *session) sweep(ctx context.Context, mem string) {
 		}
 	}
 	s.gone(mem, list)
+	if len(list) > 0 {
+		delete(s.blind, mem) // it is not, after all
+	}
 	if mem == s.mem {
 		s.staying, s.foreign, s.listed = staying, foreign, len(list)
 	}

@@ -27,6 +27,9 @@ func (s *session) configure(ctx context.Context) error {
 		}
 		s.phase2(ctx)
 		s.chooseMemory(ctx)
+		if s.loading {
+			s.want(s.checkSettings, 15*time.Second)
+		}
 		s.smsc(ctx)
 		s.notices(ctx)
 	}
@@ -233,7 +236,9 @@ func (s *session) setMemories(ctx context.Context, name string) (memory, bool) {
 			s.mem, s.selected = name, name
 			return memory{Name: name}, true
 		}
-		s.loading = s.loading || s.busy(err)
+		if s.loading = s.loading || s.busy(err); s.loading {
+			break // no other form of it will do
+		}
 	}
 	return memory{}, false
 }
@@ -353,6 +358,9 @@ func (s *session) verifyMemory(ctx context.Context) {
 	if s.none || s.loading { // perhaps it had not seen its SIM yet
 		if s.chooseMemory(ctx); s.err == nil && s.mem != "" {
 			s.want(s.sweepMems, 0)
+		}
+		if s.loading {
+			s.want(s.checkSettings, time.Minute)
 		}
 		return
 	}

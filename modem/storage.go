@@ -20,6 +20,8 @@ const (
 	// stubborn is how often a message may come back after its deletion, and how
 	// often a memory may count what it does not list, before that is how it is.
 	stubborn = 3
+	// stillWriting is how long a modem may take to write what it has announced.
+	stillWriting = 400 * time.Millisecond
 	// stubbornAgain is when the deletion is tried once more after that.
 	stubbornAgain = 10 * time.Minute
 )
@@ -38,11 +40,10 @@ type shelf struct {
 	returned map[slot]*returned
 	emptied  map[slot]time.Time // when a slot was deleted
 	handed   time.Time          // when the keeper was given the last one
-	doubts   map[slot]int       // how often a PDU that is cut off has been read
-	trusts   bool               // the lengths that it says are wrong: what it says twice is taken
-	told     string             // the trouble that was told last
-	cnmi     family.CNMI        // AT+CNMI as it was taken
-	cnmiSays string             // the answer to AT+CNMI? that no setting changes
+	doubts   map[slot]doubtful
+	told     string      // the trouble that was told last
+	cnmi     family.CNMI // AT+CNMI as it was taken
+	cnmiSays string      // the answer to AT+CNMI? that no setting changes
 
 	owed   atomic.Int32 // received PDUs that the network wants AT+CNMA for
 	owedAt atomic.Int64 // when the oldest of them came: Unix ns
@@ -53,6 +54,13 @@ type shelf struct {
 type returned struct {
 	times int
 	again time.Time
+}
+
+// doubtful is a PDU that was cut off when it was read.
+type doubtful struct {
+	pdu   string
+	times int
+	since time.Time
 }
 
 // useMemory notes which memory is in use and how full it is.
@@ -221,18 +229,22 @@ func (s *session) gone(mem string, list []stored) {
 	}
 }
 
-// doubt reads an entry once more whose PDU is not as long as announced. It
-// gives what is to be taken; ok is false when that is not known yet.
-func (s *session) doubt(ctx context.Context, mem string, e stored) (_ stored, ok bool) {
+// doubt is asked before an entry is taken whose PDU is not as long as announced.
+// It gives what is to be taken; ok is false when that is not known yet: it may
+// be still being written, or the modem has fallen back to text mode. What stays
+// the same is taken as it is. reread: the entry is of a list, and what the list
+// lacks a read may have.
+func (s *session) doubt(ctx context.Context, mem string, e stored, reread bool) (_ stored, ok bool) {
 	if pdu.DecodeHex(e.PDU).Err == nil {
 		return e, true // all there: what is wrong is the length
 	}
 	at := slot{mem, e.Index}
-	if s.doubts == nil {
-		s.doubts = map[slot]int{}
-	}
-	if s.doubts[at]++; s.doubts[at] > stubborn {
-		return e, !e.blank() // it will not get better: kept as it is
+	was := s.doubts[at]
+	switch {
+	case was.times > stubborn:
+		return e, !e.blank() // it will not get better
+	case was.pdu == e.PDU && time.Since(was.since) > stillWriting && !e.blank():
+		return e, true
 	}
 	if lines, err := s.ask(ctx, "+CMGF?", simAnswer); err == nil {
 		if mode, told := after(lines, "+CMGF"); told && mode == "1" {
@@ -242,19 +254,20 @@ func (s *session) doubt(ctx context.Context, mem string, e stored) (_ stored, ok
 			return e, false
 		}
 	}
-	lines, err := s.ask(ctx, fmt.Sprintf("+CMGR=%d", e.Index), readAnswer)
-	again, there := parseRead(lines, e.Index)
-	switch {
-	case err != nil || !there:
-		return e, false
-	case again.Cut && again.PDU == e.PDU:
-		s.trusts = true
-	case again.Cut:
+	if reread {
+		lines, err := s.ask(ctx, fmt.Sprintf("+CMGR=%d", e.Index), readAnswer)
+		if again, there := parseRead(lines, e.Index); err == nil && there {
+			if !again.Cut || pdu.DecodeHex(again.PDU).Err == nil {
+				return again, !again.blank()
+			}
+		}
 		s.want(s.sweepHere, 2*time.Second)
-		return e, false
 	}
-	delete(s.doubts, at)
-	return again, !again.blank()
+	if s.doubts == nil {
+		s.doubts = map[slot]doubtful{}
+	}
+	s.doubts[at] = doubtful{e.PDU, was.times + 1, time.Now()}
+	return e, false
 }
 
 // nowhere is for an announced message that is not where it should be: in
