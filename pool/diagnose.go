@@ -365,6 +365,17 @@ func old(technology string) bool {
 	return strings.HasPrefix(technology, "GSM") || strings.HasPrefix(technology, "UTRAN")
 }
 
+// Diagnose is what can be said of a modem that is not the pool's, and was only
+// looked at: nothing of what it sends and receives.
+func Diagnose(port string, s modem.Snapshot, domains modem.Domains, now time.Time) []Finding {
+	v := vitals{now: now, port: port, snap: s, domains: domains, sent: true}
+	v.snap.StorageTotal = 0 // it was not asked
+	if v.snap.ReportsBy == 0 {
+		v.snap.ReportsBy = 1
+	}
+	return v.findings()
+}
+
 // Recording is what is kept of a modem's dialogue with it, redacted: longer back
 // than Trace, without the routine; and what was said before it last failed.
 // ErrNoModem when there is none.

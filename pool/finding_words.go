@@ -39,8 +39,8 @@ var findingWords = map[string]words{
 		sentence{"Another program[, {program}] has {port} open too: each gets the other's answers.", "Stop that program."},
 		sentence{"Otro programa[, {program}] también tiene abierto {port}: cada uno recibe las respuestas del otro.", "Pare ese programa."}},
 	"port_wrong": {
-		sentence{"{port} is a modem's port, but not the one for AT.", "Name the modem's AT port, or let --discover choose."},
-		sentence{"{port} es de un módem, pero no es su puerto AT.", "Ponga el puerto AT del módem, o deje que --discover lo elija."}},
+		sentence{"{port} is a modem's port, but not the one for AT.", "Name the modem's AT port[ ({instead})], or let --discover choose."},
+		sentence{"{port} es de un módem, pero no es su puerto AT.", "Ponga el puerto AT del módem[ ({instead})], o deje que --discover lo elija."}},
 	"port_console": {
 		sentence{"{port} is the box's own console, or offers a login.", "Take the console away from it, or name another port."},
 		sentence{"{port} es la consola del propio equipo, u ofrece una sesión.", "Quite de ahí la consola, o ponga otro puerto."}},

@@ -39,7 +39,8 @@ func attachAlone(ctx context.Context, dir dataDir, phones phoneFlag, lock io.Clo
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("prepare the data's handlers: %w", err), closer())
 	}
-	local := &control{auth: kept.auth, pool: lines, book: newLogbook(), info: func(*http.Request) (console.Info, error) {
+	looked := &ward{pool: lines, db: kept.db, dir: dir}
+	local := &control{auth: kept.auth, pool: lines, book: newLogbook(), ward: looked, info: func(*http.Request) (console.Info, error) {
 		return console.Info{Version: versionText(), Host: hostname(), Addresses: []string{}, PID: os.Getpid(),
 			Paused: lines.Paused(), ClockTrusted: clock.Trusted()}, nil
 	}}

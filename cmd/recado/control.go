@@ -18,6 +18,7 @@ type control struct {
 	auth *auth.Store
 	pool *pool.Pool
 	book *logbook
+	ward *ward
 	// info is what the banner says.
 	info func(*http.Request) (console.Info, error)
 }
@@ -32,6 +33,8 @@ func (c *control) handler(api http.Handler) http.Handler {
 	mux.HandleFunc("POST /control/modems/{id}/pin", c.enterPIN)
 	mux.HandleFunc("GET /control/modems/{id}/trace", c.trace)
 	mux.HandleFunc("GET /control/log", c.log)
+	mux.HandleFunc("GET /control/doctor", c.getDoctor)
+	mux.HandleFunc("GET /control/bundle", c.getPapers)
 	mux.Handle("/", api)
 	return mux
 }

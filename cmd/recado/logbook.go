@@ -16,7 +16,7 @@ type logbook struct {
 }
 
 const (
-	logbookLines = 200
+	logbookLines = 1000
 	// followerLines may wait for a slow terminal; what is beyond is dropped, the log never waits.
 	followerLines = 256
 )

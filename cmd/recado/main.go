@@ -29,6 +29,7 @@ type grammar struct {
 	} `cmd:"" help:"People's accounts."`
 	Send    sendCmd    `cmd:"" help:"Send one text."`
 	Status  statusCmd  `cmd:"" help:"What the appliance is doing."`
+	Doctor  doctorCmd  `cmd:"" help:"What is wrong with ports, modems, SIMs and networks, and what to do."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

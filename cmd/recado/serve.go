@@ -145,10 +145,11 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 	}
 	addresses := urls(listener.Addr())
 	check := &progress{db: kept.db, pool: lines, usb: usb, started: started}
+	seen := &ward{pool: lines, db: kept.db, dir: dir, book: book, named: c.Modem, usb: usb, check: check, started: started}
 	options := webui.Options{
 		Store: kept.queue, Inbox: kept.inbox, Pool: lines, Auth: kept.auth,
 		Clock: clock, Log: log, Registry: registry, Version: versionText(),
-		Hosts: c.Host, Checks: check.checks, Started: started, Storage: dir.room,
+		Hosts: c.Host, Checks: check.checks, Started: started, Storage: dir.room, Findings: seen.beside,
 	}
 	if network != nil {
 		options.Emulator = func(_ context.Context, sim, from, text string) error { return network.Inbound(sim, from, text) }
@@ -160,7 +161,7 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 	front := newFront(web.HTTP(web.Handler()))
 	parts.start("HTTP", func() error { return front.serve(listener) })
 
-	local := &control{auth: kept.auth, pool: lines, book: book, info: func(r *http.Request) (console.Info, error) {
+	local := &control{auth: kept.auth, pool: lines, book: book, ward: seen, info: func(r *http.Request) (console.Info, error) {
 		code, _, err := kept.auth.Setup(r.Context())
 		return console.Info{Version: versionText(), Host: hostname(), Addresses: urls(listener.Addr()), PID: os.Getpid(),
 			Started: started, SetupCode: code, Paused: lines.Paused(), ClockTrusted: clock.Trusted()}, err
