@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +44,8 @@ type Modem struct {
 	passive bool // another port has the SIM: see SetPassive
 	// interrupt ends the wait for the network's answer; nil when none is open.
 	interrupt context.CancelCauseFunc
+	pending   *openSend // the submission whose answer is awaited or owed
+	refs      references
 
 	life life // owned by Run's goroutine
 }
@@ -55,11 +58,17 @@ type life struct {
 	known    bool           // something here has answered to AT before
 	mutes    int            // sessions in a row in which nothing answered
 	away     time.Time      // until when a restarted modem may stay away
-	resets   []time.Time
-	lost     []time.Time // ambiguous submissions
-	errors   refusals    // of submissions, in a row
-	code     *codeSent   // the PIN or PUK that was sent last, until one knows what came of it
-	simReset bool        // the module was restarted because the SIM failed, and it has not worked since
+	ladder   ladder
+	// searching is since when a modem with a good SIM looks for a network, through
+	// the restarts that this leads to; zero: it does not. searched are the rungs
+	// that were taken for it.
+	searching time.Time
+	searched  map[rung]bool
+	quick     bool        // known not to be deaf after its answers
+	lost      []time.Time // ambiguous submissions
+	errors    refusals    // of submissions, in a row
+	code      *codeSent   // the PIN or PUK that was sent last, until one knows what came of it
+	simReset  bool        // the module was restarted because the SIM failed, and it has not worked since
 	// flippedTo is the <ds> of AT+CNMI that is tried first because reports did
 	// not come by the other; 0: the family's order.
 	flippedTo int
@@ -268,10 +277,19 @@ func (m *Modem) between(ctx context.Context, why error) {
 		for m.life.disabled && ctx.Err() == nil {
 			m.pause(ctx, time.Hour)
 		}
-	case errors.As(why, &d): // a restart: told and waited for by the session
+	case errors.As(why, &d):
+		if d.rung == rungUSB || d.rung == rungPower {
+			m.jolt(ctx, d.rung, d.why)
+		} // else a restart: told and waited for by the session
 	case errors.Is(why, errMute):
 		m.muted(ctx)
+	case errors.Is(why, errExhausted):
+		m.despair(why.Error(), why)
+		m.pause(ctx, silentPause)
 	case errors.Is(why, at.ErrGone):
+		if !time.Now().Before(m.life.away) {
+			m.life.searching = time.Time{} // it may come back in another place
+		}
 		m.fault(StateAbsent, "the port went away: check the cable and the power", why)
 	default:
 		m.fault(StateRecover, "the port is opened anew: "+why.Error(), why)
@@ -300,6 +318,9 @@ func (m *Modem) pause(ctx context.Context, d time.Duration) {
 				o.done <- nil
 			case orderRestart:
 				o.done <- nil // the port is opened at once
+			case orderPower:
+				o.done <- nil
+				m.jolt(ctx, rungPower, "ordered by an operator")
 			default:
 				o.done <- ErrNotReady
 				continue
@@ -373,6 +394,9 @@ func (m *Modem) fault(s State, reason string, err error) {
 // messages without a stored copy go to the keeper at once: they must not wait
 // behind an open submission.
 func (m *Modem) heard(s *session, u at.URC) {
+	if strings.HasPrefix(u.Line, "+CDS:") {
+		m.reported(u.Trailer)
+	}
 	if s.takePDU(u) {
 		return
 	}

@@ -17,6 +17,10 @@ var paces = []time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 250 *
 // breath is how long a modem is left alone before a lost command is repeated.
 const breath = 300 * time.Millisecond
 
+// hitchesToSlow commands that were lost and answered the second time, in one
+// session, make the pause longer though the modem hears AT well.
+const hitchesToSlow = 3
+
 // optional are commands that a line can do without: one that such a modem
 // leaves unanswered is not given again while the port is open.
 var optional = []string{
@@ -51,8 +55,8 @@ func enough(cmd string) int {
 }
 
 // askAgain repeats a command that was not answered, after a pause. When it is
-// answered now, it came too soon the first time: the modem is given more time
-// from now on. When it is not, it is the command.
+// answered now, it may have come too soon the first time: when the modem is found
+// to be deaf it is given more time from now on. When it is not, it is the command.
 func (s *session) askAgain(ctx context.Context, cmd string, timeout time.Duration) ([]string, error) {
 	why := "no answer to AT" + command(cmd)
 	if s.resync(ctx, why); s.err != nil {
@@ -69,7 +73,10 @@ func (s *session) askAgain(ctx context.Context, cmd string, timeout time.Duratio
 	lines, err := s.ch.Command(ctx, cmd, min(timeout, shortAnswer))
 	switch {
 	case err == nil || answered(err):
-		s.slower()
+		s.tooSoon(ctx)
+		if s.err != nil {
+			return nil, s.err
+		}
 	case noAnswer(err) && ctx.Err() == nil && (slices.Contains(optional, name(cmd)) || slices.Contains(s.family().Init, cmd)):
 		if s.resync(ctx, why); s.err != nil {
 			return nil, s.err
@@ -81,15 +88,57 @@ func (s *session) askAgain(ctx context.Context, cmd string, timeout time.Duratio
 	return lines, err
 }
 
+// listenForDeafness measures, once for each modem, whether it is deaf for a while
+// after its answers. It costs a modem that hears well two AT.
+func (s *session) listenForDeafness(ctx context.Context) error {
+	m := s.m
+	if m.life.quick || max(m.life.pace, s.family().Pace) > 0 {
+		return nil
+	}
+	pause, err := s.ch.Deafness(ctx, paces)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, at.ErrGone):
+		return at.ErrGone
+	case err != nil:
+		s.resync(ctx, "it was asked whether it is deaf") // another time
+		return s.err
+	case pause == 0:
+		m.life.quick = true
+		return nil
+	}
+	s.setPace(pause)
+	return nil
+}
+
+// tooSoon is what a command leads to that was lost and then answered: a hitch,
+// or a modem that is deaf for a while after an answer.
+func (s *session) tooSoon(ctx context.Context) {
+	s.hitches++
+	s.m.life.quick = false
+	if s.err = s.listenForDeafness(ctx); s.err != nil {
+		return
+	}
+	if s.hitches >= hitchesToSlow {
+		s.hitches = 0
+		s.slower()
+	}
+}
+
+func (s *session) setPace(p time.Duration) {
+	s.m.life.pace = p
+	s.ch.SetPace(p)
+	s.m.log.Info("the modem loses commands that follow its answer too soon", "pause", p)
+}
+
 // slower raises the pause between commands, for as long as this is the modem.
 func (s *session) slower() {
 	m := s.m
 	pace := max(m.life.pace, s.family().Pace)
 	for _, p := range paces {
 		if p > pace {
-			m.life.pace = p
-			s.ch.SetPace(p)
-			m.log.Info("the modem loses commands that follow its answer too soon", "pause", p)
+			s.setPace(p)
 			return
 		}
 	}

@@ -44,7 +44,7 @@ func (s *session) identify(ctx context.Context) error {
 	was := s.fam.Swap(fam)
 	m.life.family = fam
 	if was := m.Snapshot().IMEI; was != "" && was != imei { // another modem in the same place
-		m.life.lost, m.life.resets, m.life.flippedTo, m.life.pace = nil, nil, 0, 0
+		m.life.lost, m.life.ladder, m.life.flippedTo, m.life.pace, m.life.quick = nil, ladder{}, 0, 0, false
 		s.ch.SetPace(fam.Pace)
 		m.update(func(n *Snapshot) { n.AmbiguousRecent, n.Restarts, n.LastError = 0, 0, "" })
 		s.forgetSIM()

@@ -333,6 +333,7 @@ func TestAnswer135SecondsLate(t *testing.T) {
 	live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
 		l.ready()
 		l.em.Inject(emulator.Fault{Kind: emulator.FaultLateCMGS, Delay: 135 * time.Second})
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultLostTrailer}) // its report would end the wait
 		var o Outcome
 		done := make(chan struct{})
 		go func() { o, _ = l.send("+34600111222", "tarde"); close(done) }()
@@ -349,6 +350,7 @@ func TestLateOutcome(t *testing.T) {
 	live(t, emulator.ModemOptions{}, func(c *Config) { c.ResultTimeout = 20 * time.Second }, func(l *lifeOf) {
 		l.ready()
 		l.em.Inject(emulator.Fault{Kind: emulator.FaultLateCMGS, Delay: 60 * time.Second})
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultLostTrailer}) // its report would end the wait
 		o, _ := l.send("+34600111222", "tarde")
 		require.Equal(t, Ambiguous, o.Verdict)
 		require.Equal(t, "timeout", o.Code)
@@ -376,6 +378,7 @@ func TestAnswerNeverComes(t *testing.T) {
 		l.ready()
 		l.em.Inject(emulator.Fault{Kind: emulator.FaultNeverCMGS})
 		start := time.Now()
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultLostTrailer}) // its report would end the wait
 		o, _ := l.send("+34600111222", "perdida")
 		require.Equal(t, Ambiguous, o.Verdict)
 		require.InDelta(t, 180, time.Since(start).Seconds(), 2)

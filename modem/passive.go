@@ -91,6 +91,7 @@ func (s *session) unlessPassive(run func(context.Context)) func(context.Context)
 
 // becomeReady takes sends, unless another port has the SIM.
 func (s *session) becomeReady() {
+	s.m.came("ready")
 	if s.m.openSends() {
 		s.m.setState(StateReady, "")
 	} else {

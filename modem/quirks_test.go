@@ -145,6 +145,7 @@ func TestQuirkIoTPatience(t *testing.T) {
 			live(t, emulator.ModemOptions{Family: "quectel-iot"}, func(c *Config) { c.ResultTimeout = patience }, func(l *lifeOf) {
 				l.ready()
 				l.em.Inject(emulator.Fault{Kind: emulator.FaultLateCMGS, Delay: 6 * time.Minute})
+				l.em.Inject(emulator.Fault{Kind: emulator.FaultLostTrailer}) // a report would end the wait
 				o, _ := l.send("+34600111222", "hola")
 				if patience > 0 {
 					require.Equal(l.t, Ambiguous, o.Verdict)

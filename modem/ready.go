@@ -37,7 +37,7 @@ type chores struct {
 	list []*chore
 
 	acknowledge, hangUp, readHints, delete, sweepHere, sweepMems,
-	doUSSD, checkLost, checkHealth, checkUsed, checkSettings, checkOperator, checkSIM, checkLosses, resume *chore
+	doUSSD, checkLost, checkHealth, checkUsed, checkSettings, checkOperator, checkSIM, checkLosses, checkWell, resume *chore
 }
 
 func (s *session) planChores() {
@@ -56,11 +56,12 @@ func (s *session) planChores() {
 	c.checkOperator = &chore{run: s.operator, every: 5 * time.Minute, patience: 2 * time.Minute}
 	c.checkSIM = &chore{run: s.checkSIMSwap, every: 15 * time.Minute, patience: 2 * time.Minute}
 	c.checkLosses = &chore{run: s.forgetLosses, patience: time.Minute}
+	c.checkWell = &chore{run: s.stillWell, patience: time.Second}
 	c.resume = &chore{run: s.resumeSIM}
 	c.list = []*chore{
 		c.resume,
 		c.acknowledge, c.hangUp, c.readHints, c.delete, c.sweepHere, c.sweepMems,
-		c.doUSSD, c.checkLost, c.checkHealth, c.checkUsed, c.checkSettings, c.checkOperator, c.checkSIM, c.checkLosses,
+		c.doUSSD, c.checkLost, c.checkHealth, c.checkUsed, c.checkSettings, c.checkOperator, c.checkSIM, c.checkLosses, c.checkWell,
 	}
 }
 
@@ -103,6 +104,8 @@ func (s *session) serve(ctx context.Context) error {
 	}
 	s.readyAt, s.serving, s.timeouts, s.deviceErrors = now, true, 0, 0
 	m.life.mutes = 0
+	s.checkWell.due = time.Time{}
+	s.want(s.checkWell, wellAfter)
 	if s.unswept {
 		s.unswept = false
 		s.want(s.sweepMems, 0)
@@ -112,6 +115,12 @@ func (s *session) serve(ctx context.Context) error {
 		s.turn(ctx)
 	}
 	return s.err
+}
+
+// stillWell ends what the ladder holds against a modem that has been ready for
+// a while.
+func (s *session) stillWell(context.Context) {
+	s.m.well()
 }
 
 // leaveReady closes the mailbox for sends.

@@ -7,7 +7,8 @@ import (
 
 const (
 	registerPoll = 5 * time.Second
-	deniedPoll   = 30 * time.Second
+	deniedPoll   = 10 * time.Second // it may be allowed again, and not say so
+	mumPoll      = time.Second      // of a modem that says nothing of its registration
 	// lostFor is how long a ready modem may be without the network before it
 	// counts as no line.
 	lostFor = time.Minute
@@ -20,7 +21,7 @@ func (s *session) register(ctx context.Context) error {
 	s.denials = 0
 	silent := 0
 	for s.err == nil {
-		mute := s.askRegistration(ctx)
+		mute, bare := s.askRegistration(ctx)
 		if s.err != nil {
 			break
 		}
@@ -31,11 +32,19 @@ func (s *session) register(ctx context.Context) error {
 		}
 		// A modem that cannot say whether it is registered is taken at its work.
 		if s.isRegistered() || silent >= 3 {
+			m.life.searching = time.Time{}
 			s.operator(ctx)
 			s.signal(ctx)
 			return s.err
 		}
+		s.searchOn()
+		if s.err != nil {
+			break
+		}
 		wait := registerPoll
+		if bare {
+			wait = mumPoll
+		}
 		if s.isDenied() {
 			s.denials++
 		} else {
@@ -55,32 +64,59 @@ func (s *session) register(ctx context.Context) error {
 			s.unswept = false
 			s.unlessPassive(s.sweepAll)(ctx)
 		}
+		s.lookAtSIM(ctx)
 		_ = s.wait(ctx, wait)
 	}
 	return s.err
 }
 
+// searchOn takes the rungs of the ladder that a long search for the network leads
+// to. A network that refuses the SIM is no fault of the modem's.
+func (s *session) searchOn() {
+	l := &s.m.life
+	if l.searching.IsZero() || s.isDenied() || s.m.isPassive() {
+		return
+	}
+	took := time.Since(l.searching)
+	why := "no network for " + span(took)
+	if l.searched == nil {
+		l.searched = map[rung]bool{}
+	}
+	switch {
+	case took >= searchToReset && !l.searched[rungModule] && s.m.may(rungModule):
+		l.searched[rungModule] = true
+		s.err = &demand{step: stepReset, why: why}
+	case took >= searchToRadio && !l.searched[rungRadio] && s.m.has(rungRadio):
+		l.searched[rungRadio] = true
+		s.err = &demand{step: stepSIM, why: why, rung: rungRadio}
+	}
+}
+
 // askRegistration asks all three domains. A modem needs to know only one; mute:
-// it refuses all three for good.
-func (s *session) askRegistration(ctx context.Context) (mute bool) {
-	mute = true
+// it refuses all three for good; bare: it says OK to all of them and no more.
+func (s *session) askRegistration(ctx context.Context) (mute, bare bool) {
+	mute, bare = true, true
 	if s.searching.IsZero() {
 		s.searching = time.Now()
+	}
+	if s.m.life.searching.IsZero() {
+		s.m.life.searching = time.Now()
 	}
 	for _, domain := range []string{"+CREG", "+CGREG", "+CEREG"} {
 		lines, err := s.ask(ctx, domain+"?", regAnswer)
 		if err != nil {
-			mute = mute && answered(err) && !s.busy(err)
+			mute, bare = mute && answered(err) && !s.busy(err), false
 			continue
 		}
 		mute = false
 		if rest, ok := after(lines, domain); ok {
+			bare = false
 			if r, ok := parseRegistration(rest, false); ok {
 				s.noteRegistration(domain, r)
 			}
 		}
 	}
-	return mute
+	return mute, bare
 }
 
 func (s *session) isRegistered() bool {
@@ -117,9 +153,12 @@ func (s *session) noteRegistration(domain string, r registration) {
 	}
 	if s.isRegistered() {
 		s.lostAt, s.searching = time.Time{}, time.Time{}
+		s.m.life.searching = time.Time{}
+		clear(s.m.life.searched)
 	} else if s.lostAt.IsZero() {
 		s.lostAt = time.Now()
 		s.want(s.checkLost, lostFor)
+		s.want(s.checkSIM, 2*time.Second) // a SIM that was taken out has no network
 	}
 	s.m.update(func(n *Snapshot) {
 		n.Registration = shown.word()

@@ -21,7 +21,9 @@ type session struct {
 	m   *Modem
 	ch  *at.Channel
 	fam atomic.Pointer[family.Family] // read by the channel's goroutine too
-	ack atomic.Bool                   // AT+CSMS=1 is on: +CMT and +CDS want AT+CNMA
+	// heard counts the lines that have come.
+	heard atomic.Int64
+	ack   atomic.Bool // AT+CSMS=1 is on: +CMT and +CDS want AT+CNMA
 
 	// err sticks: once something fatal has happened every further command gives
 	// it, so that a phase can be written without a check after each line.
@@ -66,6 +68,7 @@ type session struct {
 	ussd         ussd
 	sent         int       // submissions of this session
 	lastSend     time.Time // when the last one ended
+	hitches      int       // commands that were lost, and answered when repeated
 	deviceErrors int       // submissions in a row that the modem itself spoilt
 	readyAt      time.Time
 }
@@ -76,6 +79,7 @@ type demand struct {
 	step step
 	why  string
 	calm bool // nothing is wrong
+	rung rung // of the ladder, when it is not what the step says; see session.reset
 }
 
 func (d *demand) Error() string { return d.why }
@@ -110,7 +114,7 @@ func (m *Modem) session(ctx context.Context) error {
 	s.planChores()
 	f := s.family()
 	s.ch = at.New(port, at.Options{
-		URC: func(u at.URC) { m.heard(s, u) }, Trace: m.trace.add, Log: m.log, Now: m.c.Now,
+		URC: func(u at.URC) { m.heard(s, u) }, Trace: s.trace, Log: m.log, Now: m.c.Now,
 		PromptTimeout: f.PromptTimeout, ResultTimeout: s.resultTimeout(), Pace: max(f.Pace, m.life.pace), AfterPrompt: f.AfterPrompt,
 	})
 	err = s.live(ctx, appeared)
@@ -119,6 +123,13 @@ func (m *Modem) session(ctx context.Context) error {
 		m.log.Debug("closing the port", "error", cerr)
 	}
 	return err
+}
+
+func (s *session) trace(e at.TraceEntry) {
+	if !e.Out {
+		s.heard.Add(1)
+	}
+	s.m.trace.add(e)
 }
 
 func (s *session) family() *family.Family { return s.fam.Load() }
@@ -145,7 +156,7 @@ func (m *Modem) open(ctx context.Context) (port io.ReadWriteCloser, appeared boo
 		switch {
 		case errors.Is(err, tty.ErrBusy), errors.Is(err, syscall.EBUSY):
 			m.setState(StateLocked, err.Error()+": stop that program, or tell it to leave this port alone")
-			wait = 5 * time.Second
+			wait = 3 * time.Second
 		case errors.Is(err, tty.ErrPermission), errors.Is(err, tty.ErrNotTTY), errors.Is(err, tty.ErrName):
 			m.setState(StateFault, err.Error())
 			wait = 5 * time.Second
@@ -153,7 +164,7 @@ func (m *Modem) open(ctx context.Context) (port io.ReadWriteCloser, appeared boo
 			appeared = true
 			m.setState(StateAbsent, err.Error())
 			if try >= 60 {
-				wait = 5 * time.Second
+				wait = 2 * time.Second
 			}
 		}
 		m.pause(ctx, wait)
@@ -164,7 +175,8 @@ func (m *Modem) open(ctx context.Context) (port io.ReadWriteCloser, appeared boo
 // live goes up from the first AT to ready, and back to where an error demands,
 // until the port has to be closed.
 func (s *session) live(ctx context.Context, appeared bool) error {
-	if settle := s.m.c.Settle; appeared && settle > 0 {
+	quiet := s.family().Quiet
+	if settle := s.m.c.Settle; appeared && settle > 0 && quiet == 0 {
 		s.m.setState(StateSettling, "")
 		if err := s.wait(ctx, settle); err != nil && fatal(err) {
 			if _, ok := errors.AsType[*demand](err); !ok { // a boot message is no surprise now
@@ -172,7 +184,7 @@ func (s *session) live(ctx context.Context, appeared bool) error {
 			}
 		}
 	}
-	if quiet := s.family().Quiet; appeared && quiet > 0 {
+	if appeared && quiet > 0 {
 		if err := s.untilBoot(ctx, quiet); err != nil {
 			return err
 		}
@@ -189,17 +201,34 @@ func (s *session) live(ctx context.Context, appeared bool) error {
 		if !s.readyAt.IsZero() && time.Since(s.readyAt) > time.Minute {
 			rounds = 0
 		}
-		if !d.calm {
+		own := d.why == errRebooted.Error() // it has done for itself what L3 would do
+		if !d.calm && !own {
 			rounds++
 		}
-		if rounds > 5 && d.step < stepReset && d.step != stepRegister {
-			d = &demand{step: stepReset, why: d.why}
-		}
-		if d.step >= stepReset {
-			return s.reset(ctx, d)
-		}
 		from = d.step
-		if from != stepRegister && !d.calm {
+		radio := d.rung == rungRadio && from < stepReset
+		if from < stepReset && from != stepRegister {
+			switch {
+			case rounds > roundsToReset:
+				from = stepReset
+			case rounds > roundsToRadio && s.m.life.ladder.top < rungRadio && s.m.has(rungRadio):
+				radio = true
+			}
+		}
+		switch {
+		case from >= stepReset:
+			return s.reset(ctx, d)
+		case radio:
+			s.err = nil
+			back, err := s.radio(ctx, d.why)
+			if err != nil {
+				return err
+			}
+			from = max(from, back)
+		case from != stepRegister && !d.calm:
+			if !own {
+				s.m.take(rungSetup, d.why)
+			}
 			s.m.fault(StateRecover, d.why, nil)
 		}
 	}
@@ -345,6 +374,11 @@ func (s *session) obey(ctx context.Context, o *order) {
 	case orderPIN, orderPUK:
 		o.done <- s.enter(ctx, o)
 		s.poked = true
+	case orderPower:
+		o.done <- nil
+		if d := (&demand{step: stepOrderedReset, why: "ordered by an operator", rung: rungPower}); s.err == nil || fatal(s.err) {
+			s.err = d
+		}
 	case orderDisable:
 		s.m.life.disabled = true
 		s.err = errDisabled

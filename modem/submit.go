@@ -18,7 +18,7 @@ const (
 	openFor = 180 * time.Second
 	// openAfterBoot is the same after the modem said that it has restarted: it
 	// will not come, unless the line meant something else.
-	openAfterBoot = 10 * time.Second
+	openAfterBoot = 5 * time.Second
 	// slowAfter is when a submission without an answer is shown as such.
 	slowAfter = 45 * time.Second
 	// lostWindow is how long a lost answer is held against the modem.
@@ -60,10 +60,10 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 			return err
 		}
 		gateAt = time.Now()
-		m.setInterrupt(interrupt)
+		m.beginSend(r.tpdu, interrupt)
 		return nil
 	})
-	m.setInterrupt(nil)
+	m.answeredSend()
 	slow()
 	if errors.Is(context.Cause(open), errRebooted) && sub.Err != nil && !answered(sub.Err) {
 		sub.Err = errRebooted
@@ -72,9 +72,11 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 	s.sent++
 	s.lastSend = time.Now()
 	if out.Verdict == Accepted {
+		m.endSend(out.MR)
 		// First of all the answer: the next message depends on it.
 		s.timeouts, s.deviceErrors = 0, 0
 		m.wasAccepted()
+		m.well()
 		changed := m.edit(func(n *Snapshot) { n.State, n.Reason = StateReady, "" })
 		r.done <- out
 		if changed {
@@ -92,6 +94,9 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		m.setState(StateUnknown, "the network's answer to a message is owed: listening for it")
 		m.note(EntrySend, "", "the answer to a submission was lost", out.Detail)
 	}
+	if !owed {
+		m.endSend(-1)
+	}
 	s.blame(out)
 	s.ussdInTheWay(out)
 	switch {
@@ -101,7 +106,7 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		if errors.Is(sub.Err, errRebooted) {
 			until = time.Now().Add(openAfterBoot)
 		}
-		s.listen(ctx, until, late)
+		m.endSend(s.listen(ctx, until, late))
 		s.mend(ctx, "the network's answer to a message was lost")
 	case s.afterwards(sub, out):
 		m.stopSends()
@@ -211,12 +216,17 @@ func (s *session) afterwards(sub at.Submission, out Outcome) (upset bool) {
 
 // listen waits for the answer of a submission that was given up, writing
 // nothing: until it comes, until the modem shows that it knows of none any
-// more, or until time is up.
-func (s *session) listen(ctx context.Context, until time.Time, late chan<- Outcome) {
+// more, until a status report shows that the network has the message, or until
+// time is up. It gives the message's reference, -1 when that did not come.
+func (s *session) listen(ctx context.Context, until time.Time, late chan<- Outcome) (mr int) {
 	defer close(late)
+	mr = -1
 	t := time.NewTimer(time.Until(until))
 	defer t.Stop()
 	results := s.ch.LateResult()
+	s.m.mu.Lock()
+	pending := s.m.pending
+	s.m.mu.Unlock()
 	var rebooted *demand
 	defer func() {
 		if rebooted != nil {
@@ -231,9 +241,18 @@ func (s *session) listen(ctx context.Context, until time.Time, late chan<- Outco
 					s.settle(out)
 					s.m.note(EntrySend, "", "the answer to a submission came late", "")
 					late <- out
+					mr = out.MR
 				}
 			}
-			return
+			return mr
+		case <-pending.over:
+			s.m.note(EntrySend, "", errReported.Error(), "")
+			if mr = pending.mr; mr >= 0 {
+				out := Outcome{Verdict: Accepted, MR: mr, Phase: at.PhasePDUSent}
+				s.settle(out)
+				late <- out
+			}
+			return mr
 		case <-s.m.news:
 			s.hear()
 			if d, ok := errors.AsType[*demand](s.err); ok && d.step == stepIdentify {
@@ -245,9 +264,10 @@ func (s *session) listen(ctx context.Context, until time.Time, late chan<- Outco
 		case <-ctx.Done():
 			s.err = ctx.Err()
 		case <-t.C:
-			return
+			return mr
 		}
 	}
+	return mr
 }
 
 // settle takes back the blame for an answer that came after all.
@@ -259,12 +279,6 @@ func (s *session) settle(out Outcome) {
 		s.m.life.lost = s.m.life.lost[:n-1]
 	}
 	s.m.update(func(n *Snapshot) { n.AmbiguousRecent = len(s.m.life.lost) })
-}
-
-func (m *Modem) setInterrupt(f context.CancelCauseFunc) {
-	m.mu.Lock()
-	m.interrupt = f
-	m.mu.Unlock()
 }
 
 // watchSlow shows a submission that waits long for its answer. The function it
