@@ -93,6 +93,20 @@ func TestDecodeKindsOfMessage(t *testing.T) {
 			func(r *Received) { r.DCS, r.Encoding, r.MWI, r.Text = 0xE8, UCS2, true, "A" }},
 		{"waiting, by header", "44" + head + "0000" + scts + "06 04 01 02 80 01",
 			func(r *Received) { r.Encoding, r.MWI, r.UDH = GSM7, true, []byte{4, 1, 2, 0x80, 1} }},
+		{"waiting, by voice mail header", "44" + head + "0000" + scts + "06 04 23 02 00 00",
+			func(r *Received) { r.Encoding, r.MWI, r.UDH = GSM7, true, []byte{4, 0x23, 2, 0, 0} }},
+		{"call back", "04" + head + "5F00" + scts + "01 41",
+			func(r *Received) { r.PID, r.Encoding, r.Text = 0x5F, GSM7, "A" }},
+		{"for the SIM, by TP-PID", "04" + head + "7FF6" + scts + "02 0041",
+			func(r *Received) { r.PID, r.DCS, r.Encoding, r.Class = 0x7F, 0xF6, Binary, 2 }},
+		{"for the SIM, by header", "44" + head + "0016" + scts + "05 02 70 00 0041",
+			func(r *Received) {
+				r.DCS, r.Encoding, r.Class, r.Toolkit, r.UDH = 0x16, Binary, 2, true, []byte{2, 0x70, 0}
+			}},
+		{"replaces", "04" + head + "4100" + scts + "01 41",
+			func(r *Received) { r.PID, r.Encoding, r.Text = 0x41, GSM7, "A" }},
+		{"a picture is no language", "44" + head + "0000" + scts + "06 03 19 01 01 3800",
+			func(r *Received) { r.Encoding, r.Text, r.UDH = GSM7, "ì", []byte{3, 0x19, 1, 1} }},
 		{"application ports", "44" + head + "00F5" + scts + "09 06 05 04 0B84 23F0 0106",
 			func(r *Received) {
 				r.DCS, r.Encoding, r.Class, r.DstPort, r.SrcPort = 0xF5, Binary, 1, 2948, 9200
@@ -114,12 +128,12 @@ func TestDecodeKindsOfMessage(t *testing.T) {
 			func(r *Received) { r.DCS, r.Encoding, r.Text, r.UDH = 8, UCS2, "A", []byte{5, 0, 3, 42, 3, 4} }},
 		{"segment 1 of 1 is whole", "44" + head + "0008" + scts + "08 05 00 03 2A 01 01 0041",
 			func(r *Received) { r.DCS, r.Encoding, r.Text, r.UDH = 8, UCS2, "A", []byte{5, 0, 3, 42, 1, 1} }},
-		{"Spanish single shift", "44" + head + "0000" + scts + "07 03 18 01 02 D88401",
-			func(r *Received) { r.Encoding, r.Text, r.UDH = GSM7, "á", []byte{3, 0x18, 1, 2} }},
-		{"Turkish locking shift", "44" + head + "0000" + scts + "06 03 19 01 01 3800",
-			func(r *Received) { r.Encoding, r.Text, r.UDH = GSM7, "ı", []byte{3, 0x19, 1, 1} }},
-		{"a language that is none", "44" + head + "0000" + scts + "06 03 19 01 7F 3800",
-			func(r *Received) { r.Encoding, r.Text, r.UDH = GSM7, "ì", []byte{3, 0x19, 1, 0x7F} }},
+		{"Spanish single shift", "44" + head + "0000" + scts + "07 03 24 01 02 D88401",
+			func(r *Received) { r.Encoding, r.Text, r.UDH = GSM7, "á", []byte{3, 0x24, 1, 2} }},
+		{"Turkish locking shift", "44" + head + "0000" + scts + "06 03 25 01 01 3800",
+			func(r *Received) { r.Encoding, r.Text, r.UDH = GSM7, "ı", []byte{3, 0x25, 1, 1} }},
+		{"a language that is none", "44" + head + "0000" + scts + "06 03 25 01 7F 3800",
+			func(r *Received) { r.Encoding, r.Text, r.UDH = GSM7, "ì", []byte{3, 0x25, 1, 0x7F} }},
 		{"reserved TP-MTI", "07" + head + "0000" + scts + "01 41",
 			func(r *Received) { r.Encoding, r.Text = GSM7, "A" }},
 		{"empty", "04" + head + "0000" + scts + "00",
@@ -133,6 +147,8 @@ func TestDecodeKindsOfMessage(t *testing.T) {
 			require.Equal(t, want, r)
 			require.False(t, r.SCTS.IsZero())
 			require.Equal(t, c.name == "type 0", r.Silent())
+			require.Equal(t, strings.HasPrefix(c.name, "waiting") || c.name == "call back", r.Waiting())
+			require.Equal(t, strings.HasPrefix(c.name, "for the SIM"), r.Download())
 			if r.Encoding == Binary {
 				require.Equal(t, raw[len(raw)-len(r.Data):], r.Data)
 				require.NotEmpty(t, r.Data)

@@ -8,15 +8,20 @@ import (
 	"github.com/warthog618/sms/encoding/tpdu"
 )
 
-// Information elements of the user data header (TS 23.040 9.2.3.24).
+// Information elements of the user data header (TS 23.040 9.2.3.24). Its table
+// is hexadecimal: the library's numbers 24 and 25 for the national languages are
+// those of WVG pictures.
 const (
 	ieConcat      = 0x00
 	ieIndication  = 0x01
 	iePorts8      = 0x04
 	iePorts16     = 0x05
 	ieConcatWide  = 0x08
-	ieSingleShift = 0x18
-	ieLocking     = 0x19
+	ieVoiceMail   = 0x23
+	ieSingleShift = 0x24
+	ieLocking     = 0x25
+	// From ieToolkit to ieToolkitEnd are commands to the SIM's applications.
+	ieToolkit, ieToolkitEnd = 0x70, 0x7F
 )
 
 // Data coding schemes that we make (TS 23.038 clause 4).

@@ -47,9 +47,9 @@ func TestEncodeOctets(t *testing.T) {
 			[]string{"01 00 0B914306101122F2 00 00 01 05"}},
 		{"Spanish shift table", home, "á", Options{Shift: []Table{Spanish}},
 			// header of 4 octets: 3 bits of fill, then ESC 0x61
-			[]string{"41 00 0B914306101122F2 00 00 07 03 18 01 02 D88401"}},
+			[]string{"41 00 0B914306101122F2 00 00 07 03 24 01 02 D88401"}},
 		{"Turkish locking table", home, "ı", Options{Locking: []Table{1}},
-			[]string{"41 00 0B914306101122F2 00 00 06 03 19 01 01 3800"}},
+			[]string{"41 00 0B914306101122F2 00 00 06 03 25 01 01 3800"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			segments, err := Encode(c.to, c.text, c.o)

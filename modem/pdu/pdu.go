@@ -168,6 +168,9 @@ type Received struct {
 	DstPort, SrcPort int
 	// MWI says that it is a message-waiting indication.
 	MWI bool
+	// Toolkit says that it is for an application of the SIM (9.2.3.24: (U)SIM
+	// Toolkit Security Headers), not for a reader.
+	Toolkit bool
 	// Err says what could not be read; the rest is a best effort then. A
 	// deviation that costs nothing (padding, a missing fill digit, a reserved
 	// coding scheme) is no error. A STATUS-REPORT without a readable TP-ST is
@@ -175,6 +178,26 @@ type Received struct {
 	Err error
 }
 
+// Values of TP-PID (9.2.3.9) that say what a message is for.
+const (
+	pidType0      = 0x40
+	pidReturnCall = 0x5F // somebody has left a message: call back
+	pidANSI136    = 0x7C // from here on to pidSIMData: for the modem or the SIM
+	pidSIMData    = 0x7F
+)
+
+// Download says that it is data for the modem or the SIM (TP-PID 0x7C to 0x7F, or
+// a toolkit's header): nothing for a reader.
+func (r Received) Download() bool {
+	return r.Kind == KindDeliver && (r.PID >= pidANSI136 && r.PID <= pidSIMData || r.Toolkit)
+}
+
+// Waiting says that it tells of a message that waits elsewhere: a voice mail
+// (TS 23.038 clause 4, TS 23.040 9.2.3.24.2 and 9.2.3.9).
+func (r Received) Waiting() bool {
+	return r.Kind == KindDeliver && (r.MWI || r.PID == pidReturnCall)
+}
+
 // Silent says that it is a type 0 short message (TP-PID 0x40, 9.2.3.9): to be
 // acknowledged and dropped, never shown.
-func (r Received) Silent() bool { return r.Kind == KindDeliver && r.PID == 0x40 }
+func (r Received) Silent() bool { return r.Kind == KindDeliver && r.PID == pidType0 }

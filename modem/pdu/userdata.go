@@ -99,8 +99,10 @@ func (r *Received) readHeader(udh []byte) error {
 			r.DstPort, r.SrcPort = int(data[0]), int(data[1])
 		case id == iePorts16 && len(data) == 4:
 			r.DstPort, r.SrcPort = int(binary.BigEndian.Uint16(data)), int(binary.BigEndian.Uint16(data[2:]))
-		case id == ieIndication:
+		case id == ieIndication, id == ieVoiceMail:
 			r.MWI = true
+		case id >= ieToolkit && id <= ieToolkitEnd:
+			r.Toolkit = true
 		}
 	}
 	length := 1
