@@ -20,7 +20,7 @@ type InboundMessage struct {
 	From       string     `json:"from" doc:"The sender: a number, or a name"`
 	To         *string    `json:"to" doc:"The SIM's own number, when it is known"`
 	Text       string     `json:"text" doc:"With […] where a segment is missing"`
-	Kind       string     `json:"kind" enum:"text,binary,undecodable"`
+	Kind       string     `json:"kind" enum:"text,flash,binary,undecodable" doc:"flash is a text of class 0; binary is data, and undecodable what could not be read: both have no text"`
 	SIM        string     `json:"sim" doc:"ICCID"`
 	ReceivedAt time.Time  `json:"received_at"`
 	SentAt     *time.Time `json:"sent_at" doc:"The service centre's time; null when it cannot be read"`
@@ -54,6 +54,7 @@ func (s *Server) listInbox() *operation {
 		in struct {
 			Paging
 			From   string    `query:"from" maxLength:"32" doc:"The sender's number or name"`
+			Kind   string    `query:"kind" enum:"text,flash,binary,undecodable" doc:"Only of this kind"`
 			Unread bool      `query:"unread" doc:"Only the unread"`
 			Since  time.Time `query:"since" doc:"Received at or after"`
 		}
@@ -61,7 +62,7 @@ func (s *Server) listInbox() *operation {
 	)
 	return op(operation{id: "list-inbox", tag: "Received", summary: "Received messages, newest first"},
 		func(ctx context.Context, in *in) (*out, error) {
-			list, next, err := s.inbox.List(ctx, inbox.Filter{From: s.number(in.From), Unread: in.Unread, Since: in.Since,
+			list, next, err := s.inbox.List(ctx, inbox.Filter{From: s.number(in.From), Kind: in.Kind, Unread: in.Unread, Since: in.Since,
 				Limit: in.Limit, Cursor: in.Cursor})
 			return &out{InboundList(listed(list, next, inboundOf))}, err
 		})

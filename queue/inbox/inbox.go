@@ -22,11 +22,12 @@ var ErrNotFound = errors.New("no such received message")
 // Kinds of a received message.
 const (
 	KindText        = "text"
-	KindBinary      = "binary"      // data, WAP push, port-addressed: kept, never interpreted
+	KindFlash       = "flash"       // a text of class 0, which a phone shows at once and need not keep
+	KindBinary      = "binary"      // data, WAP push, port-addressed, for the SIM: kept, never interpreted
 	KindUndecodable = "undecodable" // kept raw and visible
 	// Only on raw rows, they make no message:
 	KindSilent  = "silent"  // type 0 (TS 23.040 9.2.3.9)
-	KindMWI     = "mwi"     // message waiting indication
+	KindMWI     = "mwi"     // message waiting indication, voice mail
 	KindForeign = "foreign" // a SUBMIT that another device left on the SIM
 )
 
@@ -63,6 +64,7 @@ type Filter struct {
 	From   string // exact number or name
 	Search string // part of the number or of the text
 	SIM    string // ICCID
+	Kind   string // one of the Kinds; List only
 	Unread bool   // only unread
 	Since  time.Time
 	Until  time.Time

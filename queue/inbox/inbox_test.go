@@ -285,6 +285,11 @@ func TestWhatIsNoText(t *testing.T) {
 		require.Empty(t, m.Text)
 	}
 	require.Equal(t, []string{KindUndecodable, KindBinary, KindBinary}, kinds)
+	require.Len(t, b.list(Filter{Kind: KindBinary}), 2)
+	require.Len(t, b.list(Filter{Kind: KindUndecodable}), 1)
+	unread, err := b.Unread(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 2, unread, "nobody could ever open what has no sender")
 	require.Equal(t, 6, b.count(`SELECT count(*) FROM inbound_raw`))
 	require.Equal(t, 1, b.count(`SELECT count(*) FROM inbound_raw WHERE error <> ''`))
 

@@ -12,10 +12,6 @@ import (
 	"recado/queue/sqlite"
 )
 
-// pidType0 is the short message type 0 (TS 23.040 9.2.3.9): to be acknowledged
-// and not shown.
-const pidType0 = 0x40
-
 // Ingest makes a received TPDU durable: the row as it came, the message or the
 // segment that it is, and the event, in one transaction. nil means that it is
 // on disk and the modem may delete it. The same TPDU from the same SIM, read
@@ -62,21 +58,28 @@ func (s *Store) Ingest(ctx context.Context, in In) error {
 	return nil
 }
 
+// kindOf sorts a TPDU. A replacement of an earlier message (TP-PID 0x41 to 0x47)
+// is a text like any other: what was said is not unsaid.
 func kindOf(r pdu.Received) string {
 	switch {
 	case r.Kind == pdu.KindSubmit, r.Kind == pdu.KindSubmitReport:
 		return KindForeign
-	case r.Kind != pdu.KindDeliver:
+	case r.Kind != pdu.KindDeliver, r.Err != nil && len(r.Data) == 0:
 		return KindUndecodable
-	case r.PID == pidType0:
+	case r.Silent():
 		return KindSilent
-	case r.MWI:
+	case r.Waiting():
 		return KindMWI
-	case r.Encoding == pdu.Binary, r.DstPort >= 0:
+	case r.Encoding == pdu.Binary, r.DstPort >= 0, r.Download():
 		return KindBinary
+	case r.Class == 0:
+		return KindFlash
 	}
 	return KindText
 }
+
+// hasText says whether messages of a kind are for a reader.
+func hasText(kind string) bool { return kind == KindText || kind == KindFlash }
 
 // sender is TP-OA; a national number is completed, so that it meets the same
 // number on its way out.
@@ -123,7 +126,7 @@ func errorText(err error) string {
 func (s *Store) whole(tx *sqlite.Tx, in In, raw int64, kind, from string) error {
 	m := message{Message: Message{From: from, To: in.Number, Kind: kind, SIM: in.ICCID, ReceivedAt: in.At, SentAt: in.PDU.SCTS,
 		Complete: true, Have: 1, Of: 1}, imsi: in.IMSI, ref: -1}
-	if kind != KindBinary {
+	if hasText(kind) {
 		m.Text = in.PDU.Text
 	}
 	if err := s.insert(tx, &m); err != nil {

@@ -65,6 +65,9 @@ func (s *Store) List(ctx context.Context, f Filter) (list []Message, next string
 	if f.SIM != "" {
 		add("iccid = ?", f.SIM)
 	}
+	if f.Kind != "" {
+		add("kind = ?", f.Kind)
+	}
 	if f.Unread {
 		add("read_at = 0")
 	}
@@ -142,10 +145,11 @@ func (s *Store) SetRead(ctx context.Context, id string, read bool) (Message, err
 	return m, nil
 }
 
-// Unread counts the unread messages.
+// Unread counts the unread messages of the conversations; what nobody signed is
+// in none.
 func (s *Store) Unread(ctx context.Context) (int, error) {
 	var n int
-	if err := s.db.Read().QueryRowContext(ctx, `SELECT count(*) FROM inbound WHERE read_at = 0`).Scan(&n); err != nil {
+	if err := s.db.Read().QueryRowContext(ctx, `SELECT count(*) FROM inbound WHERE read_at = 0 AND sender <> ''`).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count unread messages: %w", err)
 	}
 	return n, nil

@@ -168,7 +168,7 @@ func join(tx *sqlite.Tx, m *message) (text string, have int, err error) {
 	if next <= m.Of {
 		b.WriteString(Gap)
 	}
-	if m.Kind == KindBinary {
+	if !hasText(m.Kind) {
 		return "", have, nil
 	}
 	return b.String(), have, nil
