@@ -241,6 +241,15 @@ func (s *session) checkSIMSwap(ctx context.Context) {
 	}
 }
 
+// lookAtSIM is checkSIMSwap for a modem that looks for a network: every minute,
+// and when the modem has said something about its SIM.
+func (s *session) lookAtSIM(ctx context.Context) {
+	s.want(s.checkSIM, time.Minute)
+	if !s.checkSIM.due.After(time.Now()) {
+		s.do(ctx, s.checkSIM)
+	}
+}
+
 // offerPIN gives the SIM the PIN that has opened it before, when that is safe;
 // true when the modem took it. It says what an operator has to do when not.
 func (s *session) offerPIN(ctx context.Context) bool {
