@@ -61,3 +61,18 @@ func TestGroups(t *testing.T) {
 		require.Equal(t, row.want, got, row.what)
 	}
 }
+
+// The AT port is waited for when its driver has not taken it yet; not when there
+// is one already.
+func TestEarly(t *testing.T) {
+	vendor := [3]uint8{0xff, 0, 0}
+	bare := func(d USBDevice, n int) USBDevice {
+		d.Interfaces[n].Ports = nil
+		return d
+	}
+	require.True(t, groups(bare(device(0x2c7c, 0x0125, vendor, 2, 3), 0), testRules)[0].early)
+	require.False(t, groups(bare(device(0x2c7c, 0x0125, vendor, 2, 3, 4), 2), testRules)[0].early)
+	two := device(0x12d1, 0x1506, [3]uint8{0xff, 1, 2}, 0, 1)
+	require.False(t, groups(bare(two, 1), testRules)[0].early)
+	require.True(t, groups(bare(device(0x12d1, 0x1506, [3]uint8{0xff, 1, 2}, 0, 1), 1), testRules)[0].candidates[0].listed)
+}
