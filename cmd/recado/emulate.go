@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"recado/modem/emulator"
@@ -16,6 +18,8 @@ type emulateCmd struct {
 	Dir     string        `placeholder:"DIR" help:"Folder for the ptys: DIR/modem0, DIR/modem1, …"`
 	TCP     string        `name:"tcp" placeholder:"ADDR" help:"Also on TCP: HOST:PORT of the first, the next ports for the others; port 0 takes free ones."`
 	Latency time.Duration `placeholder:"D" help:"From Ctrl-Z to the network's answer."`
+	Family  []string      `placeholder:"NAME" help:"Families, given to the modems in turn (generic, huawei, zte, …)."`
+	Fault   []string      `sep:"none" placeholder:"FAULT" help:"A fault of every modem from the start, such as \"late +CMGS delay=135s\"; AT+XFAULT=? lists them."`
 	Ledger  string        `placeholder:"FILE" help:"Append what the network accepted, as JSON lines."`
 }
 
@@ -26,6 +30,19 @@ func (c *emulateCmd) Run(ctx context.Context, t terminal) error {
 	}
 	if c.Dir == "" && c.TCP == "" {
 		return usagef("name a folder for the ptys with --dir, or an address with --tcp")
+	}
+	for _, name := range c.Family {
+		if !slices.Contains(emulator.Families(), name) {
+			return usagef("--family %s: there are %s", name, strings.Join(emulator.Families(), ", "))
+		}
+	}
+	var faults []emulator.Fault
+	for _, text := range c.Fault {
+		f, err := emulator.ParseFault(text)
+		if err != nil {
+			return usagef("--fault: %v", err)
+		}
+		faults = append(faults, f)
 	}
 	o := emulator.NetworkOptions{Latency: c.Latency, ReportDelay: time.Second}
 	if c.Ledger != "" {
@@ -41,7 +58,7 @@ func (c *emulateCmd) Run(ctx context.Context, t terminal) error {
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	return emulator.Emulate(until, emulator.EmulateOptions{
-		Modems: c.Modems, Dir: c.Dir, TCP: c.TCP, Network: o,
+		Modems: c.Modems, Dir: c.Dir, TCP: c.TCP, Families: c.Family, Faults: faults, Network: o,
 		Ready: func(_ *emulator.Network, ports []emulator.Port) { announcePorts(t.Out, ports) },
 	})
 }

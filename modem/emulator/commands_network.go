@@ -35,8 +35,12 @@ func creg(domain int) func(*session, command) error {
 		defer m.mu.Unlock()
 		n := &m.state.creg[domain]
 		if c.verb == read {
-			line := fmt.Sprintf("%s: %d,%d", registrations()[domain], *n, m.state.reg)
-			if *n == 2 && m.state.reg == regHome {
+			stat := m.state.reg
+			if domain == 0 && stat == regHome && m.withoutSMSLocked() {
+				stat = regNone
+			}
+			line := fmt.Sprintf("%s: %d,%d", registrations()[domain], *n, stat)
+			if *n == 2 && stat == regHome {
 				line += "," + m.cell(domain)
 			}
 			s.say(line)

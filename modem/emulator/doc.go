@@ -66,6 +66,19 @@
 //
 // Other codes are unknown to it.
 //
+// # Modems that misbehave
+//
+// Every fault has a name (Faults). Tests give it to Modem.Inject; other programs
+// switch it on through the modem's port, by a command that no real modem has:
+//
+//	AT+XFAULT="late +CMGS delay=135s count=2"   on (see ParseFault)
+//	AT+XFAULT=0                                 all off
+//	AT+XFAULT=?                                 the names
+//
+// It is heard whatever the modem does otherwise. A modem that is on a
+// pseudo-terminal and on TCP takes it on one while the other is in use. recado
+// emulate --fault gives a fault to every modem from the start.
+//
 // # What happens by itself and what does not
 //
 // Nothing polls: an idle modem costs no CPU. Waits are computed from deadlines

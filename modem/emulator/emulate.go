@@ -26,6 +26,8 @@ type EmulateOptions struct {
 	// Families are given to the modems in turn; generic when empty.
 	Families []string
 	Network  NetworkOptions
+	// Faults are injected into every modem before anyone can open it.
+	Faults []Fault
 	// Ready is called once when every port can be opened.
 	Ready func(*Network, []Port)
 	// Log gets what concerns the ports; nil: nothing.
@@ -70,6 +72,9 @@ func Emulate(ctx context.Context, o EmulateOptions) (err error) {
 			family = o.Families[i%len(o.Families)]
 		}
 		m := n.AddModem(ModemOptions{Family: family})
+		for _, f := range o.Faults {
+			m.Inject(f)
+		}
 		p := Port{Modem: m}
 		if o.Dir != "" {
 			t, err := openTerminal(m, filepath.Join(o.Dir, m.Name()))

@@ -48,11 +48,18 @@ func (s *session) commandLine(line string) {
 		line, upper = s.last, strings.ToUpper(s.last)
 	}
 	i := strings.Index(upper, "AT")
+	if i >= 0 && strings.HasPrefix(upper[i+2:], "+XFAULT") {
+		s.faultCommand(line[i+2+len("+XFAULT"):])
+		return
+	}
 	if i < 0 || !s.m.running() {
 		return
 	}
 	s.last = line
 	s.cmd = upper[i+2:]
+	if s.tooFast() {
+		return
+	}
 	if s.m.tooSoon() {
 		s.reboot()
 		return
@@ -195,7 +202,10 @@ func (s *session) say(line string) { s.answer = append(s.answer, line) }
 func (s *session) finish(err error) {
 	info := s.answer
 	s.answer = nil
-	if errors.Is(err, errSilent) || s.over() {
+	if errors.Is(err, errSilent) || s.unheard() {
+		return
+	}
+	if _, speechless := s.m.fault(s.cmd, FaultSpeechless); speechless {
 		return
 	}
 	v := s.m.verbosity()
@@ -216,20 +226,27 @@ func (s *session) finish(err error) {
 		b.WriteString(v.information(info[:after]) + "\r\n" + text + "\r\n")
 		info = info[after:]
 	}
-	b.WriteString(v.information(info))
+	text, result := v.information(info), ""
 	_, lost := s.m.fault(s.cmd, FaultLostResult)
 	if strings.HasPrefix(s.cmd, "+CPIN?") {
 		_, noOK := s.m.fault(s.cmd, FaultCPINNoOK)
 		lost = lost || noOK || s.m.fam.BareCPIN && err == nil
 	}
 	if !lost {
-		b.WriteString(v.result(err))
+		result = v.result(err)
+	}
+	b.WriteString(s.distorted(text, result))
+	if _, echo := s.m.fault(s.cmd, FaultEchoBack); echo {
+		s.m.mu.Lock()
+		s.m.state.echo = true
+		s.m.mu.Unlock()
 	}
 	if f, ok := s.m.fault(s.cmd, FaultPartial); ok {
 		s.dribble(b.String(), f.Delay)
 		return
 	}
 	s.send([]byte(b.String()), s.moment())
+	s.answered = time.Now()
 }
 
 // dribble writes a text octet by octet.

@@ -61,10 +61,10 @@ const (
 	FaultError FaultKind = "error answer"
 	// FaultLostResult: the answer comes without its final result.
 	FaultLostResult FaultKind = "lost result"
-	// FaultUnplug pulls the modem out in Phase of a submission, and plugs it
-	// in again after Delay; 0: never by itself.
+	// FaultUnplug pulls the modem out in Phase of a submission, at once without
+	// one, and plugs it in again after Delay; 0: never by itself.
 	FaultUnplug FaultKind = "unplug in phase"
-	// FaultReboot reboots the modem in Phase of a submission.
+	// FaultReboot reboots the modem in Phase of a submission, at once without one.
 	FaultReboot FaultKind = "reboot in phase"
 	// FaultCPINNoOK: +CPIN: READY comes without OK.
 	FaultCPINNoOK FaultKind = "CPIN without OK"
@@ -130,16 +130,11 @@ type Fault struct {
 
 // Inject adds a fault to the modem.
 func (m *Modem) Inject(f Fault) {
-	switch f.Kind {
-	case FaultRegistrationLost:
-		m.registration(regSearching, f.Delay)
-		return
-	case FaultRegistrationDenied:
-		m.registration(regDenied, f.Delay)
-		return
-	}
 	if f.Count == 0 {
 		f.Count = 1
+	}
+	if m.atOnce(f) {
+		return
 	}
 	m.mu.Lock()
 	sessions := slices.Clone(m.sessions)
@@ -155,13 +150,17 @@ func (m *Modem) Inject(f Fault) {
 	}
 }
 
-// ClearFaults forgets all faults and brings the registration back.
+// ClearFaults forgets all faults and brings the registration back, and the SIM
+// that a fault took out. An unplugged modem stays unplugged.
 func (m *Modem) ClearFaults() {
 	m.mu.Lock()
 	m.faults = nil
+	m.turn++
 	sessions := slices.Clone(m.sessions)
 	m.mu.Unlock()
+	m.simBack()
 	m.registration(regHome, 0)
+	m.wakeUp()
 	for _, s := range sessions {
 		s.unstick()
 	}

@@ -67,6 +67,9 @@ type Modem struct {
 	// settings, and what the modem says by itself goes to all.
 	sessions []*session
 	faults   []*Fault
+	turn     int    // of the faults that go on by themselves: the last one's number
+	hung     bool   // as FaultHang says
+	taken    string // the ICCID of the SIM that a fault took out
 	state    atState
 	stores   map[string]*store
 	changed  chan struct{} // closed, and made anew, when the port comes or goes

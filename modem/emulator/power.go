@@ -67,14 +67,14 @@ func (m *Modem) factory() {
 func (m *Modem) echoes() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.state.echo && m.power == powerOn && !time.Now().Before(m.deafTo)
+	return m.state.echo && m.power == powerOn && !m.hung && !time.Now().Before(m.deafTo)
 }
 
 func (m *Modem) running() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	dead := m.fam.DiesOff && m.state.fun != 1
-	return m.power == powerOn && !dead && !time.Now().Before(m.deafTo)
+	return m.power == powerOn && !dead && !m.hung && !time.Now().Before(m.deafTo)
 }
 
 // tooSoon says that a command came while the modem, its PIN just given, must
@@ -137,6 +137,7 @@ func (m *Modem) powerDown(to powerState) []*session {
 	sessions := slices.Clone(m.sessions)
 	m.power = to
 	m.boots++
+	m.hung = false
 	m.state = m.freshState()
 	if m.sim != nil {
 		m.sim.lock()
@@ -154,7 +155,7 @@ func (m *Modem) boot() {
 	m.mu.Lock()
 	boot := m.boots
 	m.mu.Unlock()
-	m.net.after(m.o.BootTime, func() {
+	m.net.after(m.bootTime(), func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if m.boots != boot {

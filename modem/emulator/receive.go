@@ -24,7 +24,7 @@ const ackTime = 15 * time.Second
 func (m *Modem) receive(t *terminated, ack func(ok bool)) receipt {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.power != powerOn || m.sim == nil || m.state.reg != regHome || time.Now().Before(m.simReady) {
+	if m.power != powerOn || m.hung || m.sim == nil || m.state.reg != regHome || time.Now().Before(m.simReady) {
 		return refused
 	}
 	if t.entry.Type == EntryReport {
@@ -123,6 +123,9 @@ func (m *Modem) receiveReport(t *terminated, ack func(ok bool)) receipt {
 		name := "SR"
 		if m.fam.CDSI != "" {
 			name = m.fam.CDSI
+		}
+		if f, ok := m.faultLocked("", "", FaultCDSIWrong); ok {
+			name, index = orText(f.Text, "SM"), f.Code
 		}
 		m.notifyLocked(fmt.Sprintf("+CDSI: %q,%d", name, index), "")
 		return delivered

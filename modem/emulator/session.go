@@ -68,6 +68,8 @@ type session struct {
 	last   string        // for A/
 	answer []string      // information text of the running command line
 	cmd    string        // the running command line, upper case, without AT
+	// answered is when the last answer had gone.
+	answered time.Time
 }
 
 func newSession(m *Modem, rw io.ReadWriter) *session {

@@ -163,6 +163,9 @@ func csmp(s *session, c command) error {
 	if c.verb != set {
 		return nil
 	}
+	if _, wipes := s.m.faultLocked("", s.cmd, FaultCSMPWipes); wipes {
+		s.m.o.SMSC = ""
+	}
 	values := []*byte{&st.fo, &st.vp, &st.pid, &st.dcs}
 	for i, a := range arguments(c.args) {
 		if i >= len(values) {

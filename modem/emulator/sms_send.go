@@ -191,13 +191,15 @@ func (s *session) submit(raw []byte) (mr byte, scts time.Time, err error) {
 		return 0, scts, cmsError(304)
 	}
 	m.mu.Lock()
-	card, registered, boot := m.sim, m.state.reg == regHome, m.boots
+	card, registered, boot, centre := m.sim, m.state.reg == regHome, m.boots, m.o.SMSC
 	m.mu.Unlock()
 	switch {
 	case card == nil:
 		return 0, scts, cmsError(310)
 	case !registered:
 		return 0, scts, cmsError(331)
+	case centre == "":
+		return 0, scts, cmsError(330)
 	}
 	sub := n.begin(m, card, t)
 	e := s.scripted(sub.effect)
@@ -212,7 +214,10 @@ func (s *session) submit(raw []byte) (mr byte, scts time.Time, err error) {
 	alive := m.boots == boot
 	m.mu.Unlock()
 	if !alive || !taken {
-		n.refuse(sub, alive && !e.Silent && !s.over(), e.CMS)
+		if alive && !e.Silent && e.Late > 0 && !s.wait(time.Now().Add(e.Late), true) {
+			e.Silent = true
+		}
+		n.refuse(sub, alive && !e.Silent && !s.unheard(), e.CMS)
 		if !alive || e.Silent {
 			return 0, scts, errSilent
 		}
@@ -223,7 +228,7 @@ func (s *session) submit(raw []byte) (mr byte, scts time.Time, err error) {
 	}
 	// When only the host has left, the radio goes on.
 	last, lastOK := m.faultIn(PhaseAccepted, s.cmd, FaultUnplug, FaultReboot)
-	n.accept(sub, e.CMS == 0 && !e.Silent && !lastOK && !s.over(), e.CMS)
+	n.accept(sub, e.CMS == 0 && !e.Silent && !lastOK && !s.unheard(), e.CMS)
 	switch {
 	case lastOK:
 		s.power(last)
@@ -260,6 +265,9 @@ func (s *session) scripted(e Effect) Effect {
 	}
 	if f, ok := m.fault(s.cmd, FaultCMSRefused); ok {
 		e.CMS, e.Sent = orCode(f.Code, 38), false
+	}
+	if f, ok := m.fault(s.cmd, FaultNoSMS); ok {
+		e.CMS, e.Sent, e.Late = orCode(f.Code, 350), false, orTime(f.Delay, 135*time.Second)
 	}
 	if _, ok := m.fault(s.cmd, FaultErrorAfterPDU); ok {
 		e.CMS, e.Sent = -1, false

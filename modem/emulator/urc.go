@@ -93,6 +93,9 @@ func (m *Modem) Say(line, trailer string) {
 }
 
 func (m *Modem) sayLocked(line, trailer string) {
+	if m.hung {
+		return
+	}
 	for _, s := range m.sessions {
 		s.post(unsolicited{line: line, trailer: trailer})
 	}
