@@ -102,7 +102,7 @@ func refuse(t *testing.T, make string, kind string, code int, before bool) (o mo
 			}
 		}
 		state(modem.StateReady)
-		time.Sleep(time.Second) // the first sweep
+		time.Sleep(8 * time.Second) // the first sweeps
 		synctest.Wait()
 		number := code + map[string]int{"cms": cmsFrom, "cme": cmeFrom}[kind]
 		fault := emulator.FaultCMSRefused
