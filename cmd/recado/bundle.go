@@ -95,31 +95,26 @@ func (c *doctorCmd) bundle(ctx context.Context, out io.Writer, file *os.File, e 
 	return err
 }
 
-// fitting cleans the papers and cuts them to what a bundle may hold.
+// fitting cuts the papers to what a bundle may hold, at the ends of lines so that nothing is
+// half a number, and cleans them.
 func fitting(papers []paper) []paper {
-	room := papersMost - 64<<10 // for the list and the headers
+	room := papersMost - 128<<10 // for the list, the headers and what cleaning adds
 	for i := range papers {
 		p := &papers[i]
-		p.Text = scrub(p.Text)
 		most := min(paperMost, room)
-		if over := len(p.Text) - most; over > 0 {
-			if p.Tail {
-				p.Text = fmt.Sprintf("(%d octets before this were left out)\n%s", over, validTail(p.Text[over:]))
-			} else {
-				p.Text = strings.ToValidUTF8(p.Text[:most], "") + fmt.Sprintf("\n(%d octets after this were left out)\n", over)
-			}
+		room -= min(len(p.Text), most)
+		over := len(p.Text) - most
+		switch {
+		case over <= 0:
+			p.Text = scrub(p.Text)
+		case p.Tail:
+			_, rest, _ := strings.Cut(p.Text[over:], "\n")
+			p.Text = "(what was before this is left out)\n" + scrub(rest)
+		default:
+			p.Text = scrub(p.Text[:strings.LastIndexByte(p.Text[:most], '\n')+1]) + "(what comes after this is left out)\n"
 		}
-		room = max(room-len(p.Text), 0)
 	}
 	return papers
-}
-
-// validTail begins at a line.
-func validTail(text string) string {
-	if _, rest, ok := strings.Cut(text, "\n"); ok {
-		return rest
-	}
-	return strings.ToValidUTF8(text, "")
 }
 
 // writeBundle writes the archive, with a list of contents in front, which it returns.

@@ -34,7 +34,7 @@ func (w *ward) papers(ctx context.Context) []paper {
 	if sims, err := w.pool.SIMs(ctx); err == nil {
 		list = append(list, jsonPaper("sims.json", "the SIMs, without whom they wrote to", sims))
 	}
-	list = append(list, jsonPaper("findings.json", "what is wrong, for programs", append(w.beside(ctx), w.pool.Findings(ctx)...)))
+	list = append(list, jsonPaper("findings.json", "what is wrong, for programs", append(append([]pool.Finding{}, w.beside(ctx)...), w.pool.Findings(ctx)...)))
 	if w.book != nil {
 		recent, _, stop := w.book.follow(logbookLines)
 		stop()

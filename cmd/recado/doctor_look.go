@@ -112,7 +112,7 @@ func (l look) report() console.Report {
 	for _, s := range surveyed {
 		list = append(list, l.device(&r, s)...)
 	}
-	if len(l.named) == 0 && len(surveyed) == 0 {
+	if l.running == console.Stopped && len(l.named) == 0 && len(surveyed) == 0 {
 		program("no_modem", pool.FindingWarn, nil)
 	}
 	addFindings(&r, l.language, list)

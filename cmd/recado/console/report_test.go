@@ -20,7 +20,7 @@ func TestDoctorOnTheConsole(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, New(Options{API: box, Language: "es_ES"}).Exec(t.Context(), "doctor", &out))
 	require.Regexp(t, `(?m)^Recado 1\.2\.3 en caja, `, out.String())
-	require.Regexp(t, `(?m)^1 no funcionan?, 0 `, out.String())
+	require.Regexp(t, `(?m)^Fuera de servicio: 1\. Por mirar: 0\.$`, out.String())
 	require.Regexp(t, `(?m)^ok    recado        en marcha`, out.String())
 	require.Regexp(t, `(?m)^fail  /dev/ttyUSB2  EC25, Movistar$`, out.String())
 	require.Regexp(t, `(?m)^      fail  La SIM`, out.String())
@@ -34,7 +34,7 @@ func TestDoctorOnTheConsole(t *testing.T) {
 	for _, r := range out.String() {
 		require.Less(t, r, rune(0x80))
 	}
-	require.Contains(t, out.String(), "1 out of order")
+	require.Contains(t, out.String(), "Out of order: 1.")
 }
 
 func TestReportsStatus(t *testing.T) {

@@ -74,7 +74,7 @@ var words = map[string]word{
 
 	// The doctor.
 	"d.well":   {"All is well.", "Todo va bien."},
-	"d.counts": {"%d out of order, %d to be looked at.", "%d no funcionan, %d por mirar."},
+	"d.counts": {"Out of order: %d. To be looked at: %d.", "Fuera de servicio: %d. Por mirar: %d."},
 
 	// What is asked for.
 	"a.modem":    {"Modem", "Módem"},
