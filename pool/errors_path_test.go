@@ -174,7 +174,7 @@ func TestEveryCodeThroughTheModem(t *testing.T) {
 func TestEveryMake(t *testing.T) {
 	list, rules := readErrors(t)
 	names := map[string]string{"simcom800": "simcom-2g", "simcom7600": "simcom", "ublox": "u-blox", "ublox-toby": "u-blox-toby",
-		"quectel-ep06": "quectel", "siemens-mt": "siemens"}
+		"quectel-ep06": "quectel"} // siemens-mt is swept all the time: its erased slots count as used
 	for _, profile := range emulator.Families() {
 		make := profile
 		if n := names[make]; n != "" {
