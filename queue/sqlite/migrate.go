@@ -27,7 +27,7 @@ func (e *NewerError) Error() string {
 func (e *NewerError) Is(target error) bool { return target == ErrNewer }
 
 // migrate brings the schema up to date, one transaction a step, with a backup
-// before each step that finds data.
+// before each step unless the file is new.
 func migrate(ctx context.Context, db *sql.DB, path string, o Options) error {
 	steps, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -51,8 +51,8 @@ func migrateFrom(ctx context.Context, db *sql.DB, path string, steps fs.FS, o Op
 	if have > know {
 		return &NewerError{Have: have, Know: know}
 	}
-	for have < know {
-		if have > 0 {
+	for fresh := have == 0; have < know; {
+		if !fresh {
 			file := fmt.Sprintf("%s.schema%d-%s.bak", path, have, o.Now().UTC().Format("20060102-150405"))
 			if err := backup(ctx, db, file); err != nil {
 				return fmt.Errorf("back up before migrating: %w", err)

@@ -305,6 +305,9 @@ func TestMigrationsBackUpWhatIsThere(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, db.Write(context.Background(), Ordinary, func(tx *Tx) error { return put(tx, "kept") }))
 	require.NoError(t, db.Close())
+	none, err := filepath.Glob(path + "*.bak")
+	require.NoError(t, err)
+	require.Empty(t, none, "a new file has nothing to keep")
 
 	steps := fstest.MapFS{
 		"99999_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE more (n INTEGER);\n-- +goose Down\nSELECT 1;\n")},
