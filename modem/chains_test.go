@@ -144,6 +144,10 @@ func (w *wire) noise(r *rand.Rand) {
 // wired is live with a wire in between.
 func wired(t *testing.T, mo emulator.ModemOptions, tune func(*Config), story func(l *lifeOf, w *wire)) {
 	w := &wire{}
+	wiredBy(t, w, mo, tune, func(l *lifeOf) { story(l, w) })
+}
+
+func wiredBy(t *testing.T, w *wire, mo emulator.ModemOptions, tune func(*Config), story func(l *lifeOf)) {
 	live(t, mo, func(c *Config) {
 		c.Open = func(ctx context.Context) (io.ReadWriteCloser, error) { return w.open(ctx) }
 		if tune != nil {
@@ -151,7 +155,7 @@ func wired(t *testing.T, mo emulator.ModemOptions, tune func(*Config), story fun
 		}
 	}, func(l *lifeOf) {
 		w.set(func(w *wire) { w.em = l.em })
-		story(l, w)
+		story(l)
 		w.well()
 	})
 }

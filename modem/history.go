@@ -66,13 +66,17 @@ func (m *Modem) note(kind EntryKind, step, text, detail string) {
 	})
 }
 
+// told is an entry with its repetitions.
+type told struct {
+	Entry
+	again  int
+	detail string // before they were counted in it
+}
+
 // history is the ring behind History.
 type history struct {
-	mu    sync.Mutex
-	list  []Entry
-	again int // how often the last one has been repeated
-	// detail is that of the last one, before the repetitions were counted in it.
-	detail string
+	mu   sync.Mutex
+	list []told
 
 	// What follows belongs to the holder of Modem.mu: see follow.
 	state     State // that was told last
@@ -83,29 +87,37 @@ type history struct {
 	faultSaid string
 }
 
-// add keeps one entry; the same once more only counts.
+// add keeps one entry; the same once more only counts. A resync is looked for
+// further back: a modem that leaves commands unanswered needs one for each of
+// them, again and again, and what else happened must not drown in that.
 func (h *history) add(e Entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if n := len(h.list); n > 0 {
-		last := &h.list[n-1]
-		if last.Kind == e.Kind && last.Step == e.Step && last.Text == e.Text && h.detail == e.Detail {
-			h.again++
-			last.Detail = strings.TrimPrefix(fmt.Sprintf("%s\n%d times more, last at %s", h.detail, h.again, e.At.UTC().Format(time.RFC3339)), "\n")
+	back := 1
+	if e.Step == string(rungResync) {
+		back = historyMost / 4
+	}
+	for i := len(h.list) - 1; i >= max(0, len(h.list)-back); i-- {
+		if last := &h.list[i]; last.Kind == e.Kind && last.Step == e.Step && last.Text == e.Text {
+			last.again++
+			last.Detail = strings.TrimPrefix(fmt.Sprintf("%s\n%d times more, last at %s", last.detail, last.again, e.At.UTC().Format(time.RFC3339)), "\n")
 			return
 		}
 	}
-	h.again, h.detail = 0, e.Detail
 	if len(h.list) >= historyMost {
 		h.list = append(h.list[:0:0], h.list[len(h.list)-historyMost+1:]...)
 	}
-	h.list = append(h.list, e)
+	h.list = append(h.list, told{Entry: e, detail: e.Detail})
 }
 
 func (h *history) entries() []Entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return append([]Entry(nil), h.list...)
+	list := make([]Entry, len(h.list))
+	for i := range h.list {
+		list[i] = h.list[i].Entry
+	}
+	return list
 }
 
 // presentable makes s fit to be shown: no control characters but the ends of
