@@ -127,6 +127,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	require.Equal(t, "body.limits", p.Errors[0].Location)
 	require.Equal(t, "disabled", check("PATCH", "/sims/Registro", "/sims/{iccid}", map[string]any{"enabled": false}).json(t)["state"])
 	check("PATCH", "/sims/"+iccid, "/sims/{iccid}", map[string]any{"enabled": true, "name": ""})
+	check("POST", "/sims/"+iccid+"/ussd", "/sims/{iccid}/ussd", map[string]any{"code": "*123#"})
 	modem := check("GET", "/modems", "/modems", nil).json(t)["items"].([]any)[0].(map[string]any)
 	check("GET", "/modems/"+modem["id"].(string), "/modems/{id}", nil)
 	b.problem(check("GET", "/modems/nope", "/modems/{id}", nil), 404, "not_found")

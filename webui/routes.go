@@ -43,6 +43,7 @@ func (s *Server) table() []route {
 		{"GET", v1 + "/sims", scope(auth.SIMsRead), s.listSIMs(), nil},
 		{"GET", v1 + "/sims/{iccid}", scope(auth.SIMsRead), s.getSIM(), nil},
 		{"PATCH", v1 + "/sims/{iccid}", scope(auth.SIMsControl), s.patchSIM(), nil},
+		{"POST", v1 + "/sims/{iccid}/ussd", scope(auth.Admin), s.simUSSD(), nil},
 		{"GET", v1 + "/modems", scope(auth.SIMsRead), s.listModems(), nil},
 		{"GET", v1 + "/modems/{id}", scope(auth.SIMsRead), s.getModem(), nil},
 		{"POST", v1 + "/modems/{id}/restart", scope(auth.SIMsControl), s.restartModem(), nil},

@@ -91,6 +91,8 @@ type Server struct {
 	running  sync.Map  // Idempotency-Keys being worked on
 	pages    *views    // templates and words of the pages
 	streams  *streams  // live ones
+
+	ussdSeats ussdSeats // whose a SIM's open USSD session is
 }
 
 // New puts the server together. It starts nothing.

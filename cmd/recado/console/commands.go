@@ -48,6 +48,7 @@ func commands() []command {
 		{name: "sim enable", help: "c.enable", args: []argument{sim}, needs: true, run: (*session).enableSIM},
 		{name: "sim disable", help: "c.disable", args: []argument{sim}, needs: true, run: (*session).disableSIM},
 		{name: "pin", help: "c.pin", args: []argument{modem}, needs: true, run: (*session).enterPIN},
+		{name: "ussd", help: "c.ussd", args: []argument{sim, {name: "CODE", prompt: "a.code"}, {name: "REPLIES", optional: true}}, rest: true, needs: true, run: (*session).ussd},
 		{name: "send", help: "c.send", args: []argument{{name: "TO", prompt: "a.to"}, {name: "TEXT", prompt: "a.text"}}, rest: true, run: (*session).send},
 		{name: "queue", help: "c.queue", run: (*session).queue},
 		{name: "pause", help: "c.pause", run: (*session).pause},

@@ -48,6 +48,12 @@ var words = map[string]word{
 	"language":     {"English.", "Español."},
 	"bad.language": {"languages: es, en", "idiomas: es, en"},
 
+	"ussd.reply":       {"Reply (empty: end): ", "Respuesta (vacía: terminar): "},
+	"ussd.terminated":  {"The network has ended the session.", "La red ha terminado la sesión."},
+	"ussd.elsewhere":   {"Another program has answered.", "Ha contestado otro programa."},
+	"ussd.unsupported": {"The network does not know this code.", "La red no conoce este código."},
+	"ussd.timeout":     {"The network did not answer.", "La red no ha contestado."},
+
 	// Commands, as help and the menu show them.
 	"c.status":   {"State of the appliance", "Estado del equipo"},
 	"c.lines":    {"Lines: SIM, operator, signal", "Líneas: SIM, operador, señal"},
@@ -61,6 +67,7 @@ var words = map[string]word{
 	"c.enable":   {"Use a SIM", "Usar una SIM"},
 	"c.disable":  {"Do not use a SIM", "No usar una SIM"},
 	"c.pin":      {"Enter a SIM's PIN", "Introducir el PIN de una SIM"},
+	"c.ussd":     {"Ask the network: balance, *123#", "Preguntar a la red: saldo, *123#"},
 	"c.send":     {"Send a text", "Enviar un mensaje"},
 	"c.queue":    {"Queue and last messages", "Cola y últimos mensajes"},
 	"c.pause":    {"Pause sending", "Pausar el envío"},
@@ -82,6 +89,7 @@ var words = map[string]word{
 	"a.name":     {"Name", "Nombre"},
 	"a.to":       {"To", "Para"},
 	"a.text":     {"Text", "Texto"},
+	"a.code":     {"Code (*123#)", "Código (*123#)"},
 	"a.person":   {"Person", "Persona"},
 	"a.password": {"New password: ", "Contraseña nueva: "},
 	"a.pin":      {"PIN: ", "PIN: "},
