@@ -47,6 +47,7 @@ const (
 	// passing is how long a state that only leads to another must last to be
 	// worth a line.
 	passing = 10 * time.Second
+	forLong = ", for long" // is said of it
 	// evidence is how many lines of the dialogue a rung of the ladder keeps.
 	evidence = 12
 	// digitsShown of a run of digitsHidden or more are shown.
@@ -87,17 +88,24 @@ type history struct {
 	faultSaid string
 }
 
-// add keeps one entry; the same once more only counts. A resync is looked for
-// further back: a modem that leaves commands unanswered needs one for each of
-// them, again and again, and what else happened must not drown in that.
+// lookBack is how many entries are looked through for the same one, which is then
+// only counted. A modem that leaves commands unanswered is resynced and set up
+// again and again: what else happened must not drown in that.
+func lookBack(e Entry) int {
+	switch {
+	case e.Step == string(rungResync), e.Step == string(rungSetup):
+		return historyMost / 4
+	case e.Kind == EntryFault, e.Kind == EntryState && strings.HasSuffix(e.Text, forLong):
+		return 4
+	}
+	return 1
+}
+
+// add keeps one entry; the same once more only counts.
 func (h *history) add(e Entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	back := 1
-	if e.Step == string(rungResync) {
-		back = historyMost / 4
-	}
-	for i := len(h.list) - 1; i >= max(0, len(h.list)-back); i-- {
+	for i := len(h.list) - 1; i >= max(0, len(h.list)-lookBack(e)); i-- {
 		if last := &h.list[i]; last.Kind == e.Kind && last.Step == e.Step && last.Text == e.Text {
 			last.again++
 			last.Detail = strings.TrimPrefix(fmt.Sprintf("%s\n%d times more, last at %s", last.detail, last.again, e.At.UTC().Format(time.RFC3339)), "\n")
@@ -171,7 +179,7 @@ func (m *Modem) follow(was, is Snapshot) {
 	h := &m.history
 	if was.State != is.State {
 		if took := time.Since(h.since); !h.since.IsZero() && took >= passing && !lasting(was.State) && was.State != StateSending {
-			m.note(EntryState, "", fmt.Sprintf("%s for %s", stateWords[was.State], took.Round(time.Second)), was.Reason)
+			m.note(EntryState, "", stateWords[was.State]+forLong, strings.TrimSuffix("for "+span(took)+"\n"+was.Reason, "\n"))
 		}
 		h.since = time.Now()
 	}

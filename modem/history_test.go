@@ -86,7 +86,7 @@ func TestHistoryTells(t *testing.T) {
 		require.NoError(l.t, l.m.Restart(l.t.Context()))
 		says(EntryOrder, "restart")
 		says(EntryStep, "module restart: restarted by an operator")
-		says(EntryStep, "module restart: ready after")
+		says(EntryStep, "module restart: ready")
 		for _, e := range l.m.History() {
 			require.NotRegexp(l.t, `[0-9]{8}`, e.Text+e.Detail)
 			require.NotContains(l.t, e.Text+e.Detail, "perdida")

@@ -104,7 +104,7 @@ func (m *Modem) came(of string) {
 	if l.open == "" {
 		return
 	}
-	m.note(EntryStep, string(l.open), fmt.Sprintf("%s: %s after %s", rungWords[l.open], of, span(time.Since(l.began))), "")
+	m.note(EntryStep, string(l.open), rungWords[l.open]+": "+of, "after "+span(time.Since(l.began)))
 	l.open = ""
 }
 
