@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"recado/modem/emulator"
 )
 
 // TestDeafAfterItsAnswer: some modems lose what comes 30 to 150 ms after a final
@@ -16,7 +18,12 @@ func TestDeafAfterItsAnswer(t *testing.T) {
 	} {
 		t.Run(c.deaf.String(), func(t *testing.T) {
 			withPeer(t, &peer{script: plain(), deaf: c.deaf}, func(l *lifeOf, p *peer) {
-				l.state(StateReady, 90*time.Second)
+				start := time.Now()
+				l.state(StateReady, 30*time.Second)
+				l.t.Log("ready after", time.Since(start))
+				if c.deaf == 0 {
+					require.Less(l.t, time.Since(start), 2*time.Second, "it is not for these to wait")
+				}
 				require.Equal(l.t, "356938035643809", l.m.Snapshot().IMEI, "nothing was left out")
 				require.Equal(l.t, "8934079900000000011", l.m.Snapshot().SIM.ICCID)
 				for range 3 {
@@ -31,13 +38,52 @@ func TestDeafAfterItsAnswer(t *testing.T) {
 				l.state(StateDisabled, 10*time.Second)
 				require.Equal(l.t, c.pace, l.m.life.pace) // its owner only waits now
 				require.NoError(l.t, l.m.Enable(l.t.Context()))
-				start := time.Now()
+				start = time.Now()
 				l.ready()
-				require.Less(l.t, time.Since(start), 30*time.Second, "it is known now")
+				require.Less(l.t, time.Since(start), 20*time.Second, "it is known now")
 				require.Greater(l.t, p.count("AT"), asked)
 			})
 		})
 	}
+}
+
+// TestHitchesAreNoDeafness: a modem that loses a command now and then, and hears
+// well, is not slowed down for it.
+func TestHitchesAreNoDeafness(t *testing.T) {
+	live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
+		l.ready()
+		for range 12 {
+			l.em.Inject(emulator.Fault{Kind: emulator.FaultMute, On: "+C", Count: 1})
+			require.NoError(l.t, l.m.Restart(l.t.Context()))
+			l.pass(3 * time.Second)
+			l.state(StateReady, time.Minute)
+		}
+		require.NoError(l.t, l.m.Disable(l.t.Context()))
+		l.state(StateDisabled, 10*time.Second)
+		require.Zero(l.t, l.m.life.pace)
+	})
+}
+
+// TestBareOK: a modem that says OK to everything, and no more, is taken at its
+// work.
+func TestBareOK(t *testing.T) {
+	script := plain()
+	for cmd := range script {
+		script[cmd] = ""
+	}
+	for _, cmd := range []string{
+		"V1", "Q0", "+CMEE=1", "+CFUN?", "+CPIN?", "+CIMI", "+CREG?", "+CGREG?", "+CEREG?", "+CSQ", "+COPS?", "+CPMS=?", "+CPMS?",
+		"+CMGF=0", "+CMGF?", "+CSMS=0", "+CSMS?", "+CSCA?", "+CNUM", "+CCID", "+CGSN", "+GSN", "+CGMI", "+CGMM", "+CGMR", "+CMGL=4",
+	} {
+		script[cmd] = ""
+	}
+	withPeer(t, &peer{script: script}, func(l *lifeOf, p *peer) {
+		start := time.Now()
+		l.state(StateReady, 15*time.Second)
+		l.t.Log("ready after", time.Since(start))
+		o, _ := l.send("+34600111222", "hola")
+		require.Equal(l.t, Accepted, o.Verdict)
+	})
 }
 
 // TestUnansweredCommands: what a modem never answers is left out, and does not
