@@ -237,6 +237,22 @@ func TestOpenAfterALostAnswer(t *testing.T) {
 	})
 }
 
+// TestOpenAtTheNextStart: the program died before it saw the answer, and the SIM
+// is open when it starts again: that PIN has worked.
+func TestOpenAtTheNextStart(t *testing.T) {
+	card := newCard("4711")
+	pins := newRunMemory()
+	require.NoError(t, pins.Try(t.Context(), card.iccid, CodePIN, "4711", 3))
+	card.open = true
+	withCard(t, card, pins, func(r *cardRig) {
+		r.ready()
+		rec, err := pins.Tried(t.Context(), card.iccid, CodePIN, "4711")
+		require.NoError(t, err)
+		require.Equal(t, CodeWorked, rec.State)
+		require.False(t, rec.Failed)
+	})
+}
+
 // TestRememberedOverRestarts: what an operator entered once opens the SIM after
 // every restart of the modem and of the program, also when the modem does not
 // say how many tries are left.
