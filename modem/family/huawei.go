@@ -23,7 +23,9 @@ var huawei = variant(func(f *Family) {
 	f.Init = []string{silent}
 	// Talked to earlier, "the firmware may reboot itself".
 	f.AfterPIN = 3 * time.Second
-	f.PINTries = []PINQuery{{"^CPIN?", field("^CPIN", 3)}, cpinr, csim}
+	// ^CPIN: SIM PIN,,10,3,10,3: what is wanted, its tries (may be missing), those
+	// of PUK, PIN, PUK2, PIN2.
+	f.asks(counters{"^CPIN?", "^CPIN", 3, 2})
 	f.ICCID = []string{"^ICCID?", "+ICCID", "+CRSM=176,12258,0,0,10"}
 	f.CNMI = ladder([]int{1, 2}, []int{1, 2}, 0) // mode 2 is refused by most
 	f.Ack = "+CNMA=0"                            // the form with a PDU is broken
