@@ -11,7 +11,8 @@ import (
 const (
 	// ambiguousWindow and ambiguousMost: one sick modem must not make a whole
 	// queue uncertain (reliability: two lost answers in ten minutes).
-	// A port that went away says less of the modem than one that stayed silent.
+	// A port that went away, or a modem that said that it has restarted, says less
+	// than one that stayed silent; and nothing, when a message is accepted then.
 	ambiguousWindow = 10 * time.Minute
 	ambiguousMost   = 2.0
 	weightGone      = 0.5
@@ -20,6 +21,10 @@ const (
 	// networkErrorsMost refusals in a row by the network, whoever the recipient.
 	networkErrorsMost = 3
 	networkRest       = 5 * time.Second
+
+	// deviceRestMost is the longest rest after submissions that the modem itself
+	// spoilt: its recovery is the modem's, and a line that is well again must not wait.
+	deviceRestMost = 15 * time.Second
 
 	quarantineFirst = 2 * time.Minute
 	quarantineMost  = 30 * time.Minute
@@ -82,6 +87,8 @@ func (l *line) learn(o modem.Outcome, took time.Duration, attempt int64) {
 	switch {
 	case o.Verdict == modem.Accepted:
 		h.deviceErrors, h.simErrors, h.networkErrors, h.quarantines = 0, 0, 0, 0
+		// A port that comes back and sends is no sick modem, however often it goes.
+		h.lost = slices.DeleteFunc(h.lost, func(a lostAnswer) bool { return a.weight < 1 })
 		l.reports.accepted++
 		l.reports.last = now
 		if h.took == 0 {
@@ -91,7 +98,7 @@ func (l *line) learn(o modem.Outcome, took time.Duration, attempt int64) {
 		}
 	case o.Verdict == modem.Ambiguous:
 		weight := 1.0
-		if o.Code == "gone" {
+		if o.Code == "gone" || o.Code == "rebooted" {
 			weight = weightGone
 		}
 		h.lost = append(h.lost, lostAnswer{now, weight, attempt})
@@ -112,7 +119,7 @@ func (l *line) learn(o modem.Outcome, took time.Duration, attempt int64) {
 		}
 	case o.Verdict == modem.NotSent:
 		h.deviceErrors++
-		l.restLocked(backoff(time.Second, h.deviceErrors-1, time.Minute))
+		l.restLocked(backoff(time.Second, h.deviceErrors-1, deviceRestMost))
 	}
 }
 
