@@ -87,7 +87,10 @@ type Discovery struct {
 
 	// Owned by Run's goroutine.
 	sites map[string]*site // by the name of their group
-	told  map[string]string
+	// beside are the modems whose ports an operator named, by the name of their
+	// group: only their other ports are of concern, to be silenced.
+	beside map[string]*site
+	told   map[string]string
 	// odd is since when devices have been unusable, by path: one that is about
 	// to be switched from disk to modem is no trouble yet.
 	odd   map[string]time.Time
@@ -120,7 +123,7 @@ func NewDiscovery(o DiscoveryOptions) *Discovery {
 	s.lockDir = cmp.Or(o.LockDir, s.lockDir)
 	return &Discovery{
 		o: o, settings: s, log: o.Log,
-		sites: map[string]*site{}, told: map[string]string{}, odd: map[string]time.Time{}, results: make(chan round),
+		sites: map[string]*site{}, beside: map[string]*site{}, told: map[string]string{}, odd: map[string]time.Time{}, results: make(chan round),
 	}
 }
 
@@ -209,7 +212,7 @@ func (d *Discovery) look(ctx context.Context) (wait time.Duration) {
 	named := d.named()
 	consoles := d.o.Tree.consoles()
 	wait = d.o.Rescan
-	here, seen := map[string]bool{}, map[string]bool{"": true}
+	here, seen, beside := map[string]bool{}, map[string]bool{"": true}, map[string]bool{}
 	var sight []Sighting
 	for _, dev := range devices {
 		if trouble := Diagnose(dev); !trouble.None() {
@@ -226,7 +229,12 @@ func (d *Discovery) look(ctx context.Context) (wait time.Duration) {
 		}
 		for _, g := range groups(dev, d.o.Rules) {
 			g.candidates = slices.DeleteFunc(g.candidates, func(c candidate) bool { return slices.Contains(consoles, c.device) })
-			if len(g.candidates) == 0 || slices.ContainsFunc(g.candidates, func(c candidate) bool { return named[resolved(c.device)] }) {
+			if len(g.candidates) == 0 {
+				continue
+			}
+			if slices.ContainsFunc(g.candidates, func(c candidate) bool { return named[resolved(c.device)] }) {
+				beside[g.name] = true
+				wait = min(wait, d.besideNamed(ctx, g, dev, named, now))
 				continue
 			}
 			here[g.name], seen[g.name] = true, true
@@ -280,6 +288,12 @@ func (d *Discovery) look(ctx context.Context) (wait time.Duration) {
 	slices.SortFunc(sight, func(a, b Sighting) int {
 		return cmp.Or(strings.Compare(a.Device.Path, b.Device.Path), strings.Compare(a.Name, b.Name))
 	})
+	maps.DeleteFunc(d.beside, func(name string, s *site) bool {
+		if !beside[name] {
+			d.cancel(s)
+		}
+		return !beside[name]
+	})
 	maps.DeleteFunc(d.told, func(about, _ string) bool { return !seen[about] })
 	maps.DeleteFunc(d.odd, func(path string, _ time.Time) bool { return !seen[path] })
 	d.mu.Lock()
@@ -327,7 +341,7 @@ func (d *Discovery) see(ctx context.Context, g group, dev USBDevice, now time.Ti
 		d.cancel(s)
 		s.since, s.next, s.rounds, s.imei, s.trouble = now, time.Time{}, 0, "", Trouble{}
 		s.mute, s.hushed = time.Time{}, false
-	case !slices.EqualFunc(s.candidates, g.candidates, func(a, b candidate) bool { return a.place == b.place && a.device == b.device }):
+	case !samePorts(s.candidates, g.candidates):
 		d.cancel(s)
 		s.since, s.next, s.hushed = now, time.Time{}, false // its ports are still coming
 	}
@@ -350,8 +364,10 @@ func (d *Discovery) miss(s *site, now time.Time) {
 	}
 }
 
-// cancel gives up the questions to a site. Their result is still taken.
+// cancel gives up the questions to a site, which has changed. Their result is
+// still taken, and thrown away.
 func (d *Discovery) cancel(s *site) {
+	s.visit++
 	if s.probing != nil {
 		s.probing()
 	}

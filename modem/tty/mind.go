@@ -41,6 +41,34 @@ func (d *Discovery) mind(ctx context.Context, s *site, now time.Time) (wait time
 	return wait
 }
 
+// besideNamed silences the ports of a modem that an operator did not name, each
+// time it comes. It says when to look again at the latest.
+func (d *Discovery) besideNamed(ctx context.Context, g group, dev USBDevice, named map[string]bool, now time.Time) (wait time.Duration) {
+	g.candidates = slices.DeleteFunc(g.candidates, func(c candidate) bool { return named[resolved(c.device)] })
+	s := d.beside[g.name]
+	if s == nil || s.device.Number != dev.Number || !samePorts(s.candidates, g.candidates) {
+		if s != nil {
+			d.cancel(s)
+		}
+		s = &site{group: g, device: dev, present: true, since: now}
+		d.beside[g.name] = s
+	}
+	if s.hushed {
+		return d.o.Rescan
+	}
+	if due := s.since.Add(max(d.o.Settle, 0)).Sub(now); due > 0 {
+		return due
+	}
+	s.hushed = true
+	d.hush(ctx, s)
+	return d.o.Rescan
+}
+
+// samePorts says that two lists are of the same ports under the same names.
+func samePorts(a, b []candidate) bool {
+	return slices.EqualFunc(a, b, func(a, b candidate) bool { return a.place == b.place && a.device == b.device })
+}
+
 // others are the ports of a site that may be asked, but for the chosen one.
 func (s *site) others() []candidate {
 	return slices.DeleteFunc(slices.Clone(s.candidates), func(c candidate) bool { return c.place.String() == s.chosen })

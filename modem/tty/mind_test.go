@@ -1,6 +1,7 @@
 package tty
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -280,4 +281,60 @@ func TestItSpeaksAgain(t *testing.T) {
 	require.Eventually(t, func() bool { return len(f.locked(b)) == 0 }, 30*time.Second, time.Millisecond)
 	b.plug(stick{path: "1-1.3", vid: 0x2c7c, pid: 0x0125, ports: map[int]*wire{2: b.speaking("ttyUSB2", f.modem(emulator.ModemOptions{}))}})
 	f.says("+usb:1-1.3:2") // and nothing was exchanged before
+}
+
+// The ports of a stick whose AT port an operator named are nobody's to read
+// either, and the named one is left alone.
+func TestPortsBesideANamedOne(t *testing.T) {
+	rules := []PortRule{{VID: 0x12d1, Interface: -1, Role: RoleAT, Hush: "^CURC=0"}}
+	b := newBus(t)
+	f := newFinder(t, b, func(o *DiscoveryOptions) {
+		o.Rules, o.Named = rules, []string{filepath.Join(b.tree.Dev, "ttyUSB0")}
+	})
+	var last stick
+	for round := range 3 {
+		mine, other, third := b.port("ttyUSB0"), b.port("ttyUSB1"), b.port("ttyUSB2")
+		if round > 0 {
+			b.unplug(last) // faster than anybody looks
+		}
+		last = stick{path: "1-1.2", vid: 0x12d1, pid: 0x1506, ports: map[int]*wire{0: mine, 1: other, 2: third}}
+		for _, w := range last.ports { // unplug took their names away
+			os.Symlink(w.peer.Name(), filepath.Join(b.tree.Dev, w.name))
+		}
+		b.plug(last)
+		f.look(t.Context())
+		f.take(t.Context(), <-f.results)
+		for range 3 { // once is enough
+			f.look(t.Context())
+		}
+		f.wg.Wait()
+		require.Eventually(t, func() bool { return other.said() == "AT^CURC=0\r" && third.said() == "AT^CURC=0\r" }, 30*time.Second, time.Millisecond)
+		require.Empty(t, mine.said())
+		require.Empty(t, f.locked(b))
+	}
+	require.Empty(t, f.Sightings())
+}
+
+// What the last stick's port said in its end is not held against the next one,
+// which is in the socket before the answer is.
+func TestALateAnswer(t *testing.T) {
+	b := newBus(t)
+	f := newFinder(t, b, func(o *DiscoveryOptions) { o.Retry = time.Hour })
+	s := stick{path: "1-1.2", vid: 0x2c7c, pid: 0x0125, ports: map[int]*wire{2: b.port("ttyUSB0")}}
+	b.plug(s)
+	f.look(t.Context())
+	b.unplug(s)
+	late := <-f.results
+	require.Error(t, late.err)
+	require.NotErrorIs(t, late.err, context.Canceled)
+	f.look(t.Context())
+	m := f.modem(emulator.ModemOptions{})
+	s.ports = map[int]*wire{2: b.speaking("ttyUSB1", m)}
+	b.plug(s)
+	f.look(t.Context())
+	f.take(t.Context(), late)
+	f.look(t.Context())
+	f.take(t.Context(), <-f.results)
+	require.Equal(t, "+usb:1-1.2:2", <-f.news)
+	f.wg.Wait()
 }

@@ -16,6 +16,7 @@ type site struct {
 	lost    bool      // the device is there, the chosen port is not
 	imei    string
 	probing context.CancelFunc // nil: no port of it is being asked now
+	visit   int                // counts its changes: a late answer is of another device
 	rounds  int                // fruitless ones
 	next    time.Time          // no round before
 	mute    time.Time          // since when its modem answers nothing; zero: it does
@@ -26,6 +27,7 @@ type site struct {
 // round is how the questions to a site's ports ended.
 type round struct {
 	site   *site
+	visit  int
 	chosen candidate
 	probed probed
 	hushed bool // no question: ports were silenced
@@ -50,10 +52,11 @@ func (d *Discovery) question(ctx context.Context, s *site, candidates []candidat
 func (d *Discovery) ask(ctx context.Context, s *site, talk func(context.Context) round) {
 	asking, cancel := context.WithCancel(ctx)
 	s.probing = cancel
+	visit := s.visit
 	d.wg.Go(func() {
 		defer cancel()
 		r := talk(asking)
-		r.site = s
+		r.site, r.visit = s, visit
 		select {
 		case d.results <- r: // also when it was given up: the ports are free again
 		case <-ctx.Done():
@@ -88,7 +91,7 @@ func (d *Discovery) interview(ctx context.Context, candidates []candidate) round
 func (d *Discovery) take(ctx context.Context, r round) {
 	s := r.site
 	s.probing = nil
-	if d.sites[s.group.name] != s || !s.present || errors.Is(r.err, context.Canceled) {
+	if d.sites[s.group.name] != s || !s.present || r.visit != s.visit || errors.Is(r.err, context.Canceled) {
 		return // it has changed or gone meanwhile
 	}
 	if r.hushed {
