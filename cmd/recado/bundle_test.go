@@ -141,6 +141,21 @@ func TestNothingSecretLeavesInABundle(t *testing.T) {
 	require.NoError(t, network.Inbound(open.ICCID(), "+34"+sender, answer))
 	eventually(t, func() bool { n, err := kept.inbox.Unread(ctx); return err == nil && n == 1 }, "the answer")
 
+	// A sender with a name, and a USSD dialogue.
+	require.NoError(t, network.Inbound(open.ICCID(), "Zubizarret", answer))
+	eventually(t, func() bool { n, err := kept.inbox.Unread(ctx); return err == nil && n == 2 }, "the one with a name")
+	var said []string
+	for _, code := range []string{"*100#", "*101#", "*102#", "*110#", "*113#"} {
+		got, err := lines.USSD(ctx, open.ICCID(), code)
+		require.NoError(t, err)
+		for line := range strings.Lines(got.Text) {
+			if line = strings.TrimSpace(line); len(line) > 7 {
+				said = append(said, line)
+			}
+		}
+	}
+	require.Greater(t, len(said), 5)
+
 	// A key, a first administrator, a session.
 	code, _, err := kept.auth.Setup(ctx)
 	require.NoError(t, err)
@@ -208,8 +223,12 @@ func TestNothingSecretLeavesInABundle(t *testing.T) {
 		"the API key": {key, key[3:20]}, "the session": {session}, "the password": disguises(password),
 		"the setup code": {code, code[:10]}, "the key of the PINs": {string(secret), hex.EncodeToString(secret)},
 	}
-	for what, private := range map[string]string{"the text": text, "the answer": answer, "a word": "secreta", "a name": "Gutierrez", "a code": "593817", "another word": "Echeverria"} {
+	for what, private := range map[string]string{"the text": text, "the answer": answer, "a word": "secreta", "a name": "Gutierrez", "a code": "593817", "another word": "Echeverria",
+		"the sender's name": "Zubizarret", "a USSD code": "*113#"} {
 		needles[what] = disguises(private)
+	}
+	for _, line := range said {
+		needles["a USSD answer"] = append(needles["a USSD answer"], disguises(line)...)
 	}
 	for what, number := range map[string]string{"the recipient": recipient, "the sender": sender, "our own number": strings.TrimPrefix(open.Number(), "+34")} {
 		for _, n := range []string{number, "34" + number} {

@@ -153,9 +153,17 @@ func TestDoctorAsksModemsWithoutTouchingThem(t *testing.T) {
 	require.Equal(t, []string{"warn signal_weak"}, codesOf(findings))
 	require.NoError(t, network.Inbound(good.ICCID(), "+34600111222", "stays"))
 	eventuallyStored(t, good, 1)
-	_, findings = askModem(t.Context(), "x", good.Open)
+	var said strings.Builder
+	_, findings = askModem(t.Context(), "x", func(ctx context.Context) (io.ReadWriteCloser, error) {
+		port, err := good.Open(ctx)
+		return overheard{port, &said}, err
+	})
 	require.Equal(t, []string{"warn signal_weak"}, codesOf(findings))
 	require.Equal(t, 1, good.Stored(), "the message is still there")
+	require.Contains(t, said.String(), "AT+CREG?")
+	for _, command := range []string{"+CNMI=", "+CSMS=", "+CPMS=", "+CMGL", "+CMGR", "+CMGD", "+CPIN="} {
+		require.NotContains(t, said.String(), command)
+	}
 
 	_, findings = askModem(t.Context(), "x", locked.Open)
 	require.Equal(t, []string{"fail sim_pin"}, codesOf(findings))
@@ -166,6 +174,17 @@ func TestDoctorAsksModemsWithoutTouchingThem(t *testing.T) {
 	})
 	require.Equal(t, []string{"warn port_absent"}, codesOf(findings))
 	require.Error(t, (&deafSink{}).Store(t.Context(), modem.Received{}), "nothing is taken, so nothing is deleted")
+}
+
+// overheard is a port whose commands are written down.
+type overheard struct {
+	io.ReadWriteCloser
+	said *strings.Builder
+}
+
+func (o overheard) Write(p []byte) (int, error) {
+	o.said.Write(p)
+	return o.ReadWriteCloser.Write(p)
 }
 
 func codesOf(list []pool.Finding) []string {

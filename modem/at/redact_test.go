@@ -45,7 +45,7 @@ func TestTrace_NothingPrivateHoweverItComes(t *testing.T) {
 	const number, text, pin = "+34600111222", "Clave 482913 Ana", "4829"
 	bubble(t, func(t *testing.T) {
 		c, m := start(t, Options{})
-		m.exchange(c, `+CPIN="`+pin+`"`, "AT+CPI=\""+pin+"\"\r\r\nOK\r\n")
+		m.exchange(c, `+CPIN="`+pin+`"`, "AT+CPI=\""+pin+"\"\r\r\n+PIN: \""+pin+"\"\r\n\r\nOK\r\n")
 		m.exchange(c, `+CUSD=1,"*101*`+pin+`#",15`, "AT+CSD=1,\"*101*"+pin+"#\"\r\r\nOK\r\n")
 		m.says("\r\n+CMT: \"" + number + "\",,\"26/11/22,10:00:00+04\"\r\n" + text + "\r\n")
 		m.says("\r\n+CUSD: 0,\"" + text + "\r\n" + text + "\r\n")
