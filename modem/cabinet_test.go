@@ -262,4 +262,6 @@ func letterOf(t *testing.T, tpdu []byte) record {
 }
 
 // draft is a SUBMIT that another device has left.
-func draft(n int) record { return record{stat: 2 + n%2, pdu: fmt.Sprintf("0001%02X0B914306112112F20000024833", n)} }
+func draft(n int) record {
+	return record{stat: 2 + n%2, pdu: fmt.Sprintf("0001%02X0B914306112112F20000024833", n)}
+}

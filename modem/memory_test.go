@@ -3,6 +3,7 @@ package modem
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -235,13 +236,13 @@ func TestSIMThatLoadsForLong(t *testing.T) {
 func TestBusySIMIsListedAgainSoon(t *testing.T) {
 	c := newCabinet(map[string]int{"SM": 10})
 	c.mems["SM"][1] = letter(t, "hola")
-	refused := 0
+	var begun time.Time
 	c.instead = func(cmd string) (string, bool) {
-		if strings.HasPrefix(cmd, "+CMGL") && refused < 2 {
-			refused++
-			return "+CMS ERROR: 314", true
+		if cmd == "+CMGL=4" && begun.IsZero() {
+			begun = time.Now()
 		}
-		return "", false
+		busy := !begun.IsZero() && time.Since(begun) < 8*time.Second
+		return "+CMS ERROR: 314", busy && (cmd == "+CMGL=4" || cmd == "+CPMS?")
 	}
 	withCabinet(t, c, func(l *lifeOf) {
 		l.ready()
@@ -336,6 +337,8 @@ func TestNearlyFullGoesBeforeSends(t *testing.T) {
 		}
 		sent := make(chan int, 1)
 		stop := make(chan struct{})
+		halt := sync.OnceFunc(func() { close(stop) })
+		defer halt()
 		go func() {
 			n := 0
 			for ; ; n++ {
@@ -350,9 +353,11 @@ func TestNearlyFullGoesBeforeSends(t *testing.T) {
 		}()
 		c.say("+SMS FULL")
 		begin := time.Now()
+		lists := c.count("AT+CMGL")
+		l.until("the sweep", 3*time.Second, func() bool { return c.count("AT+CMGL") > lists })
 		l.until("room", time.Minute, func() bool { return c.left("SM") == 0 })
 		took := time.Since(begin)
-		close(stop)
+		halt()
 		n := <-sent
 		require.Len(l.t, l.box.received(), 9)
 		require.Less(l.t, took, 20*time.Second, "one message in between for each of its commands, at the most")
@@ -449,6 +454,11 @@ func TestDeletionThatDoesNothing(t *testing.T) {
 
 // TestBlankRecordsStay: MC35i lists erased records as messages.
 func TestBlankRecordsStay(t *testing.T) {
+	s := &session{m: New(Config{Name: "x", Sink: &box{}}), taken: map[slot]bool{}, deleted: map[slot]string{}}
+	for _, empty := range []string{"", "FF", "ffffFFFF"} {
+		s.take("SM", stored{Index: 1, PDU: empty})
+	}
+	require.Empty(t, s.taken)
 	c := newCabinet(map[string]int{"SM": 10})
 	c.mems["SM"][9] = record{stat: 1, head: "1,,167", pdu: strings.Repeat("FF", 175)}
 	withCabinet(t, c, func(l *lifeOf) {

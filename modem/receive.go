@@ -139,9 +139,8 @@ func (s *session) read(ctx context.Context, h hint) {
 	if s.err != nil {
 		return
 	}
-	// A blank one is still being written.
 	e, ok := parseRead(lines, h.index)
-	if ok = ok && err == nil && !e.blank(); ok && e.Cut {
+	if ok = ok && err == nil; ok && e.Cut { // it may still be being written
 		e, ok = s.doubt(ctx, h.mem, e, false)
 	}
 	if ok {

@@ -62,7 +62,7 @@ func (s *session) pduMode(ctx context.Context) error {
 			return nil
 		case try >= 10:
 			s.m.fault(StateFault, "the modem knows only text mode (AT+CMGF=0 is refused): it cannot be used", nil)
-			err = s.wait(ctx, 15*time.Second)
+			err = s.wait(ctx, 5*time.Second)
 		default:
 			err = s.wait(ctx, time.Second)
 		}
@@ -323,12 +323,9 @@ func cnmiCommand(c family.CNMI) string {
 
 func (s *session) noticed(ds int, none bool) {
 	s.noNotices = none
-	s.sweepHere.every, s.sweepMems.every = sweepEvery, sweepMemsEvery
+	s.sweepHere.every = sweepEvery
 	if none {
 		s.sweepHere.every = sweepEveryDeaf
-	}
-	if s.none { // there is nothing to look through
-		s.sweepHere.every, s.sweepMems.every = 0, 0
 	}
 	s.m.update(func(n *Snapshot) { n.ReportsBy = ds })
 }

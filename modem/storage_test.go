@@ -172,7 +172,7 @@ func TestListWithBrokenPDULines(t *testing.T) {
 		switch cmd {
 		case "+CMGL=4":
 			var b strings.Builder
-			for i := range texts {
+			for i := range 10 {
 				if e, there := c.mems["SM"][i]; there {
 					line := e.lines()
 					if list[i] != nil {
