@@ -112,6 +112,19 @@ func TestUSSDLateAnswer(t *testing.T) {
 	}
 }
 
+// Nor when it comes a moment after AT+CUSD=2.
+func TestUSSDAnswerAfterTheEnd(t *testing.T) {
+	live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
+		l.ready()
+		require.Equal(l.t, USSDTimeout, l.ussd("*104#").Status)
+		answer := make(chan USSDAnswer, 1)
+		go func() { answer <- l.ussd("*123#") }()
+		l.pass(time.Second)
+		l.em.Say("+CUSD: 0,\"Tarde\",15", "")
+		require.Equal(l.t, done(balance), <-answer)
+	})
+}
+
 // The end of the dialogue before, told late, is no answer either.
 func TestUSSDEchoOfTheEnd(t *testing.T) {
 	live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
