@@ -68,8 +68,7 @@ func (s *session) look(ctx context.Context, limit time.Duration) error {
 	brief, cancel := context.WithCancel(ctx)
 	defer cancel()
 	heard := s.heard.Load()
-	var t *time.Timer
-	t = time.AfterFunc(limit, func() {
+	t := time.AfterFunc(limit, func() {
 		if s.heard.Load() == heard {
 			cancel()
 			return
