@@ -332,9 +332,6 @@ func TestNearlyFullGoesBeforeSends(t *testing.T) {
 	withCabinet(t, c, func(l *lifeOf) {
 		l.ready()
 		l.pass(10 * time.Second)
-		for i := range 9 {
-			c.put("SM", i, letter(l.t, fmt.Sprint("n", i)))
-		}
 		sent := make(chan int, 1)
 		stop := make(chan struct{})
 		halt := sync.OnceFunc(func() { close(stop) })
@@ -351,6 +348,10 @@ func TestNearlyFullGoesBeforeSends(t *testing.T) {
 				}
 			}
 		}()
+		l.until("the load", 10*time.Second, func() bool { return c.count("AT+CMGS") > 2 })
+		for i := range 9 {
+			c.put("SM", i, letter(l.t, fmt.Sprint("n", i)))
+		}
 		c.say("+SMS FULL")
 		begin := time.Now()
 		lists := c.count("AT+CMGL")
