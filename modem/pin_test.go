@@ -237,6 +237,79 @@ func TestOpenAfterALostAnswer(t *testing.T) {
 	})
 }
 
+// TestPINThatNoLongerHelps: it has worked before; now the modem takes it and asks
+// again. That is once for each restart, and no more than twice.
+func TestPINThatNoLongerHelps(t *testing.T) {
+	card := newCard("4711")
+	card.enter = func(string) (string, bool) { return "OK", true }
+	pins := offering("4711")
+	require.NoError(t, pins.Worked(t.Context(), card.iccid, CodePIN, "4711", ""))
+	withCard(t, card, pins, func(r *cardRig) {
+		for _, sent := range []int{1, 2, 2, 2} {
+			r.blocked()
+			r.pass(10 * time.Minute)
+			require.Len(t, card.codes(), sent)
+			card.reboot()
+			r.pass(time.Minute)
+		}
+	})
+}
+
+// TestAnswerLostAndSIMChanged: what the next SIM says is no answer for the last
+// one.
+func TestAnswerLostAndSIMChanged(t *testing.T) {
+	for _, locked := range []bool{true, false} {
+		card := newCard("4711")
+		was := card.iccid
+		pins := newRunMemory()
+		withCard(t, card, pins, func(r *cardRig) {
+			r.blocked()
+			card.set(func() {
+				card.enter = func(string) (string, bool) {
+					card.enter = nil
+					card.iccid, card.imsi = otherICCID, otherIMSI
+					if card.pinTries = 2; !locked {
+						card.pin = ""
+					}
+					card.restart()
+					return "RDY", true
+				}
+			})
+			require.Error(t, r.enter("1111"))
+			if locked {
+				r.blocked()
+			} else {
+				r.ready()
+			}
+			r.pass(time.Minute)
+			for _, sim := range []string{was, otherICCID} {
+				rec, err := pins.Tried(t.Context(), sim, CodePIN, "1111")
+				require.NoError(t, err)
+				require.Equal(t, map[bool]CodeState{true: CodeSent, false: CodeNew}[sim == was], rec.State)
+				kept, err := pins.PIN(t.Context(), sim)
+				require.NoError(t, err)
+				require.Empty(t, kept)
+			}
+		})
+	}
+}
+
+// TestLastTry: the answer is lost, and the SIM asks for its PUK.
+func TestLastTry(t *testing.T) {
+	card := newCard("4711")
+	card.counts, card.pinTries = false, 1
+	card.enter = func(string) (string, bool) { card.verify("1111"); return "", true }
+	pins := newRunMemory()
+	withCard(t, card, pins, func(r *cardRig) {
+		r.blocked()
+		require.Error(t, r.enter("1111"))
+		r.until("the PUK", time.Minute, func() bool { return strings.Contains(r.m.Snapshot().Reason, "PUK") })
+		rec, err := pins.Tried(t.Context(), card.iccid, CodePIN, "1111")
+		require.NoError(t, err)
+		require.Equal(t, CodeRefused, rec.State)
+	})
+}
+
 // TestOpenAtTheNextStart: the program died before it saw the answer, and the SIM
 // is open when it starts again: that PIN has worked.
 func TestOpenAtTheNextStart(t *testing.T) {

@@ -139,8 +139,13 @@ func (s *session) tryCode(ctx context.Context, kind CodeKind, code, pin string, 
 		m.note(EntrySIM, "", "the answer to the "+what+" was lost", "")
 		return fmt.Errorf("nobody knows what came of the %s: the modem did not answer (%w)", what, s.err)
 	}
+	same := true // it may have been changed before the modem answered again
+	if !refusesCode(kind, err) {
+		now, _ := s.whichSIM(ctx)
+		same = now == sim
+	}
 	left = s.tries(ctx, kind)
-	if !refusesCode(kind, err) && !(sent.before >= 0 && left >= 0 && left < sent.before) {
+	if !refusesCode(kind, err) && !(same && sent.before >= 0 && left >= 0 && left < sent.before) {
 		// It stays in m.life.code: what the SIM says next may tell.
 		m.note(EntrySIM, "", "the modem gave no clear answer to the "+what, "")
 		return fmt.Errorf("nobody knows what came of the %s: the modem said that %s", what, meaningFor(s.family(), err).Says)
