@@ -25,6 +25,9 @@ type EmulateOptions struct {
 	TCP string
 	// Families are given to the modems in turn; generic when empty.
 	Families []string
+	// PIN locks the modems' SIMs, "": they are open. PUK unblocks them; of the
+	// emulator's choice when empty.
+	PIN, PUK string
 	Network  NetworkOptions
 	// Faults are injected into every modem before anyone can open it.
 	Faults []Fault
@@ -71,7 +74,7 @@ func Emulate(ctx context.Context, o EmulateOptions) (err error) {
 		if len(o.Families) > 0 {
 			family = o.Families[i%len(o.Families)]
 		}
-		m := n.AddModem(ModemOptions{Family: family})
+		m := n.AddModem(ModemOptions{Family: family, PIN: o.PIN, PUK: o.PUK})
 		for _, f := range o.Faults {
 			m.Inject(f)
 		}

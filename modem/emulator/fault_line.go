@@ -37,8 +37,8 @@ const (
 	// FaultSpeechless obeys and says nothing.
 	FaultSpeechless FaultKind = "obeys without an answer"
 	// FaultOtherProgram: another program has the port open too and gives commands
-	// of its own, one every Delay (1 s), whose answers come here. It begins at
-	// once and gives Count of them.
+	// of its own, one every Delay (1 s), whose answers come here: all kinds in
+	// turn, or Text. It begins at once and gives Count of them.
 	FaultOtherProgram FaultKind = "another program"
 	// FaultFlood is chatter of Code (1,000) lines a second for Delay (0: until
 	// ClearFaults), or until a command that silences the family. It begins at
@@ -141,6 +141,9 @@ func (m *Modem) intrude(turn int, f Fault, i int) {
 	said := []string{
 		"\r\n+CSQ: 31,99\r\n\r\nOK\r\n", "\r\nOK\r\n", "\r\n+CREG: 2,0\r\n\r\nOK\r\n", "\r\nERROR\r\n",
 		"\r\n+CPIN: SIM PIN\r\n\r\nOK\r\n", "\r\n+CGMI: ModemManager\r\n\r\nOK\r\n", "\r\n+CME ERROR: 50\r\n",
+	}
+	if f.Text != "" {
+		said = []string{f.Text}
 	}
 	if f.Count > 0 && i >= f.Count {
 		return

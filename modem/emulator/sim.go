@@ -8,6 +8,7 @@ type sim struct {
 
 	// The PIN's state, guarded by the modem it is in.
 	unlocked           bool
+	memory             *store // what is stored on it while it is in no modem
 	pinTries, pukTries int
 
 	// What the service centre knows of it, guarded by the network.
@@ -89,7 +90,11 @@ func (m *Modem) InsertSIM(o SIMOptions) {
 	m.mu.Lock()
 	m.sim = s
 	s.lock()
-	m.stores["SM"] = newStore("SM", m.fam.FirstIndex, m.o.SMSlots)
+	if s.memory != nil && s.memory.first == m.fam.FirstIndex {
+		m.stores["SM"], s.memory = s.memory, nil
+	} else {
+		m.stores["SM"] = newStore("SM", m.fam.FirstIndex, m.o.SMSlots)
+	}
 	m.simReady = time.Now().Add(m.fam.SIMBusy)
 	boot := m.boots
 	m.mu.Unlock()
@@ -102,6 +107,7 @@ func (m *Modem) RemoveSIM() {
 	s := m.sim
 	m.sim = nil
 	if s != nil {
+		s.memory = m.stores["SM"]
 		m.stores["SM"] = newStore("SM", m.fam.FirstIndex, m.o.SMSlots)
 		m.sayLocked("+CPIN: NOT INSERTED", "")
 	}
