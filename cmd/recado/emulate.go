@@ -19,6 +19,8 @@ type emulateCmd struct {
 	TCP     string        `name:"tcp" placeholder:"ADDR" help:"Also on TCP: HOST:PORT of the first, the next ports for the others; port 0 takes free ones."`
 	Latency time.Duration `placeholder:"D" help:"From Ctrl-Z to the network's answer."`
 	Family  []string      `placeholder:"NAME" help:"Families, given to the modems in turn (generic, huawei, zte, …)."`
+	PIN     string        `name:"pin" placeholder:"PIN" help:"The SIMs ask for this PIN after every start of their modems."`
+	PUK     string        `name:"puk" placeholder:"PUK" help:"With --pin: what unblocks the SIMs after three wrong PINs."`
 	Fault   []string      `sep:"none" placeholder:"FAULT" help:"A fault of every modem from the start, such as \"late +CMGS delay=135s\"; AT+XFAULT=? lists them."`
 	Ledger  string        `placeholder:"FILE" help:"Append what the network accepted, as JSON lines."`
 }
@@ -35,6 +37,12 @@ func (c *emulateCmd) Run(ctx context.Context, t terminal) error {
 		if !slices.Contains(emulator.Families(), name) {
 			return usagef("--family %s: there are %s", name, strings.Join(emulator.Families(), ", "))
 		}
+	}
+	if c.PIN != "" && !digits(c.PIN, 4, 8) {
+		return usagef("--pin: a PIN has 4 to 8 digits")
+	}
+	if c.PUK != "" && (c.PIN == "" || !digits(c.PUK, 8, 8)) {
+		return usagef("--puk: a PUK has 8 digits, and needs --pin")
 	}
 	var faults []emulator.Fault
 	for _, text := range c.Fault {
@@ -58,9 +66,14 @@ func (c *emulateCmd) Run(ctx context.Context, t terminal) error {
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	return emulator.Emulate(until, emulator.EmulateOptions{
-		Modems: c.Modems, Dir: c.Dir, TCP: c.TCP, Families: c.Family, Faults: faults, Network: o,
+		Modems: c.Modems, Dir: c.Dir, TCP: c.TCP, Families: c.Family, PIN: c.PIN, PUK: c.PUK, Faults: faults, Network: o,
 		Ready: func(_ *emulator.Network, ports []emulator.Port) { announcePorts(t.Out, ports) },
 	})
+}
+
+// digits says that text is so many digits.
+func digits(text string, least, most int) bool {
+	return len(text) >= least && len(text) <= most && strings.Trim(text, "0123456789") == ""
 }
 
 // announcePorts prints a line for each modem: its number, and where it can be reached.
