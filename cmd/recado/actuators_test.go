@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -205,4 +207,36 @@ func TestMute(t *testing.T) {
 	m.ClearFaults()
 	eventually(t, func() bool { return r.lines.Ready() == 1 }, "it is in service")
 	require.False(t, mute(r.lines, "usb:1-1.1:2"))
+}
+
+// socketed is a port that knows its USB socket, as tty's do.
+type socketed struct {
+	io.ReadWriteCloser
+	path string
+}
+
+func (s socketed) USBPath() string { return s.path }
+
+// A modem whose port is named by a number is known to be in the socket where it was opened.
+func TestANamedModemsSocket(t *testing.T) {
+	t.Parallel()
+	r := newSearch(t)
+	m := r.network.AddModem(quick)
+	paths := make(chan string, 2)
+	paths <- "1-1.3"
+	paths <- "1-1.4"
+	require.NoError(t, r.lines.Add(pool.Port{Name: "/dev/ttyUSB2", Emulated: true, Open: func(ctx context.Context) (io.ReadWriteCloser, error) {
+		port, err := m.Open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return socketed{port, <-paths}, nil
+	}}))
+	eventually(t, func() bool { return r.lines.Ready() == 1 }, "a line ready")
+	require.Equal(t, "1-1.3", r.lines.Modems()[0].USBPath)
+	m.Unplug()
+	eventually(t, func() bool { return r.lines.Ready() == 0 }, "the line gone")
+	m.Replug()
+	eventually(t, func() bool { return r.lines.Ready() == 1 }, "the line back")
+	require.Equal(t, "1-1.4", r.lines.Modems()[0].USBPath)
 }

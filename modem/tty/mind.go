@@ -115,9 +115,10 @@ func (d *Discovery) exchange(ctx context.Context, s *site, r round) {
 
 // watchShared finds out which of our ports other programs have open too:
 // ModemManager runs as root, whom neither TIOCEXCL nor our locks stop, and two
-// programs on one modem get each other's answers.
+// programs on one modem get each other's answers. To look through all processes
+// costs tens of milliseconds: it is done at every sixth look only.
 func (d *Discovery) watchShared(now time.Time) {
-	if !d.sharedAt.IsZero() && now.Sub(d.sharedAt) < d.o.Rescan {
+	if !d.sharedAt.IsZero() && now.Sub(d.sharedAt) < 6*d.o.Rescan {
 		return
 	}
 	d.sharedAt = now
