@@ -20,23 +20,23 @@ import (
 // SIM and a modem can do to each other. It does what its fields say; they may be
 // changed at any time with set.
 type card struct {
-	mu             sync.Mutex
-	pin, puk       string // "" for pin: switched off
-	open           bool
-	pinTries       int
-	pukTries       int
-	iccid, imsi    string
-	imei           string
-	hidden         bool // the ICCID is told only when the SIM is open
-	counts         bool // it tells how many tries are left
-	cpin           string
-	creg           string
-	enter          func(args string) (answer string, ok bool) // in place of AT+CPIN=
-	mute           bool
-	got            []string
-	conn           net.Conn
-	boots          int
-	absent, silent bool // silent: the change of a SIM is not announced
+	mu          sync.Mutex
+	pin, puk    string // "" for pin: switched off
+	open        bool
+	pinTries    int
+	pukTries    int
+	iccid, imsi string
+	imei        string
+	hidden      bool // the ICCID is told only when the SIM is open
+	counts      bool // it tells how many tries are left
+	cpin        string
+	creg        string
+	enter       func(args string) (answer string, ok bool) // in place of AT+CPIN=
+	mute        bool
+	got         []string
+	conn        net.Conn
+	boots       int
+	absent      bool
 }
 
 func newCard(pin string) *card {
