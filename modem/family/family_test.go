@@ -1,6 +1,7 @@
 package family
 
 import (
+	"slices"
 	"testing"
 	"time"
 
