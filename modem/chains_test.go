@@ -217,6 +217,9 @@ func TestHangs(t *testing.T) {
 					w.well()
 					t.Log("back after", l.back(soon))
 					<-done
+					if d <= 125 {
+						require.Zero(l.t, l.m.Snapshot().Restarts, "a hang is not told to restart blindly")
+					}
 				})
 			})
 		}
@@ -376,4 +379,19 @@ func TestManyEventsInAnHour(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRebootsAreNoReasonToRestart: a modem that restarts by itself has done what
+// the ladder would do.
+func TestRebootsAreNoReasonToRestart(t *testing.T) {
+	live(t, emulator.ModemOptions{Family: "simcom800"}, nil, func(l *lifeOf) {
+		l.ready()
+		for range 10 {
+			l.em.Reboot()
+			l.pass(4 * time.Second)
+			l.state(StateReady, soon)
+		}
+		require.Zero(l.t, l.m.Snapshot().Restarts)
+		require.Zero(l.t, l.steps("L2"))
+	})
 }
