@@ -238,6 +238,7 @@ func cdsBeforeCMGS(t *testing.T) {
 		o, _ := l.send("+34600111222", "hola")
 		require.Equal(l.t, Accepted, o.Verdict, "%+v", o)
 		require.Equal(l.t, l.submits()[0].MR, o.MR)
+		l.pass(time.Millisecond) // the keeper stores beside the answer
 		reports := l.box.kind(pdu.KindStatusReport)
 		require.Len(l.t, reports, 1, "it was there before the answer")
 		require.Equal(l.t, o.MR, int(reports[0].PDU.MR))
