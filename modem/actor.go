@@ -44,8 +44,10 @@ type Modem struct {
 	passive bool // another port has the SIM: see SetPassive
 	// interrupt ends the wait for the network's answer; nil when none is open.
 	interrupt context.CancelCauseFunc
-	pending   *openSend // the submission whose answer is awaited or owed
-	refs      references
+	// asking ends the wait for the answer to a plain command of a ready modem.
+	asking  context.CancelCauseFunc
+	pending *openSend // the submission whose answer is awaited or owed
+	refs    references
 
 	life life // owned by Run's goroutine
 }
@@ -408,6 +410,9 @@ func (m *Modem) heard(s *session, u at.URC) {
 	defer m.mu.Unlock()
 	if kind == urcBoot && m.interrupt != nil {
 		m.interrupt(errRebooted) // the modem has forgotten the submission
+	}
+	if kind == urcBoot && m.asking != nil {
+		m.asking(errRebooted)
 	}
 	if len(m.urcs) < urcBacklog {
 		m.urcs = append(m.urcs, u)

@@ -58,7 +58,7 @@ func enough(cmd string) int {
 // answered now, it may have come too soon the first time: when the modem is found
 // to be deaf it is given more time from now on. When it is not, it is the command.
 func (s *session) askAgain(ctx context.Context, cmd string, timeout time.Duration) ([]string, error) {
-	why := "no answer to AT" + command(cmd)
+	why := "no answer to AT" + shown(cmd)
 	if s.resync(ctx, why); s.err != nil {
 		return nil, s.err
 	}

@@ -7,18 +7,21 @@ import (
 	"recado/modem/family"
 )
 
-// How long commands may take (the longest that drivers have needed).
+// How long commands may take: the longest that drivers have needed, but where a
+// line would be kept from sending by an answer that was lost.
 const (
 	shortAnswer   = 3 * time.Second
 	regAnswer     = 5 * time.Second
 	simAnswer     = 10 * time.Second
 	pinAnswer     = 30 * time.Second
 	radioAnswer   = 40 * time.Second
-	memoryAnswer  = 20 * time.Second
+	memoryAnswer  = 12 * time.Second
 	cnmiAnswer    = 10 * time.Second
 	listAnswer    = 60 * time.Second
+	listFirst     = 8 * time.Second
+	listEach      = time.Second // for each message in the memory
 	readAnswer    = 10 * time.Second
-	deleteAnswer  = 25 * time.Second
+	deleteAnswer  = 12 * time.Second // SIM800: 25 s; a late OK is waited for by the resync
 	confirmAnswer = 5 * time.Second
 )
 

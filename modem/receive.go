@@ -328,12 +328,21 @@ func (s *session) listMemory(ctx context.Context) ([]stored, error) {
 		if s.listBy > way.way {
 			continue
 		}
-		lines, err := s.ask(ctx, way.cmd, listAnswer)
+		lines, err := s.ask(ctx, way.cmd, s.listTime())
 		if err == nil {
+			s.listHung = 0
 			return parseList(lines), nil
 		}
 		if s.err != nil || errors.Is(err, errPassive) || meaningFor(s.family(), err).Class == ClassBusy {
 			return nil, err
+		}
+		if noAnswer(err) {
+			// The modem may have been away for a moment: once more, with more time.
+			if s.listHung++; s.listHung == 1 {
+				s.want(s.sweepMems, 2*time.Second)
+				return nil, err
+			}
+			s.listHung = 0
 		}
 		s.listBy = way.way + 1
 	}
@@ -361,6 +370,16 @@ func (s *session) listMemory(ctx context.Context) ([]stored, error) {
 		}
 	}
 	return list, nil
+}
+
+// listTime is how long a list may take. The longest that drivers have needed is
+// for full memories; a line that waits so long for an answer that was lost sends
+// nothing meanwhile, so at first it gets what its number of messages may need.
+func (s *session) listTime() time.Duration {
+	if s.listHung > 0 {
+		return listAnswer
+	}
+	return min(listAnswer, listFirst+time.Duration(s.used)*listEach)
 }
 
 // forgetSlots is for another SIM: its indexes are not those of the one before.

@@ -154,7 +154,7 @@ func TestMemoryFaults(t *testing.T) {
 				require.Len(l.t, l.box.received(), 1, "once")
 				require.Zero(l.t, l.m.Snapshot().Restarts)
 				if c.name == "CMGL hangs" {
-					require.Equal(l.t, lists+1, l.wrote("AT+CMGL=4"), "once: then it is known not to work")
+					require.Equal(l.t, lists+2, l.wrote("AT+CMGL=4"), "once more with more time: then it is known not to work")
 				}
 				l.ready()
 				o, _ := l.send("+34600111222", "sigo")

@@ -297,7 +297,7 @@ func (s *session) ask(ctx context.Context, cmd string, timeout time.Duration) ([
 	if s.unanswered[name(cmd)] >= enough(cmd) {
 		return nil, errUnanswered
 	}
-	lines, err := s.ch.Command(ctx, cmd, timeout)
+	lines, err := s.command(ctx, cmd, timeout)
 	if noAnswer(err) && ctx.Err() == nil && !s.serving && timeout <= simAnswer && !strings.HasPrefix(cmd, "+CPIN=") {
 		lines, err = s.askAgain(ctx, cmd, timeout)
 	}
@@ -310,7 +310,7 @@ func (s *session) ask(ctx context.Context, cmd string, timeout time.Duration) ([
 	case errors.Is(err, at.ErrGone):
 		s.err = at.ErrGone
 	case noAnswer(err):
-		s.resync(ctx, "no answer to AT"+command(cmd))
+		s.resync(ctx, "no answer to AT"+shown(cmd))
 	default:
 		s.timeouts = 0 // a refusal is an answer
 	}
@@ -320,8 +320,32 @@ func (s *session) ask(ctx context.Context, cmd string, timeout time.Duration) ([
 	return lines, err
 }
 
-// command is the part of a command that may be shown: never a PIN.
-func command(cmd string) string {
+// command runs one command. A ready modem that says meanwhile that it has
+// restarted will not answer it any more.
+func (s *session) command(ctx context.Context, cmd string, timeout time.Duration) ([]string, error) {
+	if !s.serving {
+		return s.ch.Command(ctx, cmd, timeout)
+	}
+	asking, interrupt := context.WithCancelCause(ctx)
+	defer interrupt(nil)
+	s.m.setAsking(interrupt)
+	lines, err := s.ch.Command(asking, cmd, timeout)
+	s.m.setAsking(nil)
+	if err != nil && errors.Is(context.Cause(asking), errRebooted) && !answered(err) {
+		s.demand(stepIdentify, errRebooted.Error())
+	}
+	return lines, err
+}
+
+// setAsking notes what ends the wait for a plain command's answer.
+func (m *Modem) setAsking(f context.CancelCauseFunc) {
+	m.mu.Lock()
+	m.asking = f
+	m.mu.Unlock()
+}
+
+// shown is the part of a command that may be shown: never a PIN.
+func shown(cmd string) string {
 	for i, c := range cmd {
 		if c == '=' {
 			return cmd[:i]

@@ -37,6 +37,7 @@ type shelf struct {
 	listed   int // entries of the last list of the memory in use
 	staying  int // those of them that are not ours, or do not go
 	unlisted int // looks in a row that counted more than was listed
+	listHung int // lists in a row without an answer
 	returned map[slot]*returned
 	emptied  map[slot]time.Time // when a slot was deleted
 	handed   time.Time          // when the keeper was given the last one

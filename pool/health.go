@@ -9,22 +9,29 @@ import (
 )
 
 const (
-	// ambiguousWindow and ambiguousMost: one sick modem must not make a whole
-	// queue uncertain (reliability: two lost answers in ten minutes).
-	// A port that went away, or a modem that said that it has restarted, says less
-	// than one that stayed silent; and nothing, when a message is accepted then.
-	ambiguousWindow = 10 * time.Minute
-	ambiguousMost   = 2.0
-	weightGone      = 0.5
+	// One sick modem must not make a whole queue uncertain. lostInARow answers
+	// without one that came between them, whatever the cause, rest the line; each
+	// further one twice as long. So a power supply that fails with every
+	// transmission is found out after two messages, and a modem that was pulled
+	// out twice is back when it is plugged in.
+	lostInARow   = 2
+	lostRest     = 10 * time.Second
+	lostRestMost = 30 * time.Minute
+	// A modem that stays where it is and is silent now and then is sick too:
+	// silentMost answers in silentWindow, and a share of silentShare of them all.
+	silentWindow = 10 * time.Minute
+	silentMost   = 3
+	silentShare  = 3 // one in three
 	// simErrorsMost refusals in a row for the subscription's sake.
 	simErrorsMost = 3
 	// networkErrorsMost refusals in a row by the network, whoever the recipient.
 	networkErrorsMost = 3
-	networkRest       = 5 * time.Second
-
-	// deviceRestMost is the longest rest after submissions that the modem itself
-	// spoilt: its recovery is the modem's, and a line that is well again must not wait.
-	deviceRestMost = 15 * time.Second
+	// A line that rests for the network's or the modem's sake looks again often:
+	// what holds it may have ended.
+	networkRest     = 5 * time.Second
+	networkRestMost = 20 * time.Second
+	deviceRest      = time.Second
+	deviceRestMost  = 15 * time.Second
 
 	quarantineFirst = 2 * time.Minute
 	quarantineMost  = 30 * time.Minute
@@ -41,27 +48,60 @@ type health struct {
 	why         string
 
 	deviceErrors, simErrors, networkErrors int
-	lost                                   []lostAnswer
+	// submitted are the attempts of silentWindow, oldest first.
+	submitted []submitted
 	// doubted are the lost answers that the line is in quarantine for; they
 	// may come yet, or be proved by status reports.
-	doubted     []lostAnswer
+	doubted     []int64
 	quarantines int
 	// took is the learned time of an accepted submission; 0 before the first.
 	took time.Duration
 }
 
-// lostAnswer is a submission whose answer did not come.
-type lostAnswer struct {
+// submitted is an attempt that passed the gate.
+type submitted struct {
 	at      time.Time
-	weight  float64
 	attempt int64
+	lost    bool // its answer did not come
+	silent  bool // and the modem was there all the time
 }
 
-func weightOf(lost []lostAnswer) (sum float64) {
-	for _, a := range lost {
-		sum += a.weight
+// forget drops what is older than silentWindow, but for the last few: they tell
+// of answers lost in a row.
+func (h *health) forget(now time.Time) {
+	for len(h.submitted) > 16 && now.Sub(h.submitted[0].at) > silentWindow {
+		h.submitted = h.submitted[1:]
 	}
-	return sum
+}
+
+// lostLast counts the lost answers since the last that came.
+func (h *health) lostLast() (n int, which []int64) {
+	for _, s := range slices.Backward(h.submitted) {
+		if !s.lost {
+			break
+		}
+		n++
+		which = append(which, s.attempt)
+	}
+	return n, which
+}
+
+// silences are the lost answers of silentWindow that nothing explains, when
+// they are too many.
+func (h *health) silences(now time.Time) (which []int64) {
+	all := 0
+	for _, s := range h.submitted {
+		if now.Sub(s.at) > silentWindow {
+			continue
+		}
+		if all++; s.lost && s.silent {
+			which = append(which, s.attempt)
+		}
+	}
+	if len(which) < silentMost || len(which)*silentShare < all {
+		return nil
+	}
+	return which
 }
 
 func (h *health) resting(now time.Time) bool { return now.Before(h.restUntil) }
@@ -87,8 +127,8 @@ func (l *line) learn(o modem.Outcome, took time.Duration, attempt int64) {
 	switch {
 	case o.Verdict == modem.Accepted:
 		h.deviceErrors, h.simErrors, h.networkErrors, h.quarantines = 0, 0, 0, 0
-		// A port that comes back and sends is no sick modem, however often it goes.
-		h.lost = slices.DeleteFunc(h.lost, func(a lostAnswer) bool { return a.weight < 1 })
+		h.submitted = append(h.submitted, submitted{at: now, attempt: attempt})
+		h.forget(now)
 		l.reports.accepted++
 		l.reports.last = now
 		if h.took == 0 {
@@ -97,16 +137,10 @@ func (l *line) learn(o modem.Outcome, took time.Duration, attempt int64) {
 			h.took += (took - h.took) / 8
 		}
 	case o.Verdict == modem.Ambiguous:
-		weight := 1.0
-		if o.Code == "gone" || o.Code == "rebooted" {
-			weight = weightGone
-		}
-		h.lost = append(h.lost, lostAnswer{now, weight, attempt})
-		h.lost = slices.DeleteFunc(h.lost, func(a lostAnswer) bool { return now.Sub(a.at) > ambiguousWindow })
-		if weightOf(h.lost) >= ambiguousMost {
-			l.quarantineLocked(fmt.Sprintf("%d submissions in ten minutes lost their answer; the modem or its signal may be bad", len(h.lost)))
-			h.lost, h.doubted = nil, h.lost
-		}
+		away := o.Code == "gone" || o.Code == "rebooted"
+		h.submitted = append(h.submitted, submitted{at: now, attempt: attempt, lost: true, silent: !away})
+		h.forget(now)
+		l.doubtLocked(now)
 	case o.HoldSIM: // that is enough
 	case o.Class == modem.ClassSIM:
 		if h.simErrors++; h.simErrors >= simErrorsMost {
@@ -115,12 +149,29 @@ func (l *line) learn(o modem.Outcome, took time.Duration, attempt int64) {
 		}
 	case o.Class == modem.ClassNetwork:
 		if h.networkErrors++; h.networkErrors >= networkErrorsMost {
-			l.restLocked(backoff(networkRest, h.networkErrors-networkErrorsMost, 5*time.Minute))
+			l.restLocked(backoff(networkRest, h.networkErrors-networkErrorsMost, networkRestMost))
 		}
 	case o.Verdict == modem.NotSent:
 		h.deviceErrors++
-		l.restLocked(backoff(time.Second, h.deviceErrors-1, deviceRestMost))
+		l.restLocked(backoff(deviceRest, h.deviceErrors-1, deviceRestMost))
 	}
+}
+
+// doubtLocked rests a line that loses too many answers.
+func (l *line) doubtLocked(now time.Time) {
+	if which := l.silences(now); which != nil {
+		l.quarantineLocked(fmt.Sprintf("%d submissions in ten minutes lost their answer; the modem or its signal may be bad", len(which)))
+		l.doubted = which
+		return
+	}
+	n, which := l.lostLast()
+	if n < lostInARow {
+		return
+	}
+	l.quarantined, l.doubted = true, which
+	l.why = fmt.Sprintf("the last %d submissions lost their answer; the modem, its power supply or its signal may be bad", n)
+	l.restLocked(backoff(lostRest, n-lostInARow, lostRestMost))
+	l.hint()
 }
 
 func (l *line) restLocked(d time.Duration) {
@@ -138,17 +189,21 @@ func (l *line) quarantineLocked(why string) {
 // redeem takes back a lost answer: it has come, or a status report shows that
 // the network took the message. A quarantine that was for it ends with it.
 func (l *line) redeem(attempt int64) {
-	same := func(a lostAnswer) bool { return a.attempt == attempt }
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lost = slices.DeleteFunc(l.lost, same)
-	n := len(l.doubted)
-	if l.doubted = slices.DeleteFunc(l.doubted, same); len(l.doubted) == n || weightOf(l.doubted) >= ambiguousMost {
+	for i := range l.submitted {
+		if l.submitted[i].attempt == attempt {
+			l.submitted[i].lost = false
+		}
+	}
+	if !slices.Contains(l.doubted, attempt) {
 		return
 	}
-	l.quarantined, l.why, l.restUntil = false, "", time.Time{}
-	l.quarantines--
-	l.lost, l.doubted = l.doubted, nil
+	if n, _ := l.lostLast(); n >= lostInARow || l.silences(time.Now()) != nil {
+		return
+	}
+	l.quarantined, l.why, l.restUntil, l.doubted = false, "", time.Time{}, nil
+	l.quarantines = max(0, l.quarantines-1)
 	l.hint()
 	l.p.kick()
 }
