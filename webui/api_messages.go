@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"recado/modem/pdu"
 	"recado/pool"
 	"recado/queue"
 )
@@ -61,6 +62,7 @@ type Segment struct {
 	SentAt       *time.Time `json:"sent_at"`
 	ReportAt     *time.Time `json:"report_at"`
 	ReportStatus *int       `json:"report_status" doc:"TP-ST of the last status report (9.2.3.15)"`
+	ReportText   *string    `json:"report_status_text" doc:"What that means, in English"`
 }
 
 // MessageError is why a message did not go on.
@@ -81,6 +83,9 @@ func messageOf(m queue.Message) Message {
 	for i, g := range m.Segments {
 		out.Segments[i] = Segment{N: g.N, State: string(g.State), MR: known(g.MR), SentAt: when(g.SentAt),
 			ReportAt: when(g.ReportAt), ReportStatus: known(g.ReportStatus)}
+		if g.ReportStatus >= 0 {
+			out.Segments[i].ReportText = new(pdu.StatusText(uint8(g.ReportStatus)))
+		}
 	}
 	if m.Error != nil {
 		out.Error = &MessageError{Code: m.Error.Code, Class: m.Error.Class, Detail: m.Error.Detail}

@@ -172,12 +172,39 @@ type Modem struct {
 	SIM          *string    `json:"sim" doc:"ICCID"`
 	LastError    *string    `json:"last_error"`
 	Restarts     int        `json:"restarts"`
+	// Beyond the contract's fields.
+	Signal           Signal       `json:"signal"`
+	Registration     *string      `json:"registration" doc:"As a SIM's"`
+	AccessTechnology *string      `json:"access_technology"`
+	Operator         *string      `json:"operator"`
+	Storage          ModemStorage `json:"storage"`
+	ReportsBy        int          `json:"reports_by" doc:"How delivery reports come, the ds of AT+CNMI: 1 directly, 2 by way of the storage, 0 not at all"`
+	Alarm            *string      `json:"alarm" doc:"What only an operator can mend while the modem is well: lte_without_sms"`
+	PINState         *string      `json:"pin_state" doc:"What AT+CPIN? says: READY, SIM PIN, SIM PUK …"`
+	PINTries         *int         `json:"pin_tries" doc:"Tries left for what pin_state asks; null when the modem does not say"`
+	Power            bool         `json:"power" doc:"Its power can be cut: POST /modems/{id}/power"`
 }
 
-func modemOf(m modem.Snapshot) Modem {
-	return Modem{ID: m.ID, IMEI: some(m.IMEI), Manufacturer: some(m.Manufacturer), Model: some(m.Model), Firmware: some(m.Firmware),
+// ModemStorage is the memory for messages that is in use.
+type ModemStorage struct {
+	Name    *string `json:"name" doc:"SM on the SIM, ME in the modem, MT both"`
+	Used    int     `json:"used"`
+	Total   int     `json:"total" doc:"0: not known"`
+	Foreign int     `json:"foreign" doc:"Drafts and sent messages of other devices in it"`
+	Says    *string `json:"says" doc:"What is wrong with it, and what to do"`
+}
+
+func (s *Server) modemOf(m modem.Snapshot) Modem {
+	out := Modem{ID: m.ID, IMEI: some(m.IMEI), Manufacturer: some(m.Manufacturer), Model: some(m.Model), Firmware: some(m.Firmware),
 		Family: some(m.Family), Port: m.Port, USBPath: some(m.USBPath), State: string(m.State), Reason: some(m.Reason),
-		Since: when(m.Since), SIM: some(m.SIM.ICCID), LastError: some(m.LastError), Restarts: m.Restarts}
+		Since: when(m.Since), SIM: some(m.SIM.ICCID), LastError: some(m.LastError), Restarts: m.Restarts,
+		Registration: some(m.Registration), AccessTechnology: some(m.AccessTechnology), Operator: some(m.Operator),
+		Storage:   ModemStorage{some(m.StorageName), m.StorageUsed, m.StorageTotal, m.StorageForeign, some(m.StorageSays)},
+		ReportsBy: m.ReportsBy, Alarm: some(m.Alarm), PINState: some(m.SIM.State), PINTries: known(m.SIM.PINTries), Power: s.pool.HasPower(m.ID)}
+	if m.Signal.Known {
+		out.Signal = Signal{RSSI: new(m.Signal.RSSI), BER: known(m.Signal.BER)}
+	}
+	return out
 }
 
 // ModemList is the modems.
@@ -196,7 +223,7 @@ func (s *Server) listModems() *operation {
 	return op(operation{id: "list-modems", tag: "SIMs and modems", summary: "The modems"},
 		func(_ context.Context, in *in) (*out, error) {
 			part, next, err := cut(s.pool.Modems(), in.Paging)
-			return &out{ModemList(listed(part, next, modemOf))}, err
+			return &out{ModemList(listed(part, next, s.modemOf))}, err
 		})
 }
 
@@ -208,7 +235,7 @@ func (s *Server) getModem() *operation {
 			if !ok {
 				return nil, pool.ErrNoModem
 			}
-			return &out{modemOf(m)}, nil
+			return &out{s.modemOf(m)}, nil
 		})
 }
 
@@ -226,6 +253,6 @@ func (s *Server) restartModem() *operation {
 			}
 			m, _ := s.pool.Modem(in.ID)
 			s.audited(ctx, "modem.restart", in.ID, "")
-			return &out{modemOf(m)}, nil
+			return &out{s.modemOf(m)}, nil
 		})
 }

@@ -237,6 +237,10 @@ func fromHuma(m *huma.ErrorModel) *Problem {
 			continue
 		}
 		d := ProblemError{Location: e.Location, Message: e.Message, Value: brief(e.Value)}
+		switch e.Location {
+		case "body.pin", "body.puk", "body.new_pin": // codes are repeated nowhere
+			d.Value = nil
+		}
 		if m.Status == 400 { // JSON that cannot be read: its text is the sender's own
 			d.Value = nil
 			d.Message = "this is not readable JSON: " + e.Message

@@ -39,7 +39,7 @@ func words(t *testing.T, lang string) map[string]string {
 			}
 		}
 	}
-	for _, file := range []string{lang + ".toml", "network." + lang + ".toml"} {
+	for _, file := range []string{lang + ".toml", "network." + lang + ".toml", "modems." + lang + ".toml"} {
 		b, err := localeFiles.ReadFile("locales/" + file)
 		require.NoError(t, err)
 		var tree map[string]any
@@ -82,7 +82,13 @@ func made() map[string][]string {
 		"timeline.": {"accepted", "gate", "answer_accepted", "answer_rejected", "answer_ambiguous", "answer_not_sent",
 			"answer_duplicate", "report_ok", "report_trying", "report_failed", "retry", "undecided", "resolved", "proved",
 			"late_answer", "report_other_sim", queue.TimelineExpired, queue.TimelineCancelled},
-		"resolve.": {queue.ResolveSent, queue.ResolveFailed, queue.ResolveResend},
+		"resolve.":      {queue.ResolveSent, queue.ResolveFailed, queue.ResolveResend},
+		"severity.":     {pool.FindingFail, pool.FindingWarn, pool.FindingInfo},
+		"reports_by.n":  {"0", "1", "2"},
+		"step.":         {"L0", "L1", "L2", "L3", "L4", "L5", "L6", "L7"},
+		"registration.": {"not_registered", "home", "searching", "denied", "unknown", "roaming", "sms_only"},
+		"ussd.": {string(modem.USSDReplyWanted), string(modem.USSDTerminated), string(modem.USSDElsewhere),
+			string(modem.USSDUnsupported), string(modem.USSDTimeout)},
 		"reason.": {queue.ReasonAnswerLost, queue.ReasonNoEvidence, queue.ReasonRejected, queue.ReasonPartial, queue.ReasonValidity,
 			queue.ReasonResolved},
 	}
@@ -104,6 +110,9 @@ func made() map[string][]string {
 		many["modem_state."] = append(many["modem_state."], string(s))
 		many["modem_help."] = append(many["modem_help."], string(s))
 	}
+	for _, k := range entryKinds() {
+		many["kind."] = append(many["kind."], string(k))
+	}
 	for _, r := range auth.Roles() {
 		many["role."] = append(many["role."], string(r))
 		many["role_help."] = append(many["role_help."], string(r))
@@ -120,8 +129,14 @@ func made() map[string][]string {
 	return many
 }
 
+// entryKinds are those of the entries of a modem's history.
+func entryKinds() []modem.EntryKind {
+	return []modem.EntryKind{modem.EntryState, modem.EntryFault, modem.EntryStep, modem.EntrySIM, modem.EntryNetwork,
+		modem.EntryStorage, modem.EntryUSSD, modem.EntryOrder, modem.EntrySend}
+}
+
 // mayBe are prefixes that fall back to the data's own words.
-var mayBe = []string{"code.", "error_class.", "report_status.", "tech.", "registration.", "invalid."}
+var mayBe = []string{"code.", "error_class.", "report_status.", "tech.", "registration.", "invalid.", "finding_do."}
 
 func TestEveryWordUsedExistsAndEveryWordIsUsed(t *testing.T) {
 	es := words(t, "es")
@@ -163,7 +178,7 @@ func TestEveryWordUsedExistsAndEveryWordIsUsed(t *testing.T) {
 		b, err := os.ReadFile(p)
 		require.NoError(t, err)
 		for _, m := range literal.FindAllStringSubmatch(string(b), -1) {
-			if sections[m[1]] && !strings.Contains("modem.restart modem.pin message.resolve", m[1]+"."+m[2]) {
+			if sections[m[1]] && !strings.Contains("modem.restart modem.pin modem.puk modem.power modem.foreign message.resolve doctor.bundle", m[1]+"."+m[2]) {
 				used[m[1]+"."+m[2]] = true
 			}
 		}
@@ -204,6 +219,13 @@ func TestIconsAreThoseThatAreUsed(t *testing.T) {
 	for _, event := range []queue.TimelineEntry{{Event: "accepted"}, {Event: "gate"}, {Event: "answer", Verdict: "accepted"}, {Event: "answer", Verdict: "ambiguous"},
 		{Event: "report", Status: 0}, {Event: "report", Status: 0x30}, {Event: "report", Status: 0x41}, {Event: "expired"}, {Event: "retry"}, {Event: "cancelled"}, {Event: "noted"}} {
 		used[timelineItemOf(localeOf(t, "es"), event, 1, func(s string) string { return s }).Icon] = true
+	}
+	for _, k := range entryKinds() {
+		used[kindIcon(modem.Entry{Kind: k})] = true
+	}
+	for _, severity := range made()["severity."] {
+		_, icon := severityLook(severity)
+		used[icon] = true
 	}
 	for name := range used {
 		require.True(t, have[name], "icon %s is not in the sprite", name)

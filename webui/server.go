@@ -10,6 +10,7 @@ package webui
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"recado/pool"
 	"recado/queue"
@@ -52,6 +54,9 @@ type Options struct {
 	Checks func(ctx context.Context) []Check
 	// Findings are what the doctor says beside the pool's. May be nil.
 	Findings func(ctx context.Context) []pool.Finding
+	// Bundle writes the support bundle, a .tar.gz without texts, numbers and
+	// secrets. May be nil: there is none to be had from the pages.
+	Bundle func(ctx context.Context, out io.Writer) error
 	// Storage tells how much room there is. May be nil: not known.
 	Storage func() (Storage, error)
 	// Started is when the program did; now when zero.
@@ -76,6 +81,8 @@ type Server struct {
 	emulator func(ctx context.Context, sim, from, text string) error
 	checks   func(ctx context.Context) []Check
 	beside   func(ctx context.Context) []pool.Finding
+	bundle   bundleFunc
+	bundles  *rate.Limiter // how often
 	storage  func() (Storage, error)
 	started  time.Time
 
@@ -102,7 +109,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		store: o.Store, inbox: o.Inbox, pool: o.Pool, auth: o.Auth, clock: o.Clock, log: o.Log, registry: o.Registry,
-		version: o.Version, emulator: o.Emulator, checks: o.Checks, beside: o.Findings, storage: o.Storage, started: o.Started,
+		version: o.Version, emulator: o.Emulator, checks: o.Checks, beside: o.Findings, bundle: o.Bundle, bundles: newBundleLimit(), storage: o.Storage, started: o.Started,
 		hosts: allowedHosts(o.Hosts), csrf: http.NewCrossOriginProtection(), failures: newFailures(),
 		streams: newStreams(),
 	}

@@ -150,6 +150,9 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 		Store: kept.queue, Inbox: kept.inbox, Pool: lines, Auth: kept.auth,
 		Clock: clock, Log: log, Registry: registry, Version: versionText(),
 		Hosts: c.Host, Checks: check.checks, Started: started, Storage: dir.room, Findings: seen.beside,
+		Bundle: func(ctx context.Context, out io.Writer) error {
+			return seen.supportBundle(ctx, out, c.configFlag, c.TrustClock)
+		},
 	}
 	if network != nil {
 		options.Emulator = func(_ context.Context, sim, from, text string) error { return network.Inbound(sim, from, text) }

@@ -65,6 +65,27 @@
   };
   document.body.addEventListener('recado:inbox', badge);
 
+  // A live part that is made anew leaves open what was open, and what is being
+  // typed alone: it is told again at the next change.
+  const folds = new Map();
+  const renew = (e) => {
+    const part = e.detail.target;
+    if (!part || !part.matches('#sim, #modem, #unlock, #history, #lines, #doctor')) return;
+    const field = [...part.querySelectorAll('input:not([type=hidden])')].some((f) => f === document.activeElement || f.value !== f.defaultValue);
+    if (field) { e.detail.shouldSwap = false; return; }
+    part.querySelectorAll('details[id]').forEach((d) => folds.set(d.id, { node: d, open: d.open }));
+  };
+  const restore = () => folds.forEach((was, id) => {
+    const d = document.getElementById(id);
+    if (!d || d === was.node) return;
+    d.open = was.open;
+    was.node = d;
+  });
+  document.addEventListener('htmx:beforeSwap', renew);
+  document.addEventListener('htmx:oobBeforeSwap', renew);
+  document.addEventListener('htmx:afterSwap', restore);
+  document.addEventListener('htmx:oobAfterSwap', restore);
+
   // Signed out meanwhile: to the door, unless there are words to save first.
   document.addEventListener('htmx:responseError', (e) => {
     if (e.detail.xhr.status === 401 && ![...document.querySelectorAll('[data-guard]')].some(dirty)) location.assign('/login');
