@@ -57,10 +57,13 @@ type life struct {
 	disabled bool
 	family   *family.Family // of the last session: the channel is built for it
 	pace     time.Duration  // pause between commands that this modem has turned out to need
-	known    bool           // something here has answered to AT before
-	mutes    int            // sessions in a row in which nothing answered
-	away     time.Time      // until when a restarted modem may stay away
-	ladder   ladder
+	// paceAgain is how long such a pause stays before the modem is tried without;
+	// each time it is found to be needed again, twice as long.
+	paceAgain time.Duration
+	known     bool      // something here has answered to AT before
+	mutes     int       // sessions in a row in which nothing answered
+	away      time.Time // until when a restarted modem may stay away
+	ladder    ladder
 	// searching is since when a modem with a good SIM looks for a network, through
 	// the restarts that this leads to; zero: it does not. searched are the rungs
 	// that were taken for it.

@@ -126,13 +126,34 @@ func (s *session) tooSoon(ctx context.Context) {
 	}
 }
 
+// A pause that was learned is tried to be done without after paceFirst, since
+// trouble that has ended may have looked like deafness; and every line is slower
+// by it.
+const paceFirst, paceMost = 10 * time.Minute, 4 * time.Hour
+
+// forgetPace gives a modem that was well for a while its speed back, and listens
+// whether it bears it.
+func (s *session) forgetPace(ctx context.Context) {
+	m := s.m
+	if m.life.pace == 0 {
+		return
+	}
+	m.life.pace, m.life.quick = 0, false
+	s.ch.SetPace(s.family().Pace)
+	if err := s.listenForDeafness(ctx); err != nil && s.err == nil {
+		s.err = err
+	}
+}
+
 func (s *session) setPace(p time.Duration) {
-	s.m.life.pace = p
+	l := &s.m.life
+	l.pace, l.paceAgain = p, min(max(2*l.paceAgain, paceFirst), paceMost)
+	s.want(s.checkPace, l.paceAgain)
 	s.ch.SetPace(p)
 	s.m.log.Info("the modem loses commands that follow its answer too soon", "pause", p)
 }
 
-// slower raises the pause between commands, for as long as this is the modem.
+// slower raises the pause between commands.
 func (s *session) slower() {
 	m := s.m
 	pace := max(m.life.pace, s.family().Pace)

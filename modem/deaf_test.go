@@ -47,6 +47,22 @@ func TestDeafAfterItsAnswer(t *testing.T) {
 	}
 }
 
+// TestAPauseIsForgotten: a modem that is deaf no longer gets its speed back.
+func TestAPauseIsForgotten(t *testing.T) {
+	withPeer(t, &peer{script: plain(), deaf: 80 * time.Millisecond}, func(l *lifeOf, p *peer) {
+		l.ready()
+		p.healed.Store(true)
+		l.pass(paceFirst + 2*time.Minute)
+		require.NoError(l.t, l.m.Disable(l.t.Context()))
+		l.state(StateDisabled, 10*time.Second)
+		require.Zero(l.t, l.m.life.pace) // its owner only waits now
+		require.NoError(l.t, l.m.Enable(l.t.Context()))
+		l.ready()
+		o, _ := l.send("+34600111222", "hola")
+		require.Equal(l.t, Accepted, o.Verdict, "%+v", o)
+	})
+}
+
 // TestHitchesAreNoDeafness: a modem that loses a command now and then, and hears
 // well, is not slowed down for it.
 func TestHitchesAreNoDeafness(t *testing.T) {

@@ -37,7 +37,7 @@ type chores struct {
 	list []*chore
 
 	acknowledge, hangUp, readHints, delete, sweepHere, sweepMems,
-	doUSSD, checkLost, checkHealth, checkUsed, checkSettings, checkOperator, checkSIM, checkLosses, checkWell, resume *chore
+	doUSSD, checkLost, checkHealth, checkUsed, checkSettings, checkOperator, checkSIM, checkLosses, checkWell, checkPace, resume *chore
 }
 
 func (s *session) planChores() {
@@ -57,11 +57,12 @@ func (s *session) planChores() {
 	c.checkSIM = &chore{run: s.checkSIMSwap, every: 15 * time.Minute, patience: 2 * time.Minute}
 	c.checkLosses = &chore{run: s.forgetLosses, patience: time.Minute}
 	c.checkWell = &chore{run: s.stillWell, patience: time.Second}
+	c.checkPace = &chore{run: s.forgetPace, patience: time.Minute}
 	c.resume = &chore{run: s.resumeSIM}
 	c.list = []*chore{
 		c.resume,
 		c.acknowledge, c.hangUp, c.readHints, c.delete, c.sweepHere, c.sweepMems,
-		c.doUSSD, c.checkLost, c.checkHealth, c.checkUsed, c.checkSettings, c.checkOperator, c.checkSIM, c.checkLosses, c.checkWell,
+		c.doUSSD, c.checkLost, c.checkHealth, c.checkUsed, c.checkSettings, c.checkOperator, c.checkSIM, c.checkLosses, c.checkWell, c.checkPace,
 	}
 }
 
@@ -106,6 +107,9 @@ func (s *session) serve(ctx context.Context) error {
 	m.life.mutes = 0
 	s.checkWell.due = time.Time{}
 	s.want(s.checkWell, wellAfter)
+	if m.life.pace > 0 {
+		s.want(s.checkPace, m.life.paceAgain)
+	}
 	if s.unswept {
 		s.unswept = false
 		s.want(s.sweepMems, 0)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +25,9 @@ type peer struct {
 	mute   []string // commands without AT, or their beginnings, that get no answer
 	// deaf is how long it hears nothing after each final result.
 	deaf time.Duration
-	on   func(cmd string) // is told each command before it is answered
+	// healed ends that.
+	healed atomic.Bool
+	on     func(cmd string) // is told each command before it is answered
 	// submitted answers a PDU in place of +CMGS: 7 and OK.
 	submitted func(c io.Writer)
 }
@@ -53,7 +56,7 @@ func (p *peer) serve(c net.Conn) {
 			continue
 		}
 		p.mu.Lock()
-		if time.Since(ended) < p.deaf {
+		if !p.healed.Load() && time.Since(ended) < p.deaf {
 			p.mu.Unlock()
 			continue
 		}
