@@ -181,7 +181,7 @@ type Modem struct {
 	ReportsBy        int          `json:"reports_by" doc:"How delivery reports come, the ds of AT+CNMI: 1 directly, 2 by way of the storage, 0 not at all"`
 	Alarm            *string      `json:"alarm" doc:"What only an operator can mend while the modem is well: lte_without_sms"`
 	PINState         *string      `json:"pin_state" doc:"What AT+CPIN? says: READY, SIM PIN, SIM PUK …"`
-	PINTries         *int         `json:"pin_tries" doc:"Tries left for what pin_state asks; null when the modem does not say"`
+	PINTries         *int         `json:"pin_tries" doc:"Tries left for the PIN; null when the modem does not say"`
 	Power            bool         `json:"power" doc:"Its power can be cut: POST /modems/{id}/power"`
 }
 

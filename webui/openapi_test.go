@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -10,6 +11,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/stretchr/testify/require"
+
+	"recado/modem/emulator"
+	"recado/pool"
 )
 
 // TestOpenAPIDescribesTheTable: the document is 3.1, whole, and has exactly the
@@ -138,18 +142,20 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	require.Equal(t, 202, check("POST", "/modems/"+modem["id"].(string)+"/restart", "/modems/{id}/restart", nil).StatusCode)
 	b.ready(1)
 
-	id := lockedModem(t, b, emulator.ModemOptions{Family: "huawei", PIN: "4829", PUK: "12345678"}, func(p *pool.Port) {
-		p.PowerCycle = func(context.Context) error { return nil }
+	locked := lockedModem(t, b, emulator.ModemOptions{Family: "huawei", PIN: "4829", PUK: "12345678"}, func(p *pool.Port) {
+		p.PowerCycle = func(context.Context) error { b.net.Modems()[1].Reboot(); return nil }
 	})
-	b.problem(check("POST", "/modems/"+id+"/puk", "/modems/{id}/puk", map[string]any{"puk": "12345678", "new_pin": "1234"}), 409, "conflict")
-	blockSIM(t, b, id)
-	require.Equal(t, 200, check("POST", "/modems/"+id+"/puk", "/modems/{id}/puk", map[string]any{"puk": "12345678", "new_pin": "7777"}).StatusCode)
+	b.problem(check("POST", "/modems/"+locked+"/puk", "/modems/{id}/puk", map[string]any{"puk": "12345678", "new_pin": "1234"}), 409, "conflict")
+	blockSIM(t, b, locked)
+	require.Equal(t, 200, check("POST", "/modems/"+locked+"/puk", "/modems/{id}/puk", map[string]any{"puk": "12345678", "new_pin": "7777"}).StatusCode)
 	b.ready(2)
-	check("POST", "/modems/"+id+"/power", "/modems/{id}/power", nil)
 	require.Equal(t, 204, check("DELETE", "/sims/"+b.net.Modems()[1].ICCID()+"/pin", "/sims/{iccid}/pin", nil).StatusCode)
-	wantsPIN(t, b, id)
-	require.Equal(t, 200, check("POST", "/modems/"+id+"/pin", "/modems/{id}/pin", map[string]any{"pin": "7777"}).StatusCode)
+	check("POST", "/modems/"+locked+"/power", "/modems/{id}/power", nil)
+	wantsPIN(t, b, locked)
+	require.Equal(t, 200, check("POST", "/modems/"+locked+"/pin", "/modems/{id}/pin", map[string]any{"pin": "7777"}).StatusCode)
 	b.ready(2)
+	b.net.Modems()[1].Unplug()
+	b.ready(1)
 
 	require.Equal(t, true, check("POST", "/sending/pause", "/sending/pause", nil).json(t)["paused"])
 	m := check("POST", "/messages", "/messages", map[string]any{"to": []string{"600111222", "nope"}, "text": "漢", "sim": iccid,

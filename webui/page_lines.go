@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -44,7 +45,11 @@ func simLabel(sim pool.SIM) string {
 	}
 }
 
-func tail(iccid string) string { return iccid[max(0, len(iccid)-4):] }
+// tail is the end of an ICCID; of two SIMs that claim one, the port stands behind it.
+func tail(iccid string) string {
+	iccid, _, _ = strings.Cut(iccid, "@")
+	return iccid[max(0, len(iccid)-4):]
+}
 
 // simViews are all SIMs, those in a modem first.
 func (s *Server) simViews(c echo.Context) ([]simView, error) {
@@ -105,6 +110,7 @@ func (s *Server) showLines(c echo.Context) error {
 	p.Fails, p.Looks = tally(all)
 	l := s.words(c)
 	shown := map[string]bool{} // modems whose SIM has a row
+	told := map[string]bool{}  // and whose row says what is wrong
 	for i := range p.SIMs {
 		sim := &p.SIMs[i]
 		if sim.Modem == "" {
@@ -113,13 +119,13 @@ func (s *Server) showLines(c echo.Context) error {
 		shown[sim.Modem] = true
 		sim.Findings = s.about(c, slices.DeleteFunc(ofModem(all, sim.Modem), func(f pool.Finding) bool { return !ofSubscription(f) }))
 		if len(sim.Findings) > 0 {
-			sim.Why = ""
+			sim.Why, told[sim.Modem] = "", true
 		}
 	}
 	for _, m := range s.pool.Modems() {
 		v := modemView{Snapshot: m, Href: modemAddress(m.ID)}
 		v.Findings = s.about(c, slices.DeleteFunc(ofModem(all, m.ID), func(f pool.Finding) bool { return shown[m.ID] && ofSubscription(f) }))
-		if m.State != modem.StateReady && m.State != modem.StateSending && len(v.Findings) == 0 {
+		if m.State != modem.StateReady && m.State != modem.StateSending && len(v.Findings) == 0 && !told[m.ID] {
 			v.Why = l.t("modem_help." + string(m.State))
 		}
 		p.Modems = append(p.Modems, v)

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -27,7 +28,10 @@ type modemPage struct {
 	// WantsPIN and WantsPUK: the SIM asks for it. Last says that the try that is
 	// left is not to be used here.
 	WantsPIN, WantsPUK, Last bool
+	Tries                    int // left for it; -1 unknown
 	HasPower                 bool
+	// ReportsKnown says that it is set up, so that how reports come is known.
+	ReportsKnown bool
 	// Fill is how full the memory is, in per cent; -1 unknown.
 	Fill           int
 	History, Older []happening
@@ -69,7 +73,15 @@ func (s *Server) modemPage(c echo.Context, status int, errs []string) error {
 	p := modemPage{Title: modemName(m), Href: modemAddress(m.ID), Modem: m, Errors: errs, HasPower: s.pool.HasPower(m.ID),
 		WantsPIN: m.SIM.State == "SIM PIN", WantsPUK: m.SIM.State == "SIM PUK", Fill: -1}
 	v.Path = p.Href // also when a form that was posted shows it
-	p.Last = (p.WantsPIN || p.WantsPUK) && (m.SIM.PINTries == 0 || m.SIM.PINTries == 1)
+	p.ReportsKnown = m.State == modem.StateReady || m.State == modem.StateSending || m.State == modem.StateUnknown
+	p.Tries = m.SIM.PINTries
+	if p.WantsPUK { // the snapshot counts those of the PIN
+		p.Tries = -1
+		if left := triesLeft.FindStringSubmatch(m.Reason); left != nil {
+			p.Tries, _ = strconv.Atoi(left[1])
+		}
+	}
+	p.Last = (p.WantsPIN || p.WantsPUK) && (p.Tries == 0 || p.Tries == 1)
 	if m.StorageTotal > 0 {
 		p.Fill = min(100, 100*m.StorageUsed/m.StorageTotal)
 	}
@@ -153,6 +165,9 @@ func (s *Server) foreignPage(c echo.Context) error {
 	s.audit(c, s.person(c), "modem.foreign", id, "")
 	return s.done(c, modemAddress(id), "foreign", 0)
 }
+
+// triesLeft is how many tries a reason tells of.
+var triesLeft = regexp.MustCompile(`\(tries left: (\d+)\)`)
 
 var (
 	pinFormat = regexp.MustCompile(`^[0-9]{4,8}$`)

@@ -27,7 +27,7 @@ var phrases = []phrase{
 	says(`refused the PUK`, "said.puk_refused"),
 	says(`has refused this (PIN|PUK) before`, "said.code_before"),
 	says(`only (\d+) try is left`, "said.code_last"),
-	says(`was sent before, and nobody knows|nobody knows what came of|answer to the (?:PIN|PUK) was lost|no clear answer to the`, "said.code_unknown"),
+	says(`was sent before, and nobody knows|nobody knows what came of|answer to the (?:PIN|PUK)`, "said.code_unknown"),
 	says(`does not say how many tries are left`, "said.code_tries"),
 	says(`does not say which SIM it is`, "said.code_which"),
 	says(`the SIM does not ask for a (PIN|PUK)`, "said.code_unasked"),
@@ -102,7 +102,7 @@ var phrases = []phrase{
 	says(`a reply has 1 to`, "said.ussd_reply_shape"),
 
 	// Of the port and the modem.
-	says(`the port went away`, "said.port_gone"),
+	says(`the port went away|no such file or directory|no such device`, "said.port_gone"),
 	says(`nothing on this port answers AT`, "said.port_silent"),
 	says(`no permission for the port`, "said.port_permission"),
 	says(`is in use by`, "said.port_busy"),
@@ -123,6 +123,9 @@ var phrases = []phrase{
 	says(`the port is opened anew`, "said.reopen"),
 }
 
+// hidden are the digits that a history does not tell.
+var hidden = regexp.MustCompile(`\*+`)
+
 // said gives a text of modem or pool in the reader's language, to stand within a
 // sentence. ok is false for one that nobody has words for: it is then as it is in
 // English, and in another language a word that points to the technical details.
@@ -131,7 +134,7 @@ func (l *locale) said(raw string) (words string, ok bool) {
 		if m := p.says.FindStringSubmatch(raw); m != nil {
 			args := []any{"A", "", "B", ""}
 			for i, group := range m[1:] {
-				args[2*i+1] = group
+				args[2*i+1] = hidden.ReplaceAllString(group, "…")
 			}
 			return l.t(p.key, args...), true
 		}
@@ -200,7 +203,9 @@ func (v view) happening(e modem.Entry) happening {
 			title = l.t("history.long", "What", title)
 			h.Tone = "warn"
 		} else if e.Detail != "" && state != modem.StateReady {
-			h.More, _ = l.said(e.Detail)
+			if why, is := l.said(e.Detail); is {
+				h.More = why
+			}
 		}
 	case modem.EntryStep:
 		title = l.t("step." + e.Step)
@@ -214,6 +219,9 @@ func (v view) happening(e modem.Entry) happening {
 		}
 	}
 	h.Title, h.More = sentence(title), sentence(h.More)
+	if h.More == "" {
+		h.Title = strings.TrimSuffix(h.Title, ".")
+	}
 	if v.Person == nil || !v.Person.Admin {
 		return h
 	}
@@ -233,7 +241,10 @@ func stepMore(l *locale, e modem.Entry) (string, bool) {
 	}
 	_, why, _ := strings.Cut(e.Text, ": ")
 	words, known := l.said(why)
-	return l.t("history.because", "Why", words), known
+	if !known {
+		return "", false
+	}
+	return l.t("history.because", "Why", words), true
 }
 
 // kindTone and kindIcon are the look of an entry.
