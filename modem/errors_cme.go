@@ -5,13 +5,15 @@ import "time"
 // cmeErrors is +CME ERROR (TS 27.007 9.2), as it answers AT+CMGS and everything
 // else. These are the modem's own words: those which it says before it tries
 // are NotSent even after the PDU; where the radio may have been at work they
-// are Ambiguous.
+// are Ambiguous. So are those which say what was wrong with a command: the modem
+// has taken AT+CMGS and the PDU by then, and says such things with +CMS ERROR;
+// it may be the answer to another program's command.
 var cmeErrors = map[int]Meaning{
 	0:  {Says: "the modem failed", Do: doWaits, Verdict: Ambiguous, Class: ClassDevice},
 	1:  {Says: "no connection to the phone", Do: doWaits, Verdict: NotSent, Class: ClassDevice},
 	2:  {Says: "the link is reserved", Do: doWaits, Verdict: NotSent, Class: ClassBusy},
-	3:  {Says: "the modem does not allow it now", Do: "check the PIN and the registration", Verdict: NotSent, Class: ClassDevice, after: stepSIM},
-	4:  {Says: "the modem does not support it", Do: "use another modem", Verdict: NotSent, Class: ClassDevice},
+	3:  {Says: "the modem does not allow it now", Do: "check the PIN and the registration", Verdict: Ambiguous, Class: ClassDevice, after: stepSIM},
+	4:  {Says: "the modem does not support it", Do: "use another modem", Verdict: Ambiguous, Class: ClassDevice},
 	5:  {Says: "the phone lock wants its code", Do: doUnlock, Verdict: NotSent, Class: ClassSIM, after: stepSIM},
 	6:  {Says: "the first SIM's lock wants its code", Do: doUnlock, Verdict: NotSent, Class: ClassSIM, after: stepSIM},
 	7:  {Says: "the first SIM's lock is blocked", Do: doUnlock, Verdict: NotSent, Class: ClassSIM, after: stepSIM},
@@ -21,17 +23,17 @@ var cmeErrors = map[int]Meaning{
 	13: {Says: "the SIM failed", Do: doSeat, Verdict: NotSent, Class: ClassSIM, after: stepReset, again: stepSIM},
 	14: {Says: "the SIM is busy", Do: doWaits, Verdict: NotSent, Class: ClassBusy, Wait: 2 * time.Second, Flat: true, Tries: 7, Then: ClassDevice},
 	15: {Says: "wrong SIM", Do: doUnlock, Verdict: NotSent, Class: ClassSIM, after: stepSIM},
-	16: {Says: "wrong PIN", Do: "enter the right one; it is not tried again by itself", Verdict: NotSent, Class: ClassSIM, after: stepSIM},
+	16: {Says: "wrong PIN", Do: "enter the right one; it is not tried again by itself", Verdict: Ambiguous, Class: ClassSIM, after: stepSIM},
 	17: {Says: "the SIM wants its PIN2 (fixed dialling)", Do: doSIM, Verdict: NotSent, Class: ClassSIM},
 	18: {Says: "the SIM wants its PUK2 (fixed dialling)", Do: doSIM, Verdict: NotSent, Class: ClassSIM},
 	20: {Says: "the storage is full", Do: doWaits, Verdict: NotSent, Class: ClassStorage, after: stepSweep},
-	21: {Says: "nothing at this index", Verdict: NotSent, Class: ClassDevice},
-	22: {Says: "not found", Verdict: NotSent, Class: ClassDevice},
+	21: {Says: "nothing at this index", Verdict: Ambiguous, Class: ClassDevice},
+	22: {Says: "not found", Verdict: Ambiguous, Class: ClassDevice},
 	23: {Says: "the storage failed", Do: doWaits, Verdict: NotSent, Class: ClassStorage, after: stepSweep},
-	24: {Says: "a text is too long", Do: doReport, Verdict: NotSent, Class: ClassContent},
-	25: {Says: "a text has characters that are not allowed", Do: doReport, Verdict: NotSent, Class: ClassContent},
-	26: {Says: "a number is too long", Do: doNumber, Verdict: NotSent, Class: ClassContent},
-	27: {Says: "a number has characters that are not allowed", Do: doNumber, Verdict: NotSent, Class: ClassContent},
+	24: {Says: "a text is too long", Do: doReport, Verdict: Ambiguous, Class: ClassContent},
+	25: {Says: "a text has characters that are not allowed", Do: doReport, Verdict: Ambiguous, Class: ClassContent},
+	26: {Says: "a number is too long", Do: doNumber, Verdict: Ambiguous, Class: ClassContent},
+	27: {Says: "a number has characters that are not allowed", Do: doNumber, Verdict: Ambiguous, Class: ClassContent},
 	30: {Says: "no network", Do: doCoverage, Verdict: NotSent, Class: ClassDevice, Untouched: true, after: stepRegister},
 	31: {Says: "the network did not answer the modem", Verdict: Ambiguous, Class: ClassNetwork},
 	32: {Says: "the network allows emergency calls only", Do: doSIM, Verdict: NotSent, Class: ClassDevice, Tries: 1, Then: ClassSIM, after: stepRegister, again: stepSIM},
@@ -45,8 +47,8 @@ var cmeErrors = map[int]Meaning{
 	47: {Says: "the corporate lock is blocked", Do: doUnlock, Verdict: NotSent, Class: ClassSIM, after: stepSIM},
 	48: {Says: "the modem wants a hidden key", Do: doUnlock, Verdict: NotSent, Class: ClassSIM, after: stepSIM},
 	49: {Says: "an authentication method is not supported", Verdict: Ambiguous, Class: ClassNetwork},
-	50: {Says: "incorrect parameters", Do: doReport, Verdict: NotSent, Class: ClassContent},
-	51: {Says: "the command is switched off in this modem", Do: "use another modem", Verdict: NotSent, Class: ClassDevice},
+	50: {Says: "incorrect parameters", Do: doReport, Verdict: Ambiguous, Class: ClassContent},
+	51: {Says: "the command is switched off in this modem", Do: "use another modem", Verdict: Ambiguous, Class: ClassDevice},
 	52: {Says: "the command was aborted", Do: doWaits, Verdict: Ambiguous, Class: ClassDevice, Tries: 1, Then: ClassNetwork},
 	53: {Says: "not attached to the network, because of restrictions", Do: doWaits, Verdict: Ambiguous, Class: ClassNetwork},
 	54: {Says: "the modem may only make emergency calls", Do: doSIM, Verdict: Ambiguous, Class: ClassNetwork},

@@ -63,6 +63,14 @@ func TestVerdicts(t *testing.T) {
 		v, _, _, _ := ClassOf(at.CMSError(code))
 		require.Equal(t, Ambiguous, v, "%d was seen for delivered messages", code)
 	}
+	for _, code := range []int{3, 4, 16, 21, 22, 24, 25, 26, 27, 50, 51} {
+		v, _, _, _ := ClassOf(at.CMEError(code))
+		require.Equal(t, Ambiguous, v, "CME %d is about a command, perhaps another program's", code)
+	}
+	for _, code := range []int{10, 11, 12, 13, 30, 32} {
+		v, _, _, _ := ClassOf(at.CMEError(code))
+		require.Equal(t, NotSent, v, "CME %d is what the modem is in", code)
+	}
 	for err, code := range map[error]string{
 		at.ErrTimeout: "timeout", at.ErrGone: "gone", at.ErrFailed: "error", errRebooted: "rebooted",
 		context.Canceled: "cancelled", errors.New("garbage"): "unknown",

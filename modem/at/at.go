@@ -24,11 +24,12 @@ var (
 	ErrUnsynced = errors.New("the modem still owes an answer")
 	// ErrFailed: the plain final result ERROR.
 	ErrFailed = errors.New("the modem answered ERROR")
-	// ErrNoReference: after the PDU the modem said OK, but no +CMGS, and the OK
-	// may have been another's. Nobody knows whether the message left; the channel
-	// holds until Resync. Where it can only be the PDU's, the OK is an acceptance
-	// (TS 27.005 4.3) with an MR of -1.
-	ErrNoReference = errors.New("the modem said OK without +CMGS")
+	// ErrNoReference: after the PDU the modem said OK without +CMGS, or an error
+	// other than +CMS ERROR, and it may have been another program's answer: one
+	// shows on the port, or the modem has given references before. Nobody knows
+	// whether the message left; the channel holds until Resync. Where it can only
+	// be the PDU's, the OK is an acceptance (TS 27.005 4.3) with an MR of -1.
+	ErrNoReference = errors.New("the modem gave an answer without +CMGS that may be another's")
 	// ErrInvalid: the command or TPDU was refused before anything was written.
 	ErrInvalid = errors.New("not a command for this channel")
 )

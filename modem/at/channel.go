@@ -32,6 +32,9 @@ type Options struct {
 	// ResultTimeout is how long the network's answer may take after Ctrl-Z;
 	// 180 s when 0 (NB-IoT wants 420 s).
 	ResultTimeout time.Duration
+	// References says that this modem is known to answer a submission by +CMGS: an
+	// OK without one is not its answer.
+	References bool
 	// Pace is the least time between a final result and the next command, and
 	// AfterPrompt between the prompt and the PDU, for families that need them.
 	Pace, AfterPrompt time.Duration
@@ -71,7 +74,7 @@ func New(port io.ReadWriteCloser, o Options) *Channel {
 	urcs := newURCQueue(o.URC, o.Log)
 	l := &line{
 		port: port, o: o, urcs: urcs,
-		stray: make(chan struct{}, 1), gone: make(chan struct{}), lastRead: time.Now(), escaped: -1,
+		stray: make(chan struct{}, 1), gone: make(chan struct{}), lastRead: time.Now(), escaped: -1, referred: o.References,
 	}
 	l.more.L = &l.mu
 	c := &Channel{port: port, o: o, line: l, urcs: urcs, turn: make(chan struct{}, 1), pump: make(chan struct{})}

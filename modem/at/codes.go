@@ -97,6 +97,31 @@ func isWord(line string) bool {
 	})
 }
 
+// unsolicited are codes that come by themselves, beside those of makers (^, #).
+var unsolicited = []string{
+	"+CMTI", "+CMT", "+CDSI", "+CDS", "+CBM", "+CBMI", "+CUSD", "+CIEV", "+CRING", "+CLIP", "+COLP", "+CNAP", "+CCWA", "+CMGS",
+	"+CSSI", "+CSSU", "+CTZV", "+CTZE", "+CTZR", "+CTZDST", "+NITZ", "+CGEV", "+CNEMIU", "+CNEMS1", "+CPIN", "+CFUN", "+QIND",
+	"+QUSIM", "+SIMCARD", "+CALV", "+SIND", "+WIND", "+ZUSIMR", "+ZDONR", "+ZPASR", "+STIN", "+STN", "+PACSP", "+CNSMOD",
+}
+
+// unasked says whether a line that belongs to no command of ours is the answer
+// to somebody's command: another program has the port open, or it is ours in
+// other octets.
+func unasked(line string) bool {
+	name, rest, colon, coded := code(line)
+	switch {
+	case !coded:
+		return false
+	case !colon, line[0] != '+', slices.Contains(unsolicited, name):
+		return false
+	}
+	switch name {
+	case "+CREG", "+CGREG", "+CEREG", "+C5GREG":
+		return isRegistrationAnswer(rest)
+	}
+	return true
+}
+
 // iccid are the names under which modems answer for the SIM's number, whichever
 // of them was asked.
 var iccid = []string{"+CCID", "+ICCID", "+QCCID", "+CICCID", "^ICCID", "#CCID", "!ICCID", "%CCID"}

@@ -29,6 +29,7 @@ type submission struct {
 	refuse   error // why the PDU must not leave
 	ref      string
 	bare     bool // OK has come, without ref
+	foreign  bool // something came that answers a command of another program's
 	strays   int  // final results that belonged to nobody, when it began
 	promptAt time.Time
 	sentAt   time.Time

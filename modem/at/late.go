@@ -19,7 +19,7 @@ func (l *line) lateInfo(text string) {
 	if x.sms == nil || x.sms.ref != "" {
 		return
 	}
-	x.sms.ref = text
+	l.refers(x, text)
 	x.timer = time.AfterFunc(graceLate, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -42,6 +42,8 @@ func (l *line) lateFinal(canonical string) bool {
 		return true
 	case canonical == "OK":
 		return false
+	case !isCMS(canonical) && l.doubted(x):
+		return false // ERROR and +CME ERROR may be to another program
 	case l.cur == nil, isCMS(canonical):
 		// AT alone, which is what may be in flight, never brings a +CMS ERROR.
 		l.tellLate(x.outcome(modemFinal(canonical)))

@@ -246,3 +246,69 @@ func TestResync_TheModemIsInTheEditMode(t *testing.T) {
 		require.NoError(t, <-again)
 	})
 }
+
+// With another program on the port, or on a modem that is known to give a
+// reference, an OK alone, an ERROR and a +CME ERROR are nobody's word on the
+// message; the real answer finds it still.
+func TestSubmit_AnothersAnswer(t *testing.T) {
+	for says, options := range map[string]Options{
+		"\r\n+CSQ: 31,99\r\n\r\nOK\r\n":              {},
+		"\r\n+CREG: 2,0\r\n\r\nOK\r\n":               {},
+		"\r\n+CGMI: ModemManager\r\n\r\nOK\r\n":      {},
+		"\r\nOK\r\n\r\n+CSQ: 31,99\r\n":              {},
+		"\r\nOK\r\n":                                 {References: true},
+		"\r\n+CSQ: 31,99\r\n\r\n+CME ERROR: 10\r\n":  {},
+		"\r\n+CSQ: 31,99\r\n\r\nOK\r\n\r\nERROR\r\n": {},
+		"\r\nOK\r\n\r\n+CME ERROR: 10\r\n":           {},
+		"\r\n+CMG: 15\r\n\r\nOK\r\n":                 {}, // an octet was lost
+	} {
+		bubble(t, func(t *testing.T) {
+			c, m := start(t, options)
+			done := submit(t.Context(), c, opened)
+			m.hears(cmgs)
+			m.says("\r\n> ")
+			m.hears(sent)
+			m.says(says)
+			s := <-done
+			require.Equal(t, ErrNoReference, s.Err, says)
+			require.Equal(t, PhasePDUSent, s.Phase)
+			m.says("\r\n+CSQ: 31,99\r\n\r\n+CME ERROR: 10\r\n\r\nERROR\r\n")
+			m.hearsNothing()
+			m.says("\r\n+CMGS: 9\r\nOK\r\n")
+			require.Equal(t, 9, (<-c.LateResult()).MR, says)
+		})
+	}
+}
+
+// What a modem says by itself casts no doubt on its OK.
+func TestSubmit_ChatterIsNobodys(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, m := start(t, Options{})
+		done := submit(t.Context(), c, opened)
+		m.hears(cmgs)
+		m.says("\r\n> ")
+		m.hears(sent)
+		m.says("\r\n^RSSI:18\r\n\r\n+CREG: 1,\"00A1\",\"00B2\"\r\n\r\n+CIEV: 2,3\r\n\r\nRING\r\n\r\nOK\r\n")
+		require.Equal(t, Submission{Phase: PhasePDUSent, MR: -1}, withoutTimes(<-done))
+	})
+}
+
+// The modem that has answered by +CMGS once is known to.
+func TestSubmit_ReferencesAreKnown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, m := start(t, Options{})
+		for i, says := range []string{"\r\n+CMGS: 9\r\n\r\nOK\r\n", "\r\nOK\r\n"} {
+			done := submit(t.Context(), c, opened)
+			m.hears(cmgs)
+			m.says("\r\n> ")
+			m.hears(sent)
+			m.says(says)
+			require.Equal(t, []error{nil, ErrNoReference}[i], (<-done).Err)
+		}
+	})
+}
+
+func withoutTimes(s Submission) Submission {
+	s.PromptAt, s.SentAt = time.Time{}, time.Time{}
+	return s
+}

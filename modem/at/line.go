@@ -48,6 +48,9 @@ type line struct {
 	answered bool            // the modem has answered a command on this channel
 	soft     bool            // a stray OK may still come: settle before the next command
 
+	referred  bool      // a submission has been answered by +CMGS
+	foreignAt time.Time // when something last came that nobody here had asked for
+
 	open *openURC  // waits for its trailer
 	echo [2]string // the last command line and PDU, which ATE1 brings back
 
@@ -132,7 +135,39 @@ func (l *line) sort(text string) {
 		l.await(&openURC{urc: URC{Line: text}, quoted: true})
 		return
 	}
+	if unasked(text) {
+		l.noteForeign()
+	}
 	l.urcs.add(URC{Line: text})
+}
+
+// foreignFor is how long a line that answers another program's command casts
+// doubt on what comes after it.
+const foreignFor = 30 * time.Second
+
+// noteForeign notes that another program has an exchange on this port.
+func (l *line) noteForeign() {
+	l.foreignAt = time.Now()
+	for _, x := range []*exchange{l.cur, l.owed} {
+		if x != nil && x.sms != nil {
+			x.sms.foreign = true
+		}
+	}
+}
+
+// doubted says that a final result that is not +CMS ERROR may be the answer to
+// another program's command, rather than to this submission.
+func (l *line) doubted(x *exchange) bool {
+	return x.sms.foreign || x.sms.bare || l.strays != x.sms.strays ||
+		!l.foreignAt.IsZero() && time.Since(l.foreignAt) < foreignFor
+}
+
+// bareIsOurs says whether an OK without +CMGS is this submission's: nothing else
+// waits for one, no other program shows, and the modem has given no submission a
+// reference before (TS 27.005 4.3 has +CMGS before the OK).
+func (l *line) bareIsOurs(x *exchange) bool {
+	return !l.referred && !x.sms.foreign && l.escaped < 0 && l.debt == 0 && l.strays == x.sms.strays &&
+		(l.foreignAt.IsZero() || time.Since(l.foreignAt) >= foreignFor)
 }
 
 // answers says whether a line is information of x, and counts it.
@@ -170,7 +205,7 @@ func (l *line) inform(text string) {
 	l.more.Broadcast()
 	switch {
 	case x.sms != nil:
-		x.sms.ref = text
+		l.refers(x, text)
 		if x.sms.bare { // its OK came before it
 			l.soft = true
 			l.end(x, "OK")
@@ -182,6 +217,14 @@ func (l *line) inform(text string) {
 		if len(x.parts) == 1 {
 			l.arm(x, min(graceCPIN, x.limit), func() { l.soft = true; l.end(x, "OK") })
 		}
+	}
+}
+
+// refers takes the +CMGS of a submission.
+func (l *line) refers(x *exchange, text string) {
+	x.sms.ref = text
+	if mr, _ := reference(text); mr >= 0 {
+		l.referred = true
 	}
 }
 
@@ -215,12 +258,23 @@ func (l *line) final(canonical string) {
 		l.end(x, "OK") // the network has it, whatever the modem says after that
 	case canonical == "OK" && x.sms.bare:
 		l.countStray()
-	case canonical == "OK" && l.escaped < 0 && l.debt == 0 && l.strays == x.sms.strays:
-		// Success, and the reference was left out or comes late. It can be nothing
-		// else: no other command and no ESC waits for one.
+	case canonical == "OK" && !l.bareIsOurs(x):
+		// Another's, or the reference comes behind it.
 		x.sms.bare = true
-		l.arm(x, graceBare, func() { l.soft = true; l.end(x, "OK") })
+		l.arm(x, graceBare, func() { l.giveUp(x, ErrNoReference) })
 	case canonical == "OK":
+		// Success, and the reference was left out or comes late. When something
+		// shows meanwhile that others talk here, it was perhaps theirs.
+		x.sms.bare = true
+		l.arm(x, graceBare, func() {
+			if x.sms.foreign {
+				l.giveUp(x, ErrNoReference)
+				return
+			}
+			l.soft = true
+			l.end(x, "OK")
+		})
+	case !isCMS(canonical) && l.doubted(x):
 		l.giveUp(x, ErrNoReference)
 	default:
 		l.end(x, canonical)
