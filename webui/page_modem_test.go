@@ -312,6 +312,7 @@ func TestPhrasesCoverWhatModemsSay(t *testing.T) {
 	require.NoError(t, err)
 	literal := regexp.MustCompile(`(?:\bnote\(Entry\w+, "", |setState\(State\w+, |\bfault\(State\w+, |says := |why := |return "[a-z]+", (?:fmt\.Sprintf\()?)"([a-zA-Z][^"]{6,})"`)
 	found := 0
+	var missing []string
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
@@ -330,11 +331,14 @@ func TestPhrasesCoverWhatModemsSay(t *testing.T) {
 				continue
 			}
 			_, known := es.said(raw)
-			require.True(t, known, "%s says %q, which has no words", file, m[1])
+			if !known {
+				missing = append(missing, filepath.Base(file)+": "+m[1])
+			}
 			found++
 		}
 	}
 	require.Greater(t, found, 35)
+	require.Empty(t, missing, "said, and without words")
 
 	history, err := os.ReadFile("../modem/history.go")
 	require.NoError(t, err)

@@ -42,6 +42,7 @@ var phrases = []phrase{
 	says(`the SIM wants its PIN`, "said.sim_pin"),
 	says(`the SIM stays busy`, "said.sim_busy"),
 	says(`the SIM failed`, "said.sim_failed"),
+	says(`^no SIM`, "said.sim_none"),
 	says(`wrong SIM`, "said.sim_wrong"),
 	says(`has switched the SIM off`, "said.sim_off"),
 	says(`another port of the same module|already in use on`, "said.twin"),
