@@ -90,6 +90,12 @@ type (
 		FailedRecent int       `json:"failed_recent"`
 		LastSentAt   time.Time `json:"last_sent_at"`
 	}
+	historyRow struct {
+		At   time.Time `json:"at"`
+		Kind string    `json:"kind"`
+		Step string    `json:"step"`
+		Text string    `json:"text"`
+	}
 	messageRow struct {
 		ID        string    `json:"id"`
 		To        string    `json:"to"`

@@ -28,6 +28,10 @@ func TestEveryMenuItemHasAScriptableTwin(t *testing.T) {
 		{command: "sim disable 1", shows: []string{"Done."}, asks: `PATCH /api/v1/sims/893400000000000001 {"enabled":false}`},
 		{command: "sim enable 893400000000000001", shows: []string{"Done."}, asks: `PATCH /api/v1/sims/893400000000000001 {"enabled":true}`},
 		{command: "pin 1", secret: "1234\n", shows: []string{"Done."}, asks: `POST /control/modems/860000000000017/pin {"pin":"1234"}`},
+		{command: "puk 1", secret: "12345678\n4829\n", shows: []string{"Done."}, asks: `POST /api/v1/modems/860000000000017/puk {"new_pin":"4829","puk":"12345678"}`},
+		{command: "sim forget-pin Cita", shows: []string{"Done."}, asks: "DELETE /api/v1/sims/893400000000000001/pin"},
+		{command: "modem power 1", shows: []string{"Done."}, asks: "POST /api/v1/modems/860000000000017/power"},
+		{command: "modem history 1", shows: []string{"step L3  module restart: the modem is mute\n", "state    ready\n"}},
 		{command: "send 600111222 Mañana a las 9", shows: []string{"Accepted: 0193, queued."}, asks: `POST /api/v1/messages {"text":"Mañana a las 9","to":"600111222"}`},
 		{command: "queue", shows: []string{"queued", "*********222"}},
 		{command: "pause", shows: []string{"Done."}, asks: "POST /api/v1/sending/pause"},
@@ -63,6 +67,8 @@ func TestExecRefusesWhatItCannotDo(t *testing.T) {
 		{"modem restart", "use: modem restart MODEM"},
 		{"modem restart 1 2", "use: modem restart MODEM"},
 		{"modem trace 1 none", "use: modem trace MODEM [LINES]"},
+		{"modem history 1 none", "use: modem history MODEM [LINES]"},
+		{"puk 1", "type the PUK and the new PIN"},
 		{"send 600111222", "use: send TO TEXT"},
 		{"lang fr", "languages: es, en"},
 		{"password jefa", "type the password"},
@@ -88,7 +94,7 @@ func TestExecSaysWhatTheApplianceSays(t *testing.T) {
 func TestWithoutADaemonNothingIsAskedOfModems(t *testing.T) {
 	box := twoModems(t)
 	box.alone = true
-	for _, command := range []string{"lines", "modem list", "modem restart 1", "modem trace 1", "sim list", "pin 1", "log"} {
+	for _, command := range []string{"lines", "modem list", "modem restart 1", "modem trace 1", "sim list", "pin 1", "puk 1", "sim forget-pin 1", "modem history 1", "modem power 1", "log"} {
 		err := New(Options{API: box, Secrets: strings.NewReader("1234\n")}).Exec(t.Context(), command, &strings.Builder{})
 		require.ErrorContains(t, err, "recado is not running", command)
 	}
