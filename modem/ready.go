@@ -225,11 +225,15 @@ func (s *session) idle(ctx context.Context, d time.Duration) {
 
 // letSendGo submits a waiting message before a chore's next command.
 func (s *session) letSendGo(ctx context.Context) {
-	if s.err != nil || s.acking {
+	if s.err != nil || s.acking || s.pairing {
 		return // an acknowledgement goes before everything
 	}
 	if s.ackKept(ctx); s.err != nil {
 		return
+	}
+	if s.adjacent {
+		s.adjacent = false
+		return // what was selected just now is read at once
 	}
 	select {
 	case r := <-s.m.sends:

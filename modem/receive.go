@@ -106,21 +106,30 @@ func (s *session) in(ctx context.Context, mem string, f func()) {
 		return
 	}
 	f()
-	if !s.selects(ctx, s.mem) {
+	if s.selected != s.mem && !s.selects(ctx, s.mem) {
 		s.want(s.checkSettings, time.Second)
 	}
+	s.adjacent = false
 }
 
 // selects makes mem the memory that is read from. What interrupts a look into
 // another memory may leave that one selected.
 func (s *session) selects(ctx context.Context, mem string) bool {
-	if s.selected == mem {
+	n := 1
+	if mem == s.mem {
+		if n = s.settable; n == 0 {
+			return true // it cannot be told: it has what it has
+		}
+	}
+	if s.selected == mem && time.Since(s.selectedAt) < provenFor {
 		return true
 	}
-	_, err := s.ask(ctx, fmt.Sprintf(`+CPMS="%s"`, mem), memoryAnswer)
+	_, err := s.ask(ctx, setMemory(mem, n), memoryAnswer)
 	switch {
 	case err == nil:
-		s.selected = mem
+		s.selection++ // nobody knows what it was before
+		s.adjacent = s.serving
+		s.chose(mem)
 		return true
 	case s.err != nil, answered(err), errors.Is(err, errPassive): // it is what it was
 	default:
@@ -168,6 +177,7 @@ func (s *session) take(mem string, e stored) {
 		// Deleted, and still there, or delivered once more: the sink has it.
 		if s.isBack(at) {
 			s.log(fmt.Sprintf("the modem did not delete a message from %s: it is told again", mem))
+			s.wasRead(at)
 			s.taken[at] = true
 			s.deletes = append(s.deletes, at)
 			s.want(s.delete, 0)
@@ -182,6 +192,7 @@ func (s *session) take(mem string, e stored) {
 // hand gives a message to the keeper; when the sink has it, it is deleted.
 func (s *session) hand(at slot, e stored) {
 	s.taken[at] = true
+	s.wasRead(at)
 	s.deleted[at] = e.PDU // looked at only once it is no longer taken
 	s.handed = time.Now()
 	r := s.received(e.PDU)
@@ -207,43 +218,6 @@ func (s *session) wasKept(k kept) {
 	}
 	s.deletes = append(s.deletes, k.slot)
 	s.want(s.delete, 0)
-}
-
-// deleteKept deletes what the sink has stored, and nothing else.
-func (s *session) deleteKept(ctx context.Context) {
-	for len(s.deletes) > 0 && s.err == nil {
-		mem := s.deletes[0].mem
-		s.in(ctx, mem, func() {
-			for len(s.deletes) > 0 && s.deletes[0].mem == mem {
-				d := s.deletes[0]
-				// Done with, whatever comes: when the answer is lost, another message
-				// may be in this place by now, and only what is read there can say.
-				s.deletes = s.deletes[1:]
-				delete(s.taken, d)
-				if s.emptied == nil {
-					s.emptied = map[slot]time.Time{}
-				}
-				s.emptied[d] = time.Now()
-				_, err := s.ask(ctx, fmt.Sprintf("+CMGD=%d", d.index), deleteAnswer)
-				if err != nil && !answered(err) {
-					s.want(s.sweepMems, time.Second)
-				}
-				if s.err != nil {
-					return
-				}
-				if err != nil && !benign(err) {
-					s.log("the modem refused to delete a message: " + err.Error())
-				}
-			}
-		})
-		if len(s.deletes) > 0 && s.deletes[0].mem == mem {
-			if s.err == nil { // the memory could not be selected: leave it to a sweep
-				delete(s.taken, s.deletes[0])
-				s.deletes = s.deletes[1:]
-			}
-		}
-	}
-	s.want(s.checkUsed, 2*time.Second)
 }
 
 // benign says that what should go is not there any more.
@@ -391,4 +365,5 @@ func (s *session) forgetSlots() {
 	clear(s.returned)
 	clear(s.emptied)
 	clear(s.doubts)
+	clear(s.readings)
 }

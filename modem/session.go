@@ -310,6 +310,7 @@ func (s *session) ask(ctx context.Context, cmd string, timeout time.Duration) ([
 	case errors.Is(err, at.ErrGone):
 		s.err = at.ErrGone
 	case noAnswer(err):
+		s.mistrust()
 		s.resync(ctx, "no answer to AT"+shown(cmd))
 	default:
 		s.timeouts = 0 // a refusal is an answer

@@ -96,7 +96,7 @@ func (s *session) service(ctx context.Context, n int) {
 // chooseMemory decides where received messages are stored: the family's wish,
 // else ME when it is bigger than SM and can really be read, else SM.
 func (s *session) chooseMemory(ctx context.Context) {
-	s.oneMemory, s.none, s.loading = false, false, false
+	s.oneMemory, s.none, s.loading, s.settable = false, false, false, 0
 	var names []string
 	lines, err := s.whenLoaded(ctx, "+CPMS=?")
 	if s.err != nil {
@@ -109,7 +109,7 @@ func (s *session) chooseMemory(ctx context.Context) {
 	}
 	s.mems = s.mems[:0]
 	if s.none {
-		s.mem, s.selected = "", ""
+		s.mem, s.selected, s.settable = "", "", 0
 		s.used, s.total, s.staying, s.foreign = 0, 0, 0, 0
 		s.m.update(func(n *Snapshot) { n.StorageName, n.StorageUsed, n.StorageTotal = "", 0, 0 })
 		s.tellStorage()
@@ -221,11 +221,11 @@ func (s *session) readable(ctx context.Context, mem memory) bool {
 // setMemories sets all three, or as many as the modem lets itself be told.
 func (s *session) setMemories(ctx context.Context, name string) (memory, bool) {
 	for _, n := range []int{3, 2, 1} {
-		args := strings.Repeat(fmt.Sprintf(`,"%s"`, name), n)[1:]
-		lines, err := s.whenLoaded(ctx, "+CPMS="+args)
+		lines, err := s.whenLoaded(ctx, setMemory(name, n))
 		if rest, ok := after(lines, "+CPMS"); ok {
 			if mem, ok := parseMemories(rest, name); ok {
-				s.mem, s.selected = name, name
+				s.mem, s.settable = name, n
+				s.chose(name)
 				return mem, true
 			}
 		}
@@ -233,7 +233,8 @@ func (s *session) setMemories(ctx context.Context, name string) (memory, bool) {
 			return memory{}, false
 		}
 		if err == nil { // OK without the numbers
-			s.mem, s.selected = name, name
+			s.mem, s.settable = name, n
+			s.chose(name)
 			return memory{Name: name}, true
 		}
 		if s.loading = s.loading || s.busy(err); s.loading {

@@ -40,11 +40,20 @@ type shelf struct {
 	listHung int // lists in a row without an answer
 	returned map[slot]*returned
 	emptied  map[slot]time.Time // when a slot was deleted
-	handed   time.Time          // when the keeper was given the last one
-	doubts   map[slot]doubtful
-	told     string      // the trouble that was told last
-	cnmi     family.CNMI // AT+CNMI as it was taken
-	cnmiSays string      // the answer to AT+CNMI? that no setting changes
+	readings map[slot]reading
+	// selectedAt is when AT+CPMS last proved what session.selected says, selection
+	// counts how often it may have been something else before.
+	selectedAt time.Time
+	selection  int
+	settable   int       // how many memories AT+CPMS sets at once; 0: it cannot be set
+	toldMode   time.Time // when the modem last said OK to AT+CMGF=0
+	adjacent   bool      // a memory was just selected: no send goes before the next command
+	pairing    bool      // a message is looked at and deleted: no send goes in between
+	handed     time.Time // when the keeper was given the last one
+	doubts     map[slot]doubtful
+	told       string      // the trouble that was told last
+	cnmi       family.CNMI // AT+CNMI as it was taken
+	cnmiSays   string      // the answer to AT+CNMI? that no setting changes
 
 	owed   atomic.Int32 // received PDUs that the network wants AT+CNMA for
 	owedAt atomic.Int64 // when the oldest of them came: Unix ns
@@ -66,7 +75,8 @@ type doubtful struct {
 
 // useMemory notes which memory is in use and how full it is.
 func (s *session) useMemory(mem memory) {
-	s.mem, s.selected = mem.Name, mem.Name
+	s.mem = mem.Name
+	s.chose(mem.Name)
 	s.used, s.total = mem.Used, mem.Total
 	full := mem.Total > 0 && mem.Used*100 >= mem.Total*nearlyFull
 	if full && !s.full {
