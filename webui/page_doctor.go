@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -102,7 +101,7 @@ func (s *Server) aboutOne(ctx context.Context, l *locale, who auth.Principal, f 
 	case b.at == "modem" && there:
 		v.Go = modemAddress(id) + b.anchor
 	case b.at == "sim" && err == nil:
-		v.Go = "/lines/" + url.PathEscape(sim.ICCID) + b.anchor
+		v.Go = simAddress(sim.ICCID) + b.anchor
 	case strings.HasPrefix(b.at, "/"):
 		v.Go = b.at
 	default:

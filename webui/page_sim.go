@@ -56,8 +56,21 @@ func balanceCode(operator string) string {
 	return ""
 }
 
+// simAddress is a SIM's page. Behind the ICCID of two SIMs that claim the same one
+// stands the port, which may have slashes.
+func simAddress(iccid string) string { return "/lines/" + url.PathEscape(iccid) }
+
+// simID is the id in the address.
+func simID(c echo.Context) string {
+	id := c.Param("iccid")
+	if plain, err := url.PathUnescape(id); err == nil {
+		return plain
+	}
+	return id
+}
+
 func (s *Server) showSIM(c echo.Context) error {
-	sim, err := s.pool.SIM(c.Request().Context(), c.Param("iccid"))
+	sim, err := s.pool.SIM(c.Request().Context(), simID(c))
 	if err != nil {
 		return err
 	}
@@ -86,13 +99,13 @@ func (s *Server) simPage(c echo.Context, status int, sim pool.SIM, f simForm, er
 			return err
 		}
 	}
-	v.It, v.Path = p, "/lines/"+url.PathEscape(sim.ICCID) // also when a form that was posted shows it
+	v.It, v.Path = p, simAddress(sim.ICCID) // also when a form that was posted shows it
 	return s.write(c, status, "sim", "", v)
 }
 
 func (s *Server) editSIM(c echo.Context) error {
 	ctx := c.Request().Context()
-	sim, err := s.pool.SIM(ctx, c.Param("iccid"))
+	sim, err := s.pool.SIM(ctx, simID(c))
 	if err != nil {
 		return err
 	}
@@ -108,12 +121,12 @@ func (s *Server) editSIM(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.done(c, "/lines/"+url.PathEscape(sim.ICCID), "saved", 0)
+	return s.done(c, simAddress(sim.ICCID), "saved", 0)
 }
 
 func (s *Server) forgetPINPage(c echo.Context) error {
 	ctx := c.Request().Context()
-	sim, err := s.pool.SIM(ctx, c.Param("iccid"))
+	sim, err := s.pool.SIM(ctx, simID(c))
 	if err != nil {
 		return err
 	}
@@ -121,14 +134,14 @@ func (s *Server) forgetPINPage(c echo.Context) error {
 		return err
 	}
 	s.audited(ctx, "sim.forget-pin", sim.ICCID, "")
-	return s.done(c, "/lines/"+url.PathEscape(sim.ICCID), "forgotten", 0)
+	return s.done(c, simAddress(sim.ICCID), "forgotten", 0)
 }
 
 // ussdPage asks the network and shows what it said. The answer is on no page that
 // can be loaded again: it may be about money.
 func (s *Server) ussdPage(c echo.Context) error {
 	ctx := c.Request().Context()
-	sim, err := s.pool.SIM(ctx, c.Param("iccid"))
+	sim, err := s.pool.SIM(ctx, simID(c))
 	if err != nil {
 		return err
 	}

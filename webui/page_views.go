@@ -177,6 +177,7 @@ func (v *views) funcs(l *locale) template.FuncMap {
 				template.HTMLEscapeString(v.assets["icons.svg"]+"#"+name) + `"></use></svg>`)
 		},
 		"stateIcon": stateIcon,
+		"simhref":   simAddress,
 		"add":       func(a, b int) int { return a + b },
 	}
 }

@@ -1,4 +1,6 @@
-// Starts the real binary with emulated modems on a free port, and ends it.
+// Starts the real binary with emulated modems on a free port, and ends it. Beside
+// them a modem whose SIM asks for a PIN, emulated by a process of its own on a
+// pseudo-terminal, and a port where nothing is.
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,10 +8,35 @@ import { join } from 'node:path';
 
 const patience = 20_000; // ms until it must have said where it is
 
+export const pin = '4829';
+export const puk = '12345678';
+
+// emulate starts the modem with the locked SIM; port is its pseudo-terminal.
+async function emulate(binary) {
+  const dir = await mkdtemp(join(tmpdir(), 'recado-browser-pty-'));
+  const child = spawn(binary, ['emulate', '--modems', '1', '--dir', dir, '--family', 'huawei', '--pin', pin, '--puk', puk],
+    { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  await new Promise((resolve, reject) => {
+    child.stdout.on('data', (chunk) => { if (/^ready$/m.test(chunk)) resolve(); });
+    child.once('error', reject);
+    child.once('close', (status) => reject(new Error(`the emulator ended with ${status}`)));
+  });
+  return {
+    port: join(dir, 'modem0'),
+    async stop() {
+      child.kill('SIGTERM');
+      await ended;
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
 export async function start(binary) {
+  const locked = await emulate(binary);
   const data = await mkdtemp(join(tmpdir(), 'recado-browser-'));
-  const child = spawn(binary, ['serve', '--data', data, '--emulate', '4', '--listen', '127.0.0.1:0', '--trust-clock'],
-    { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(binary, ['serve', '--data', data, '--emulate', '4', '--modem', locked.port, '--modem', join(data, 'nothing-here'),
+    '--power-hook', '/bin/true', '--listen', '127.0.0.1:0', '--trust-clock'], { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   const ended = new Promise((resolve) => child.once('close', resolve));
   const address = await new Promise((resolve, reject) => {
@@ -30,12 +57,14 @@ export async function start(binary) {
   });
   return {
     ...address,
+    locked: locked.port,
     log: () => said,
     async stop() {
       child.kill('SIGTERM');
       const hard = setTimeout(() => child.kill('SIGKILL'), patience);
       const status = await ended;
       clearTimeout(hard);
+      await locked.stop();
       await rm(data, { recursive: true, force: true });
       return status;
     },

@@ -3,15 +3,18 @@
 //   node run.mjs PATH_OF_RECADO
 //
 // The setup code opens the door, a message is written, leaves on an emulated
-// SIM, its delivery report is seen, an answer comes in and is answered. Beside
+// SIM, its delivery report is seen, an answer comes in and is answered. A SIM gets
+// its PIN, the network is asked for the balance, the check-up gives its bundle. Beside
 // that, every page is looked at by axe, in both themes and languages, at 320,
 // 360 and 1280 px. It needs Debian's chromium; where it is elsewhere, say so in
 // CHROMIUM. On failure a picture of the page is left in the folder of ARTIFACTS.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { gunzipSync } from 'node:zlib';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { chromium } from 'playwright-core';
-import { start } from './appliance.mjs';
+import { pin, puk, start } from './appliance.mjs';
 import { accessible, bigEnough, fits, watch } from './eyes.mjs';
 
 const binary = process.argv[2];
@@ -146,14 +149,15 @@ try {
   await page.goto(at('/messages?q=Begoña'));
   assert.equal(await page.locator('#list .row').count(), 1);
   await page.goto(at('/lines'));
-  await page.locator('.sims a').first().click();
+  await page.locator('.sims .row', { hasText: 'Lista' }).locator('a.row-main').first().click();
   const sim = new URL(page.url()).pathname;
   await page.getByLabel('Nombre').fill('Biblioteca');
   await button('Guardar').click();
   await page.getByRole('heading', { name: 'Biblioteca' }).waitFor();
   await page.locator('#sim dd a').click();
   const modem = new URL(page.url()).pathname;
-  await page.locator('.trace').getByText('AT+CMGS').first().waitFor();
+  await page.getByText('Diálogo con el módem').click();
+  assert.equal(await page.locator('#history .timeline > li').first().isVisible(), true);
   await page.goto(at('/settings'));
   await page.getByText('Crear una clave').first().click();
   await page.locator('#k-name').fill('Padrón');
@@ -163,8 +167,86 @@ try {
   await page.goto(at('/settings'));
   assert.equal(await page.locator('#secret').count(), 0);
 
+  now('the check-up says what is wrong, and has the bundle');
+  await page.goto(at('/lines'));
+  await page.locator('.checkup').getByText('no funciona').waitFor();
+  await accessible(page, 'the lines with something wrong');
+  await page.locator('.checkup').click();
+  await page.getByRole('heading', { name: 'Diagnóstico' }).waitFor();
+  await page.locator('.finding', { hasText: 'nothing-here' }).getByText('no hay nada conectado ahí').waitFor();
+  const [bundle] = await Promise.all([page.waitForEvent('download'), button('Descargar el paquete').click()]);
+  assert.match(bundle.suggestedFilename(), /^recado-support-\d{8}-\d{6}\.tar\.gz$/);
+  const packed = await readFile(await bundle.path());
+  assert.deepEqual([...packed.subarray(0, 2)], [0x1f, 0x8b], 'it is packed');
+  const papers = gunzipSync(packed).toString('latin1');
+  assert.match(papers, /CONTENTS\.txt/);
+  assert.match(papers, /modem-1-history\.txt/);
+  for (const secret of [number.slice(3), 'Begoña', pin, puk]) assert.equal(papers.includes(secret), false, `the bundle has ${secret}`);
+
+  now('a SIM that asks for its PIN: from the check-up to its modem, a wrong one, then the right one');
+  await page.locator('.finding', { hasText: box.locked }).getByRole('link', { name: 'Introducir el PIN' }).click();
+  await page.getByRole('heading', { name: 'La SIM pide su PIN' }).waitFor();
+  const modemLocked = new URL(page.url()).pathname;
+  await page.locator('#unlock').getByText('Quedan 3 intentos.').waitFor();
+  await page.getByText('Apagar y encender', { exact: true }).waitFor();
+  await accessible(page, 'a modem that wants a PIN');
+  await page.getByLabel('PIN', { exact: true }).fill('1111');
+  await button('Probar el PIN').click();
+  await page.getByRole('alert').getByText('La SIM no ha aceptado el PIN').waitFor();
+  await page.locator('#unlock').getByText('Quedan 2 intentos.').waitFor();
+  assert.equal(await page.locator('#pin').inputValue(), '');
+  await accessible(page, 'a PIN that was refused');
+  await page.getByLabel('PIN', { exact: true }).fill(pin);
+  await button('Probar el PIN').click();
+  await page.getByText('PIN aceptado.').waitFor();
+  await page.locator('#modem .head .pill', { hasText: 'Listo' }).waitFor(); // by itself
+  await page.locator('#unlock section').waitFor({ state: 'detached' });
+  await page.locator('#history').getByText('El PIN ha abierto la SIM').waitFor();
+  await page.locator('#history').getByText('La SIM no ha aceptado el PIN').waitFor();
+  assert.doesNotMatch(await page.locator('#history').evaluate((h) => { const c = h.cloneNode(true); c.querySelectorAll('details.raw').forEach((d) => d.remove()); return c.innerText; }),
+    /\b(the|was|modem|SIM is)\b/, 'the history is in the reader\'s language');
+
+  now('what is open stays open while the page renews itself');
+  await page.locator('#history details.raw > summary').first().click();
+  const opened = await page.locator('#history details.raw').first().getAttribute('id');
+  await page.evaluate(() => { window.renewed = new Promise((done) => document.addEventListener('htmx:afterSwap', done, { once: true })); htmx.trigger(document.body, 'recado:lines'); });
+  await page.evaluate(() => window.renewed.then(() => {}));
+  assert.equal(await page.locator(`[id="${opened}"]`).evaluate((d) => d.open), true);
+
+  now('the remembered PIN is forgotten, and power is cut after a confirmation');
+  await page.locator('#facts a[href^="/lines/"]').click();
+  await page.getByText('Olvidar el PIN').click();
+  await button('Olvidarlo').click();
+  await page.getByText('PIN olvidado.').waitFor();
+  await page.getByRole('heading', { name: 'PIN recordado' }).waitFor({ state: 'detached' });
+  await page.goto(at(modemLocked));
+  await page.getByText('Apagar y encender', { exact: true }).click();
+  await button('Apagar y encender ahora').click();
+  await page.getByText('Se le ha quitado la corriente un momento.').waitFor();
+
+  now('the balance by USSD, a menu, and a code that is not sent');
+  await page.goto(at(sim));
+  await page.getByLabel('Código').fill('*123#');
+  await button('Preguntar').click();
+  await page.locator('.ussd-text').getByText('Su saldo es 12,34 EUR.').waitFor();
+  await accessible(page, 'an answer of the network');
+  await page.getByLabel('Código').fill('*100#');
+  await page.keyboard.press('Enter');
+  await page.locator('.ussd-text').getByText('2. Bonos').waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'reply', 'the reply has the focus');
+  await accessible(page, 'a question of the network');
+  await page.keyboard.type('2');
+  await page.keyboard.press('Enter');
+  await page.locator('.ussd-text').getByText('1 GB').waitFor();
+  await button('Terminar').click();
+  await page.getByText('Consulta terminada.').waitFor();
+  await page.getByLabel('Código').fill('**21*600111222#');
+  await button('Preguntar').click();
+  await page.getByRole('alert').getByText('Ese código cambia desvíos de llamadas').waitFor();
+  await accessible(page, 'a code that is refused');
+
   now('every page: axe in both themes and languages, nothing wider than a phone');
-  const pages = ['/', '/write?to=%2B34600111222', '/messages', message, '/inbox', '/inbox?with=%2B34600111222', '/lines', sim, modem, '/settings', '/nowhere'];
+  const pages = ['/', '/write?to=%2B34600111222', '/messages', message, '/inbox', '/inbox?with=%2B34600111222', '/lines', sim, modem, modemLocked, '/doctor', '/settings', '/nowhere'];
   for (const [lang, scheme] of [['es', 'light'], ['en', 'dark']]) {
     await page.emulateMedia({ colorScheme: scheme });
     await page.goto(at('/'));
