@@ -41,7 +41,23 @@ type openSend struct {
 type references struct {
 	sim  string // the identity of the SIM
 	list []uint8
+	// broken: a submission since the last accepted one may have used a reference
+	// up that nobody told us; which is the next is not known until one is accepted.
+	broken bool
+	// nameless are the submissions that left and got no reference. Each may be
+	// what a report with a reference that nobody knows is about.
+	nameless []nameless
 }
+
+// nameless is a submission without a reference: its recipient and its end.
+type nameless struct {
+	to string
+	at time.Time
+}
+
+// namelessFor is how long a report on such a message may come: a day of validity
+// and more.
+const namelessFor = 72 * time.Hour
 
 // beginSend notes the submission whose gate has opened.
 func (m *Modem) beginSend(tpdu []byte, interrupt context.CancelCauseFunc) {
@@ -62,11 +78,17 @@ func (m *Modem) answeredSend() {
 func (m *Modem) endSend(mr int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	open := m.pending
 	m.pending = nil
+	r := m.refs.of(identityOf(m.snap.SIM))
 	if mr < 0 {
+		if open != nil {
+			r.broken = true
+			r.nameless = append(r.nameless, nameless{open.to, time.Now()})
+		}
 		return
 	}
-	r := m.refs.of(identityOf(m.snap.SIM))
+	r.broken = false
 	if r.list = append(r.list, uint8(mr)); len(r.list) > referencesKept {
 		r.list = r.list[len(r.list)-referencesKept:]
 	}
@@ -112,17 +134,27 @@ func (m *Modem) reported(trailer string) {
 }
 
 // proves says that a report can be of the open submission alone: it is for the
-// same recipient, its reference is none that an accepted message got, and it is
-// either the SIM's next one, or the service centre got the message after the
-// gate. Only next, which is both, is enough to take the message as accepted.
+// same recipient, the service centre got the message after the gate, and no
+// earlier message to this recipient can have its reference. next: the reference
+// is the one after that of the SIM's last message, which was accepted. Only that
+// is enough to take the message as accepted; and without it one earlier message
+// to the recipient whose reference is not known is enough for no proof at all. Or
+// else what one message got would be claimed of another, which nobody has, and a
+// modem would be written to that still has one in hand.
 func (r *references) proves(rep pdu.Received, open *openSend) (next, ok bool) {
-	if rep.Kind != pdu.KindStatusReport || !sameDigits(rep.Address, open.to) || slices.Contains(r.list, rep.MR) {
+	if rep.Kind != pdu.KindStatusReport || !sameDigits(rep.Address, open.to) || slices.Contains(r.list, rep.MR) ||
+		rep.SCTS.IsZero() || rep.SCTS.Before(open.gateAt.Add(-reportEarly)) {
 		return false, false
 	}
-	after := !rep.SCTS.IsZero() && !rep.SCTS.Before(open.gateAt.Add(-reportEarly))
 	n := len(r.list)
-	next = n > 0 && rep.MR == r.list[n-1]+1
-	return next && after, next || after
+	next = n > 0 && !r.broken && rep.MR == r.list[n-1]+1
+	return next, next || !r.doubted(open.to)
+}
+
+// doubted says that a message to the recipient is about without a reference.
+func (r *references) doubted(to string) bool {
+	r.nameless = slices.DeleteFunc(r.nameless, func(n nameless) bool { return time.Since(n.at) > namelessFor })
+	return slices.ContainsFunc(r.nameless, func(n nameless) bool { return n.to == "" || sameDigits(n.to, to) })
 }
 
 // destination is TP-DA of an SMS-SUBMIT, its digits; "" when it has none (TS

@@ -89,29 +89,67 @@ func TestProof(t *testing.T) {
 	soon, long := gate.Add(3*time.Second), gate.Add(-time.Hour)
 	for _, c := range []struct {
 		name     string
-		refs     []uint8
+		refs     references
 		rep      pdu.Received
 		next, ok bool
 	}{
-		{"the next reference", []uint8{4, 5}, report(6, "+34600111222", soon), true, true},
-		{"after the wrap", []uint8{254, 255}, report(0, "+34600111222", soon), true, true},
-		{"national writing", []uint8{5}, report(6, "600111222", soon), true, true},
-		{"without a time", []uint8{5}, report(6, "+34600111222", time.Time{}), false, true},
-		{"the next, by a clock that is wrong", []uint8{5}, report(6, "+34600111222", long), false, true},
-		{"the counter began anew", []uint8{5}, report(0, "+34600111222", soon), false, true},
-		{"nothing was sent before", nil, report(9, "+34600111222", soon), false, true},
-		{"nothing was sent before, an old report", nil, report(9, "+34600111222", long), false, false},
-		{"an old report", []uint8{5}, report(9, "+34600111222", long), false, false},
-		{"of an accepted message", []uint8{4, 5}, report(4, "+34600111222", soon), false, false},
-		{"of another recipient", []uint8{5}, report(6, "+34600111223", soon), false, false},
-		{"no recipient", []uint8{5}, report(6, "", soon), false, false},
-		{"no report", []uint8{5}, pdu.Received{Kind: pdu.KindDeliver, MR: 6, Address: "+34600111222", SCTS: soon}, false, false},
+		{"the next reference", references{list: []uint8{4, 5}}, report(6, "+34600111222", soon), true, true},
+		{"after the wrap", references{list: []uint8{254, 255}}, report(0, "+34600111222", soon), true, true},
+		{"national writing", references{list: []uint8{5}}, report(6, "600111222", soon), true, true},
+		{"the counter began anew", references{list: []uint8{5}}, report(0, "+34600111222", soon), false, true},
+		{"nothing was sent before", references{}, report(9, "+34600111222", soon), false, true},
+		{"a message before it got no reference", references{list: []uint8{5}, broken: true}, report(6, "+34600111222", soon), false, true},
+		{"one to the same recipient", references{list: []uint8{5}, broken: true, nameless: about("600111222")}, report(6, "+34600111222", soon), false, false},
+		{"one to the same recipient, longer ago", references{list: []uint8{5}, nameless: about("600111222")}, report(6, "+34600111222", soon), true, true},
+		{"one to the same recipient, another reference", references{list: []uint8{5}, nameless: about("600111222")}, report(7, "+34600111222", soon), false, false},
+		{"one to nobody knows whom", references{list: []uint8{5}, nameless: about("")}, report(7, "+34600111222", soon), false, false},
+		{"one to another", references{list: []uint8{5}, nameless: about("600111223")}, report(7, "+34600111222", soon), false, true},
+		{"without a time", references{list: []uint8{5}}, report(6, "+34600111222", time.Time{}), false, false},
+		{"an old report", references{list: []uint8{5}}, report(6, "+34600111222", long), false, false},
+		{"of an accepted message", references{list: []uint8{4, 5}}, report(4, "+34600111222", soon), false, false},
+		{"of another recipient", references{list: []uint8{5}}, report(6, "+34600111223", soon), false, false},
+		{"no recipient", references{list: []uint8{5}}, report(6, "", soon), false, false},
+		{"no report", references{list: []uint8{5}}, pdu.Received{Kind: pdu.KindDeliver, MR: 6, Address: "+34600111222", SCTS: soon}, false, false},
 	} {
-		r := &references{list: c.refs}
-		next, ok := r.proves(c.rep, &openSend{to: "34600111222", gateAt: gate})
+		next, ok := c.refs.proves(c.rep, &openSend{to: "34600111222", gateAt: gate})
 		require.Equal(t, c.next, next, c.name)
 		require.Equal(t, c.ok, ok, c.name)
 	}
+}
+
+func about(to string) []nameless { return []nameless{{to, time.Now()}} }
+
+// TestReportOfALostMessageIsNotTheNextOnes: two messages to one recipient, the
+// answer to each lost. What the service centre says of the first is no word on
+// the second, which it never got.
+func TestReportOfALostMessageIsNotTheNextOnes(t *testing.T) {
+	live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
+		l.ready()
+		first, _ := l.send("+34600111222", "primera")
+		require.Equal(l.t, Accepted, first.Verdict)
+		l.pass(30 * time.Second)
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultCMSSent, Code: 500})
+		one, _ := l.send("+34600111222", "uno")
+		require.Equal(l.t, Ambiguous, one.Verdict)
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultLostSubmit})
+		start := time.Now()
+		two, _ := l.send("+34600111222", "dos")
+		require.Equal(l.t, Ambiguous, two.Verdict)
+		_, ok := <-two.Late
+		require.False(l.t, ok, "nothing is known of it")
+		require.InDelta(l.t, 180, time.Since(start).Seconds(), 2)
+		require.Equal(l.t, 1, l.accepted("uno"))
+		require.Zero(l.t, l.accepted("dos"))
+		// The next that is accepted says where the references are.
+		l.state(StateReady, 30*time.Second)
+		three, _ := l.send("+34600111222", "tres")
+		require.Equal(l.t, Accepted, three.Verdict)
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultNeverCMGS})
+		four, _ := l.send("+34600111222", "cuatro")
+		late, ok := <-four.Late
+		require.True(l.t, ok)
+		require.Equal(l.t, (three.MR+1)%256, late.MR)
+	})
 }
 
 func TestDestination(t *testing.T) {
