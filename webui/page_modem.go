@@ -86,6 +86,11 @@ func (s *Server) modemPage(c echo.Context, status int, errs []string) error {
 		p.Fill = min(100, 100*m.StorageUsed/m.StorageTotal)
 	}
 	p.Findings = s.about(c, ofModem(s.findings(c.Request().Context()), m.ID))
+	for i := range p.Findings { // the form for it is on this very page
+		if p.Findings[i].Go == p.Href+"#unlock" {
+			p.Findings[i].Label = ""
+		}
+	}
 	if m.Reason != "" && len(p.Findings) == 0 {
 		words, _ := v.locale.said(m.Reason)
 		p.Why, p.Raw = sentence(words), m.Reason

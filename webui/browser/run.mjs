@@ -9,7 +9,7 @@
 // 360 and 1280 px. It needs Debian's chromium; where it is elsewhere, say so in
 // CHROMIUM. On failure a picture of the page is left in the folder of ARTIFACTS.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { appendFile, readFile } from 'node:fs/promises';
 import { gunzipSync } from 'node:zlib';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';
@@ -223,6 +223,30 @@ try {
   await page.getByText('Apagar y encender', { exact: true }).click();
   await button('Apagar y encender ahora').click();
   await page.getByText('Se le ha quitado la corriente un momento.').waitFor();
+
+  now('three wrong PINs from elsewhere, and the PUK opens the SIM');
+  await button('Reiniciar el módem').click();
+  await page.getByRole('heading', { name: 'La SIM pide su PIN' }).waitFor();
+  for (let i = 0; i < 3; i++) await appendFile(box.locked, 'AT+CPIN="0001"\r'); // Recado would not spend the last try
+  await button('Reiniciar el módem').click();
+  await page.getByRole('heading', { name: 'La SIM pide su PUK' }).waitFor();
+  await page.locator('#unlock').getByText('Diez PUK erróneos destruyen la SIM para siempre. Quedan 10 intentos.').waitFor();
+  await accessible(page, 'a modem that wants a PUK');
+  for (const width of [320, 1280]) {
+    await page.setViewportSize({ width, height: 900 });
+    await fits(page, 'a modem that wants a PUK');
+  }
+  await page.getByLabel('PUK', { exact: true }).fill(puk);
+  await page.getByLabel('PIN nuevo', { exact: true }).fill('7777');
+  await page.getByLabel('Otra vez el PIN nuevo').fill('7778');
+  await button('Desbloquear la SIM').click();
+  await page.getByRole('alert').getByText('Los dos PIN nuevos no son iguales.').waitFor();
+  await page.getByLabel('PUK', { exact: true }).fill(puk);
+  await page.getByLabel('PIN nuevo', { exact: true }).fill('7777');
+  await page.getByLabel('Otra vez el PIN nuevo').fill('7777');
+  await button('Desbloquear la SIM').click();
+  await page.getByText('SIM desbloqueada.').waitFor();
+  await page.locator('#modem .head .pill', { hasText: 'Listo' }).waitFor();
 
   now('the balance by USSD, a menu, and a code that is not sent');
   await page.goto(at(sim));
