@@ -61,8 +61,9 @@ func (a actuators) fit(port *pool.Port) {
 		}
 	}
 	if a.Uhubctl && onUSB || len(a.PowerHook) > 0 {
-		power := tty.Power{Port: port.Name, Said: func(command []string, output string) {
-			a.log.Info("a modem's power was cut for a moment", "port", at.name, "command", strings.Join(command, " "), "output", output)
+		power := tty.Power{Port: port.Name, Said: func(command []string, _ string) {
+			// Neither its arguments nor what it prints: they may be the password of a socket on the LAN.
+			a.log.Info("a modem's power is switched off and on", "port", at.name, "command", filepath.Base(command[0]))
 		}}
 		if len(a.PowerHook) > 0 { // an empty list in the file is none
 			power.Hook = a.PowerHook

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -52,7 +53,7 @@ func TestActuatorFlags(t *testing.T) {
 		flags actuatorFlags
 		says  string
 	}{
-		{actuatorFlags{PowerHook: []string{"relay", "off"}}, `--power-hook: the command that cycles the power, "relay off", has no full path`},
+		{actuatorFlags{PowerHook: []string{"relay", "off"}}, `--power-hook: the command that cycles the power, "relay", has no full path`},
 		{actuatorFlags{PowerHook: []string{"/nowhere/relay"}}, "no such file"},
 		{actuatorFlags{PowerHook: []string{t.TempDir()}}, "no executable file"},
 	} {
@@ -120,6 +121,20 @@ func TestFit(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "1-1.2 "+number+"\n1-1.2 "+number+"\n1-1.4 "+number+"\n", string(text))
 	require.Equal(t, "1-1.4", fitted(actuatorFlags{}, number).USBPath)
+}
+
+// The log names the command that switches the power, and neither its arguments nor what it says.
+func TestPowerHooksArgumentsAreNotLogged(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "relay")
+	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\necho \"$*\"\n"), 0o755))
+	var text bytes.Buffer
+	port := pool.Port{Name: "tcp:10.0.0.1:4001"}
+	flags := actuatorFlags{PowerHook: []string{program, "-u", "admin:hunter2"}}
+	actuators{flags, tty.Tree{}, slog.New(slog.NewTextHandler(&text, nil))}.fit(&port)
+	require.NoError(t, port.PowerCycle(t.Context()))
+	require.Contains(t, text.String(), "command=relay")
+	require.NotContains(t, text.String(), "hunter2")
+	require.NotContains(t, text.String(), "-u")
 }
 
 func TestUnanswered(t *testing.T) {

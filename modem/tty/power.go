@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,19 +42,22 @@ type Power struct {
 	// put the power back on after it was told to end, 3 s when 0.
 	Timeout, Grace time.Duration
 	// Said gets what was run and the end of what it printed, at most 4 KiB, also
-	// when all went well; nil: nobody wants it.
+	// when all went well; nil: nobody wants it. Of a hook either may hold secrets:
+	// they are not for a log.
 	Said func(command []string, output string)
 }
 
-// PowerError is a power cycle that failed.
+// PowerError is a power cycle that failed. It has none of an operator's
+// arguments, which may be a password, and none of what that command printed,
+// which may repeat them: it ends in logs, histories and support bundles.
 type PowerError struct {
-	Command []string // as it was run
-	Output  string   // the end of what it printed, at most 4 KiB
-	Err     error    // why: *exec.ExitError, a context's cause, an error of its start
+	Program string // the command's name, without its folder and its arguments
+	Output  string // the end of what uhubctl printed, at most 4 KiB; "" of an operator's command
+	Err     error  // why: *exec.ExitError, a context's cause, an error of its start
 }
 
 func (e *PowerError) Error() string {
-	text := fmt.Sprintf("cycle the power with %s: %v", filepath.Base(e.Command[0]), e.Err)
+	text := fmt.Sprintf("cycle the power with %s: %v", e.Program, e.Err)
 	if e.Output != "" {
 		text += ": " + strings.Join(strings.Fields(e.Output), " ")
 	}
@@ -71,16 +75,28 @@ func (p Power) Check() error {
 		return err
 	}
 	if len(p.Hook) == 0 || !filepath.IsAbs(p.Hook[0]) {
-		return fmt.Errorf("the command that cycles the power, %q, has no full path: write it as in /usr/local/bin/relay", strings.Join(p.Hook, " "))
+		return fmt.Errorf("the command that cycles the power, %q, has no full path: write it as in /usr/local/bin/relay", p.program())
 	}
 	info, err := os.Stat(p.Hook[0])
-	switch {
+	switch failed := (*fs.PathError)(nil); {
+	case errors.As(err, &failed):
+		return fmt.Errorf("the command that cycles the power, %s: %w", p.program(), failed.Err)
 	case err != nil:
-		return fmt.Errorf("the command that cycles the power: %w", err)
+		return fmt.Errorf("the command that cycles the power, %s, cannot be looked at", p.program())
 	case info.IsDir() || info.Mode().Perm()&0o111 == 0:
-		return fmt.Errorf("the command that cycles the power: %s is no executable file", p.Hook[0])
+		return fmt.Errorf("the command that cycles the power: %s is no executable file", p.program())
 	}
 	return nil
+}
+
+// program is the hook's, without arguments, also where somebody wrote them all
+// into one; "" when there is none.
+func (p Power) program() string {
+	if len(p.Hook) == 0 {
+		return ""
+	}
+	name, _, _ := strings.Cut(p.Hook[0], " ")
+	return name
 }
 
 // uhubctl is its path. /usr/sbin is in no ordinary person's PATH.
@@ -165,7 +181,11 @@ func (p Power) run(ctx context.Context, command []string) (err error) {
 			p.Said(command, output.text())
 		}
 		if err != nil {
-			err = &PowerError{Command: command, Output: output.text(), Err: err}
+			failed := &PowerError{Program: filepath.Base(command[0]), Err: err}
+			if p.Hook == nil {
+				failed.Output = output.text()
+			}
+			err = failed
 		}
 	}()
 	if ctx.Err() != nil {

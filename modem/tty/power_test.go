@@ -3,6 +3,7 @@ package tty
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,6 +101,34 @@ func TestPowerByHook(t *testing.T) {
 		require.NoError(t, p.Cycle(t.Context(), row.path))
 		require.Equal(t, row.want, said)
 	}
+}
+
+// A socket on the LAN wants a password: no error shows it, also where the command
+// prints it, and where all was written as one.
+func TestPowerErrorsShowNoArgument(t *testing.T) {
+	const secret = "hunter2"
+	fails := script(t, `echo "curl: (7) admin:hunter2@socket: $*" >&2; exit 7`+"\n")
+	folder := t.TempDir()
+	for _, hook := range [][]string{
+		{fails, "-u", "admin:" + secret},
+		{"curl", "-u", "admin:" + secret},
+		{"curl -u admin:" + secret},
+		{"/nowhere/curl -u admin:" + secret},
+		{"/nowhere/curl", "-u", "admin:" + secret},
+		{folder, "-u", "admin:" + secret},
+		{fails + "/relay -u admin:" + secret}, // not a folder
+	} {
+		err := Power{Hook: hook, Port: "usb:1-1.2:2"}.Cycle(t.Context(), "1-1.2")
+		require.Error(t, err)
+		for ; err != nil; err = errors.Unwrap(err) {
+			require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), secret)
+		}
+		if err := (Power{Hook: hook}).Check(); err != nil {
+			require.NotContains(t, err.Error(), secret)
+		}
+	}
+	err := Power{Hook: []string{fails, "-u", secret}, Port: "x"}.Cycle(t.Context(), "1-1.2")
+	require.EqualError(t, err, "cycle the power with relay: exit status 7")
 }
 
 func TestPowerCheck(t *testing.T) {
