@@ -65,10 +65,10 @@ func descriptors(t *testing.T) int {
 
 // log of what the network accepted, as it happens.
 type acceptances struct {
-	mu    sync.Mutex
-	byDA  map[string][]emulator.Entry
-	last  map[string]time.Time // by modem
-	count map[string]int
+	mu     sync.Mutex
+	byText map[string][]emulator.Entry
+	last   map[string]time.Time // by modem
+	count  map[string]int
 }
 
 func (a *acceptances) Write(line []byte) (int, error) {
@@ -79,7 +79,7 @@ func (a *acceptances) Write(line []byte) (int, error) {
 	if e.Type == emulator.EntrySubmit && e.Accepted {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.byDA[e.DA] = append(a.byDA[e.DA], e)
+		a.byText[e.Text] = append(a.byText[e.Text], e)
 		a.last[e.Modem] = time.Now()
 		a.count[e.Modem]++
 	}
@@ -113,7 +113,7 @@ func weather(t *testing.T, seed uint64, events int, length time.Duration) (rate 
 	synctest.Test(t, func(t *testing.T) {
 		s := &stress{
 			t: t, rand: rand.New(rand.NewPCG(seed, 16)), in: map[string]bool{},
-			seen:  &acceptances{byDA: map[string][]emulator.Entry{}, last: map[string]time.Time{}, count: map[string]int{}},
+			seen:  &acceptances{byText: map[string][]emulator.Entry{}, last: map[string]time.Time{}, count: map[string]int{}},
 			until: map[int]context.CancelFunc{}, took: map[string][]time.Duration{},
 		}
 		s.rig = emptyRig(t, emulator.NetworkOptions{
@@ -206,8 +206,12 @@ func (s *stress) feed() {
 	for ; waiting < 6*stressModems; waiting++ {
 		i := len(s.sent)
 		class := []queue.Class{queue.OTP, queue.Alert, queue.Normal, queue.Bulk}[i%4]
+		to := number(i)
+		if i%3 == 0 { // a report may be of the message before, to the same recipient
+			to = number(i / 3 % 5)
+		}
 		s.sent = append(s.sent, s.submit(queue.Request{
-			To: []string{number(i)}, Text: fmt.Sprint("Aviso ", i), Class: class, ValidFor: 2 * time.Hour,
+			To: []string{to}, Text: fmt.Sprint("Aviso ", i), Class: class, ValidFor: 2 * time.Hour,
 		})...)
 	}
 	if s.rand.IntN(4) == 0 {
@@ -371,7 +375,7 @@ func (s *stress) compare() {
 	for _, sent := range s.sent {
 		m := s.message(sent.ID)
 		what := fmt.Sprintf("%s %s %s %v", m.To, m.Class, m.State, m.Error)
-		has := s.seen.byDA[m.To]
+		has := s.seen.byText[m.Text]
 		switch m.State {
 		case queue.Sent, queue.Delivered:
 			require.NotEmpty(s.t, has, what)
