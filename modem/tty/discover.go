@@ -59,8 +59,8 @@ type DiscoveryOptions struct {
 	Settle time.Duration
 	// Answer is how long a port may take for one answer; 1 s when 0.
 	Answer time.Duration
-	// Retry is the pause after a round in which no port answered, doubled by
-	// each up to six times; 10 s when 0.
+	// Retry is the pause after a round in which no port answered, and how long a
+	// port that was chosen may be missing from its device; 10 s when 0.
 	Retry time.Duration
 	// Patience is how long a modem must have been mute before its other ports are
 	// asked; 2 min when 0, which is longer than a restart takes.
@@ -100,6 +100,7 @@ type Discovery struct {
 	shared   map[string]*BusyError
 	sharedAt time.Time
 	results  chan round
+	opened   openers
 	wg       sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
@@ -255,7 +256,7 @@ func (d *Discovery) look(ctx context.Context) (wait time.Duration) {
 			}
 			continue
 		}
-		if s.lost && now.Sub(s.since) >= 3*d.o.Retry {
+		if s.lost && now.Sub(s.since) >= d.o.Retry {
 			d.drop(ctx, s) // it shows other ports for good: looked at afresh at once
 			wait = 0
 			continue
@@ -350,7 +351,7 @@ func (d *Discovery) see(ctx context.Context, g group, dev USBDevice, now time.Ti
 		s.trouble = Trouble{}
 		s.lost = !slices.ContainsFunc(g.candidates, func(c candidate) bool { return c.place.String() == s.chosen })
 		if s.lost {
-			s.trouble = Trouble{CodeMoved, "its port " + s.chosen + " is not there", "wait for half a minute: it is looked for anew"}
+			s.trouble = Trouble{CodeMoved, "its port " + s.chosen + " is not there", "wait a few seconds: it is looked for anew"}
 		}
 	}
 }

@@ -423,3 +423,62 @@ func TestConcerns(t *testing.T) {
 	require.False(t, concerns([]byte("change@/devices/x\x00ACTION=change\x00SUBSYSTEM=block\x00")))
 	require.True(t, concerns([]byte("gibberish")), "rather one look too many")
 }
+
+// A modem that comes without an event, as one does that gets its power after the
+// adapter it hangs on, is asked soon however long nothing was there.
+func TestSilentPortsAreAskedForEver(t *testing.T) {
+	f := newFinder(t, newBus(t), func(o *DiscoveryOptions) { o.Retry = 0 })
+	s := &site{group: group{name: "usb:1-1.2:0", candidates: []candidate{{device: "/dev/ttyUSB0"}}}, present: true}
+	f.sites[s.group.name] = s
+	for range 20 {
+		f.take(t.Context(), round{site: s, err: errSilent})
+		require.Empty(t, s.chosen)
+		pause := time.Until(s.next)
+		require.Greater(t, pause, 5*time.Second)
+		require.LessOrEqual(t, pause, 15*time.Second)
+	}
+	f.o.Add = func(Found) error { return errors.New("not now") }
+	f.take(t.Context(), round{site: s, chosen: s.candidates[0]})
+	require.LessOrEqual(t, time.Until(s.next), 15*time.Second)
+	require.Contains(t, s.trouble.Says, "not now")
+}
+
+// In the rounds after the first, who has the port open is looked up with the
+// others', and the port is asked twice: a modem sleeps through the first.
+func TestAskedAgainWithLessAdo(t *testing.T) {
+	b := newBus(t)
+	f := newFinder(t, b, func(o *DiscoveryOptions) { o.Answer = 20 * time.Millisecond })
+	w := b.port("ttyUSB0")
+	device := filepath.Join(b.tree.Dev, w.name)
+	r := f.interview(t.Context(), []candidate{{device: device}}, 1)
+	require.ErrorIs(t, r.err, errSilent)
+	require.Eventually(t, func() bool { return w.said() == "AT\r\x1bAT\r" }, 10*time.Second, time.Millisecond, "it was sent %q", w.said())
+	require.False(t, f.opened.at.IsZero())
+	pid, release := hold(t, device, t.TempDir())
+	f.opened.at = time.Now().Add(-2 * openersFor)
+	require.Equal(t, pid, f.opened.by(w.peer.Name()))
+	release()
+	require.Equal(t, pid, f.opened.by(w.peer.Name()), "nobody looked again yet")
+}
+
+// A port that is missing from its device is given up soon.
+func TestAMissingPortIsGivenUpSoon(t *testing.T) {
+	b := newBus(t)
+	gone := make(chan string, 1)
+	f := newFinder(t, b, func(o *DiscoveryOptions) {
+		o.Retry, o.Settle = 0, time.Hour
+		o.Remove = func(_ context.Context, name string) error { gone <- name; return nil }
+	})
+	b.plug(stick{path: "1-1.2", vid: 0x2c7c, pid: 0x0125, ports: map[int]*wire{4: b.port("ttyUSB1")}})
+	f.look(t.Context())
+	s := f.sites["usb:1-1.2"]
+	require.NotNil(t, s)
+	s.chosen = "usb:1-1.2:2"
+	f.look(t.Context())
+	require.True(t, s.lost)
+	require.Equal(t, CodeMoved, s.trouble.Code)
+	require.Empty(t, gone, "it may come back by itself")
+	s.since = time.Now().Add(-15 * time.Second)
+	f.look(t.Context())
+	require.Equal(t, "usb:1-1.2:2", <-gone)
+}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,14 +55,42 @@ func flocker(device string) int {
 // descriptors we may see; 0 when there is none.
 func opener(device string) int { return Tree{}.openers(map[string]bool{device: true})[device] }
 
+// openers remembers for a moment who has which device open: to look through all
+// processes costs tens of milliseconds, and many ports are asked again together.
+type openers struct {
+	mu  sync.Mutex
+	at  time.Time
+	all map[string]int
+}
+
+// openersFor is how long an answer of openers is good for.
+const openersFor = 5 * time.Second
+
+// by is a process other than ours that has, or a moment ago had, the device open;
+// 0 when there is none.
+func (o *openers) by(device string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.at.IsZero() || time.Since(o.at) > openersFor {
+		o.at, o.all = time.Now(), Tree{}.openers(nil)
+	}
+	return o.all[device]
+}
+
 // openers are processes other than ours that have any of these devices open, by
-// device; of those whose descriptors we may see.
+// device; of those whose descriptors we may see. nil: any device at all.
 func (t Tree) openers(devices map[string]bool) map[string]int {
 	found := map[string]int{}
+	wanted := func(target string) bool {
+		if devices == nil {
+			return strings.HasPrefix(target, "/dev/")
+		}
+		return devices[target]
+	}
 	links, _ := filepath.Glob(filepath.Join(cmp.Or(t.Proc, "/proc"), "[0-9]*", "fd", "*")) // well formed
 	for _, link := range links {
 		target, err := os.Readlink(link)
-		if err != nil || !devices[target] {
+		if err != nil || !wanted(target) {
 			continue
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(link))))

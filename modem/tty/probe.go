@@ -15,6 +15,9 @@ import (
 // probeTries is how often a port is asked AT: modems sleep through the first.
 const probeTries = 3
 
+// probeAgain is the same in the rounds after the first, which come soon enough.
+const probeAgain = 2
+
 // probed is what a port answered.
 type probed struct {
 	imei string // "" when it says none
@@ -23,11 +26,11 @@ type probed struct {
 // errSilent: the port is no AT port, or its modem is not up yet.
 var errSilent = errors.New("nothing answers AT")
 
-// probe asks a port whether it speaks AT, and who it is. wait is for one answer.
-// The port is closed again.
-func (s settings) probe(ctx context.Context, device string, wait time.Duration) (p probed, err error) {
+// probe asks a port up to that many times whether it speaks AT, and who it is.
+// wait is for one answer. The port is closed again.
+func (s settings) probe(ctx context.Context, device string, wait time.Duration, tries int) (p probed, err error) {
 	err = s.converse(ctx, device, func(port io.Writer, lines <-chan string) error {
-		for try := range probeTries {
+		for try := range tries {
 			command := "AT\r"
 			if try > 0 {
 				command = "\x1bAT\r" // out of a message that an earlier program began
@@ -185,7 +188,10 @@ func imei(info []string) string {
 
 // holder says which process has a port, ours among them; nil when none is seen.
 // It looks only, and so disturbs nobody.
-func (s settings) holder(name string) *BusyError {
+func (s settings) holder(name string) *BusyError { return s.holderBy(name, opener) }
+
+// holderBy is holder with another way to find who has a device open.
+func (s settings) holderBy(name string, opener func(device string) int) *BusyError {
 	device, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return nil // gone: opening says so

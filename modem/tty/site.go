@@ -39,13 +39,11 @@ type round struct {
 // and people must see that it is there.
 const trustAfter = 3
 
-// longestRetry bounds the pause between rounds, in Retry.
-const longestRetry = 6
-
 // question asks these ports of a site one after the other which of them speaks
 // AT.
 func (d *Discovery) question(ctx context.Context, s *site, candidates []candidate) {
-	d.ask(ctx, s, func(ctx context.Context) round { return d.interview(ctx, candidates) })
+	rounds := s.rounds
+	d.ask(ctx, s, func(ctx context.Context) round { return d.interview(ctx, candidates, rounds) })
 }
 
 // ask talks to ports of a site in a goroutine of its own: to one site at a time.
@@ -66,16 +64,21 @@ func (d *Discovery) ask(ctx context.Context, s *site, talk func(context.Context)
 
 // interview asks ports in their order; the first that speaks AT is it. While
 // another program has one of them none is touched: two programs on one modem
-// get each other's answers.
-func (d *Discovery) interview(ctx context.Context, candidates []candidate) round {
+// get each other's answers. rounds are the fruitless ones before: a port that is
+// asked for ever is asked with less ado.
+func (d *Discovery) interview(ctx context.Context, candidates []candidate, rounds int) round {
+	opener, tries := opener, probeTries
+	if rounds > 0 {
+		opener, tries = d.opened.by, probeAgain
+	}
 	for _, c := range candidates {
-		if busy := d.settings.holder(c.device); busy != nil {
+		if busy := d.settings.holderBy(c.device, opener); busy != nil {
 			return round{err: busy}
 		}
 	}
 	var errs []error
 	for _, c := range candidates {
-		p, err := d.settings.probe(ctx, c.device, d.o.Answer)
+		p, err := d.settings.probe(ctx, c.device, d.o.Answer, tries)
 		if err == nil {
 			return round{chosen: c, probed: p}
 		}
@@ -106,10 +109,9 @@ func (d *Discovery) take(ctx context.Context, r round) {
 		return
 	}
 	s.rounds++
-	pause := d.o.Retry << min(s.rounds-1, 5)
 	s.trouble = TroubleOf(r.err)
 	if errors.Is(r.err, ErrBusy) {
-		s.rounds, pause = 0, d.o.Retry
+		s.rounds = 0
 	} else {
 		if s.trouble.Code == CodeSilent {
 			s.trouble.Says = "none of its ports answers AT (" + s.trouble.Says + ")"
@@ -120,7 +122,9 @@ func (d *Discovery) take(ctx context.Context, r round) {
 			return
 		}
 	}
-	s.next = time.Now().Add(min(pause, longestRetry*d.o.Retry))
+	// Always the same: a modem behind an adapter that gets its power later comes
+	// without any event, and shall be in use soon after.
+	s.next = time.Now().Add(d.o.Retry)
 }
 
 // choose hands a modem over. When it is one that was in another socket, that
@@ -141,7 +145,7 @@ func (d *Discovery) choose(ctx context.Context, s *site, c candidate, p probed) 
 	found := Found{Name: c.place.String(), USBPath: s.device.Path, IMEI: p.imei}
 	if err := d.o.Add(found); err != nil {
 		s.trouble = TroubleOf(err)
-		s.next = time.Now().Add(longestRetry * d.o.Retry)
+		s.next = time.Now().Add(d.o.Retry)
 		return
 	}
 	s.chosen, s.trouble = found.Name, Trouble{}
