@@ -82,6 +82,8 @@ func TestWhatCannotStartSaysWhatToDo(t *testing.T) {
 		{"a port twice", []string{"serve", "--data", dataFolder(t), "--listen", "127.0.0.1:0", "--modem", "/dev/x", "--modem", "/dev/x"}, 2, `named twice`},
 		{"unknown key", []string{"serve", "--config", configured(t, "data='x'\nlitsen='y'\n")}, 2, `recado.toml line 2: unknown key "litsen"`},
 		{"emulate nowhere", []string{"emulate", "--modems", "1"}, 2, `--dir`},
+		{"no PIN", []string{"emulate", "--modems", "1", "--dir", "x", "--pin", "12"}, 2, `a PIN has 4 to 8 digits`},
+		{"a PUK alone", []string{"emulate", "--modems", "1", "--dir", "x", "--puk", "12345678"}, 2, `needs --pin`},
 		{"send nothing", []string{"send", "600111222"}, 2, `<text>`},
 		{"no data", []string{"status", "--data", "/nowhere/at/all"}, 1, `no appliance's data in /nowhere/at/all: name its folder with --data`},
 		{"no such scope", []string{"key", "create", "--name", "x", "--scope", "everything", "--data", data}, 1, `messages:send`},
