@@ -49,9 +49,8 @@ func (w *walk) pick() emulator.Fault {
 		f.On, f.Code = on, []int{0, 3, 4, 14, 30, 100, 302, 314, 321, 500}[w.r.IntN(10)]
 	case emulator.FaultLostOctets, emulator.FaultNUL, emulator.FaultBaud, emulator.FaultOKFirst, emulator.FaultGlued,
 		emulator.FaultOtherAnswer, emulator.FaultAnswer:
-		// Never to AT+CMGS: a reference with a digit less is a reference too.
 		if f.On = on; on == "" {
-			f.On = "+CREG"
+			f.On = "+CMGS"
 		}
 		if f.Kind == emulator.FaultAnswer {
 			f.Text = []string{"", "\r\nOK\r\n", "\r\nNA\r\n", "+CSQ: 3,3", "\r\n+CREG: 9\r\nOK\r\n"}[w.r.IntN(5)]
@@ -63,10 +62,12 @@ func (w *walk) pick() emulator.Fault {
 	case emulator.FaultNoSMS:
 		f.Delay = time.Duration(w.r.IntN(140)) * time.Second
 	case emulator.FaultOtherProgram:
-		// What nothing tells from the answer to our own AT+CMGS (OK alone, a +CME
-		// ERROR that no modem gives after it was sent) cannot agree with the ledger.
+		// What nothing tells from the answer to a modem's first submission (OK
+		// alone) cannot agree with the ledger.
 		f.Count, f.Delay = 20, 700*time.Millisecond
-		f.Text = []string{"\r\n+CREG: 2,0\r\n", "\r\nERROR\r\n", "\r\n+CSQ: 31,99\r\n"}[w.r.IntN(3)]
+		f.Text = []string{"\r\n+CREG: 2,0\r\n", "\r\nERROR\r\n", "\r\n+CSQ: 31,99\r\n", "\r\n+CSQ: 31,99\r\n\r\nOK\r\n", "\r\n+CME ERROR: 50\r\n"}[w.r.IntN(5)]
+	case emulator.FaultForgets:
+		f.Code = w.r.IntN(2)
 	}
 	return f
 }
@@ -144,10 +145,6 @@ func (w *walk) step(i int) {
 			w.excuse()
 			w.em.Inject(f)
 			continue
-		case emulator.FaultSilentReboot: // a memory that nobody chose may be the one that is emptied
-			w.excuse()
-			w.em.Inject(f)
-			continue
 		case emulator.FaultSlowBoot:
 			w.slow = max(w.slow, f.Delay)
 		case emulator.FaultLostResult, emulator.FaultMute, emulator.FaultSpeechless, emulator.FaultSlow:
@@ -185,7 +182,7 @@ func (w *walk) step(i int) {
 			n, mr = n+1, e.MR
 		}
 	}
-	wrong := o.Verdict == Accepted && (n != 1 || mr != o.MR) || (o.Verdict == NotSent || o.Verdict == Rejected) && n != 0 || n > 1
+	wrong := o.Verdict == Accepted && (n != 1 || o.MR >= 0 && mr != o.MR) || (o.Verdict == NotSent || o.Verdict == Rejected) && n != 0 || n > 1
 	if wrong {
 		w.fail("%s: %+v, and the network has %d (MR %d)", text, o, n, mr)
 	}

@@ -50,14 +50,14 @@ func TestSIMFailureRestartsOnce(t *testing.T) {
 func TestStorageFailureTwiceIsSetUpAnew(t *testing.T) {
 	live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
 		l.ready()
-		sweeps, setups := l.wrote("AT+CMGL"), l.wrote("AT+CMGF=0")
+		sweeps, setups := l.wrote("AT+CMGL"), l.wrote("AT+CREG=2")
 		l.refuses("CMS ERROR: 320")
 		l.pass(5 * time.Second)
 		require.Greater(l.t, l.wrote("AT+CMGL"), sweeps)
-		require.Equal(l.t, setups, l.wrote("AT+CMGF=0"))
+		require.Equal(l.t, setups, l.wrote("AT+CREG=2"))
 		l.refuses("CMS ERROR: 320")
 		l.pass(5 * time.Second)
-		require.Greater(l.t, l.wrote("AT+CMGF=0"), setups)
+		require.Greater(l.t, l.wrote("AT+CREG=2"), setups)
 	})
 }
 

@@ -102,8 +102,8 @@ func TestBareOK(t *testing.T) {
 	})
 }
 
-// TestUnansweredCommands: what a modem never answers is left out, and does not
-// send it round from the start again and again.
+// TestUnansweredCommands: what a modem never answers is left out but for a look
+// now and then, and does not send it round from the start again and again.
 func TestUnansweredCommands(t *testing.T) {
 	for _, mute := range [][]string{
 		{"+CGREG", "+CEREG"}, {"+COPS"}, {"+CLIP", "+CNUM", "+CSCS"}, {"E0", "V1", "Q0", "+CMEE"}, {"+CREG", "+CGREG", "+CEREG", "+COPS", "+CSQ"},
@@ -123,7 +123,7 @@ func TestUnansweredCommands(t *testing.T) {
 				for _, cmd := range mute {
 					asked -= p.count("AT" + cmd)
 				}
-				require.Zero(l.t, asked, "not again")
+				require.GreaterOrEqual(l.t, asked, -4*len(mute), "now and then, and ever more rarely")
 				require.Equal(l.t, StateReady, l.m.Snapshot().State)
 				require.Zero(l.t, l.m.Snapshot().Restarts)
 			})

@@ -30,6 +30,7 @@ func (s *session) identify(ctx context.Context) error {
 	m := s.m
 	m.setState(StateIdent, "")
 	s.ask(ctx, "E0", shortAnswer) // an echo that stays is known again
+	quiet := s.ch.Echoes()
 	s.ask(ctx, "V1", shortAnswer)
 	s.ask(ctx, "Q0", shortAnswer)
 	// Numbers, not words; some take only the words, Wavecom only the numbers.
@@ -43,6 +44,8 @@ func (s *session) identify(ctx context.Context) error {
 	if s.err != nil {
 		return s.err
 	}
+	s.echoes = s.ch.Echoes()
+	s.echoStays = s.echoes > quiet
 	fam := family.Match(maker, model)
 	was := s.fam.Swap(fam)
 	m.life.family = fam

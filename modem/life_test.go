@@ -317,13 +317,13 @@ func TestNoPromptIsNotSent(t *testing.T) {
 func TestCMSBeforePromptSetsUpAgain(t *testing.T) {
 	live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
 		l.ready()
-		setups := l.wrote("AT+CMGF=0")
+		setups := l.wrote("AT+CREG=2")
 		l.em.Inject(emulator.Fault{Kind: emulator.FaultCMSBeforePrompt, Code: 302})
 		o, gates := l.send("+34600111222", "uno")
 		require.Equal(t, NotSent, o.Verdict)
 		require.Zero(t, gates)
 		l.ready()
-		require.Equal(t, setups+1, l.wrote("AT+CMGF=0"))
+		require.Equal(t, setups+1, l.wrote("AT+CREG=2"))
 		o, _ = l.send("+34600111222", "uno")
 		require.Equal(t, Accepted, o.Verdict)
 	})

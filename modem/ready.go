@@ -37,7 +37,7 @@ type chores struct {
 	list []*chore
 
 	acknowledge, hangUp, readHints, delete, sweepHere, sweepMems,
-	doUSSD, checkLost, checkHealth, checkUsed, checkSettings, checkOperator, checkSIM, checkLosses, checkWell, checkPace, resume *chore
+	doUSSD, checkLost, checkHealth, checkUsed, checkSettings, checkOperator, checkSIM, checkLosses, checkWell, checkPace, resume, askMissed *chore
 }
 
 func (s *session) planChores() {
@@ -59,10 +59,12 @@ func (s *session) planChores() {
 	c.checkWell = &chore{run: s.stillWell, patience: time.Second}
 	c.checkPace = &chore{run: s.forgetPace, patience: time.Minute}
 	c.resume = &chore{run: s.resumeSIM}
+	c.askMissed = &chore{run: s.unlessPassive(s.makeUp), patience: 10 * time.Second}
 	c.list = []*chore{
 		c.resume,
 		c.acknowledge, c.hangUp, c.readHints, c.delete, c.sweepHere, c.sweepMems,
 		c.doUSSD, c.checkLost, c.checkHealth, c.checkUsed, c.checkSettings, c.checkOperator, c.checkSIM, c.checkLosses, c.checkWell, c.checkPace,
+		c.askMissed,
 	}
 }
 
@@ -113,6 +115,9 @@ func (s *session) serve(ctx context.Context) error {
 	if s.unswept {
 		s.unswept = false
 		s.want(s.sweepMems, 0)
+	}
+	if s.missAgain = missFirst; len(s.missed) > 0 {
+		s.want(s.askMissed, s.missAgain)
 	}
 	s.becomeReady()
 	for s.err == nil {

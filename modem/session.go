@@ -64,6 +64,7 @@ type session struct {
 	noNotices bool            // AT+CNMI was refused altogether
 
 	shelf
+	memento
 	chores
 	ussd         ussd
 	sent         int       // submissions of this session
@@ -295,11 +296,16 @@ func (s *session) ask(ctx context.Context, cmd string, timeout time.Duration) ([
 		return nil, err
 	}
 	if s.unanswered[name(cmd)] >= enough(cmd) {
+		s.miss(cmd)
 		return nil, errUnanswered
 	}
 	lines, err := s.command(ctx, cmd, timeout)
+	s.seeSigns(cmd, lines, err)
 	if noAnswer(err) && ctx.Err() == nil && !s.serving && timeout <= simAnswer && !strings.HasPrefix(cmd, "+CPIN=") {
 		lines, err = s.askAgain(ctx, cmd, timeout)
+	}
+	if noAnswer(err) || errors.Is(err, errUnanswered) {
+		s.miss(cmd)
 	}
 	switch {
 	case s.err != nil:

@@ -40,6 +40,7 @@ func (s *session) configure(ctx context.Context) error {
 	}
 	s.ask(ctx, "+COPS=3,0", shortAnswer) // operators by name
 	s.ask(ctx, "+CLIP=0", shortAnswer)
+	s.regN, s.regDoubts = -1, 0
 	s.unswept = !s.skipped // AT+CNMI is set: nothing is lost until then
 	return s.err
 }
@@ -50,7 +51,8 @@ func (s *session) configure(ctx context.Context) error {
 func (s *session) pduMode(ctx context.Context) error {
 	for try := 1; ; try++ {
 		_, err := s.ask(ctx, "+CMGF=0", simAnswer)
-		if err == nil || s.err != nil {
+		if s.oneMode = err != nil; !s.oneMode || s.err != nil {
+			s.toldMode = time.Now()
 			return s.err
 		}
 		lines, err := s.ask(ctx, "+CMGF?", simAnswer)
@@ -334,6 +336,9 @@ func (s *session) noticed(ds int, none bool) {
 // verifySettings looks whether the modem still has what it was told, and tells
 // it again when not: some forget it by themselves.
 func (s *session) verifySettings(ctx context.Context) {
+	if s.ask(ctx, "+CREG?", regAnswer); s.err != nil { // see seeSigns
+		return
+	}
 	if lines, err := s.ask(ctx, "+CMGF?", simAnswer); err == nil {
 		if rest, ok := after(lines, "+CMGF"); ok && rest == "1" {
 			s.log("the modem fell back to text mode")

@@ -186,6 +186,12 @@ func (s *session) knowSIM(ctx context.Context) error {
 			break
 		}
 	}
+	s.ownNumber(ctx)
+	return s.err
+}
+
+// ownNumber reads the number that the SIM has for itself.
+func (s *session) ownNumber(ctx context.Context) {
 	if lines, err := s.ask(ctx, "+CNUM", simAnswer); err == nil {
 		var own string
 		for _, l := range lines {
@@ -195,7 +201,6 @@ func (s *session) knowSIM(ctx context.Context) error {
 		}
 		s.m.update(func(n *Snapshot) { n.SIM.Number = own })
 	}
-	return s.err
 }
 
 // checkSIMSwap looks whether it is still the same SIM, and whether it is there

@@ -46,7 +46,6 @@ type shelf struct {
 	selectedAt time.Time
 	selection  int
 	settable   int       // how many memories AT+CPMS sets at once; 0: it cannot be set
-	toldMode   time.Time // when the modem last said OK to AT+CMGF=0
 	adjacent   bool      // a memory was just selected: no send goes before the next command
 	pairing    bool      // a message is looked at and deleted: no send goes in between
 	handed     time.Time // when the keeper was given the last one

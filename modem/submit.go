@@ -47,6 +47,10 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		r.done <- notSent(s.err)
 		return
 	}
+	if err := s.pduFirst(ctx); err != nil {
+		r.done <- notSent(err)
+		return
+	}
 	open, interrupt := context.WithCancelCause(ctx)
 	defer interrupt(nil)
 	m.setState(StateSending, "")
@@ -55,6 +59,9 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 	sub := s.ch.Submit(open, r.tpdu, func() error {
 		if err := r.ctx.Err(); err != nil {
 			return err
+		}
+		if s.echoIsBack() { // of AT+CMGS: is this the prompt for a PDU?
+			return errForgot
 		}
 		if err := r.gate(); err != nil {
 			return err
@@ -69,6 +76,10 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		sub.Err = errRebooted
 	}
 	out := outcomeFor(s.family(), sub)
+	if errors.Is(sub.Err, errForgot) {
+		out = notSent(fmt.Errorf("%w: %w", ErrNotReady, errForgot))
+	}
+	out.MR = m.credible(out)
 	s.sent++
 	s.lastSend = time.Now()
 	if out.Verdict == Accepted {
@@ -238,6 +249,7 @@ func (s *session) listen(ctx context.Context, until time.Time, late chan<- Outco
 		case sub, ok := <-results:
 			if ok {
 				if out := outcomeFor(s.family(), sub); out.Verdict != Ambiguous {
+					out.MR = s.m.credible(out)
 					s.settle(out)
 					s.m.note(EntrySend, "", "the answer to a submission came late", "")
 					late <- out

@@ -141,6 +141,7 @@ func (s *session) react(line string) {
 		mem, index := parseHint(rest)
 		s.noteHint(hint{mem: mem, index: index, heard: time.Now()})
 	case urcReg:
+		s.toldMode = time.Time{} // some forget their settings with the network
 		domain, rest, ok := strings.Cut(line, ":")
 		if !ok {
 			return
@@ -164,6 +165,7 @@ func (s *session) react(line string) {
 	case urcBoot:
 		s.demand(stepIdentify, errRebooted.Error())
 	case urcLate:
+		s.mistrust()
 		s.poked = true
 		s.lookAgain()
 	case urcSIM:

@@ -51,8 +51,9 @@ type line struct {
 	referred  bool      // a submission has been answered by +CMGS
 	foreignAt time.Time // when something last came that nobody here had asked for
 
-	open *openURC  // waits for its trailer
-	echo [2]string // the last command line and PDU, which ATE1 brings back
+	open   *openURC  // waits for its trailer
+	echoes int       // lines that were echoes
+	echo   [2]string // the last command line and PDU, which ATE1 brings back
 
 	debt     int           // command lines written that no final result has followed
 	strays   int           // final results that belonged to nobody
@@ -101,6 +102,7 @@ func (l *line) receive(p []byte) {
 func (l *line) take(text string) {
 	l.traceIn(text)
 	if l.isEcho(text) {
+		l.echoes++
 		return
 	}
 	l.sort(text)
@@ -183,6 +185,14 @@ func (l *line) answers(x *exchange, text string) bool {
 		}
 	}
 	return false
+}
+
+// Echoes counts the echoes of commands that have come. A modem that was told ATE0
+// and echoes again has forgotten it, and all else.
+func (c *Channel) Echoes() int {
+	c.line.mu.Lock()
+	defer c.line.mu.Unlock()
+	return c.line.echoes
 }
 
 // isEcho knows the last command line and PDU again: ATE1, which is the state at
