@@ -149,7 +149,9 @@ func (w *walk) step(i int) {
 			w.slow = max(w.slow, f.Delay)
 		case emulator.FaultLostResult, emulator.FaultMute, emulator.FaultSpeechless, emulator.FaultSlow:
 			if f.On == "" || f.On == "+CMGL" { // a list may take a minute
-				w.owedTo = time.Now().Add(65 * time.Second)
+				if until := time.Now().Add(65 * time.Second); until.After(w.owedTo) {
+					w.owedTo = until
+				}
 			}
 		}
 		time.AfterFunc(time.Duration(w.r.IntN(3000))*time.Millisecond, func() { w.em.Inject(f) })

@@ -32,7 +32,7 @@ var errForgot = errors.New("the modem has forgotten what it was told: it may hav
 // value trusts nothing.
 type memento struct {
 	toldMode  time.Time // when it last said OK to AT+CMGF=0
-	oneMode   bool      // it never does
+	oneMode   bool      // it did not at the set-up
 	echoes    int       // that came before it was told to keep from it
 	echoStays bool      // it echoes nevertheless
 	regN      int       // <n> of +CREG as it was answered first; -1: not yet
@@ -79,7 +79,7 @@ func (m *Modem) credible(out Outcome) int {
 // may be submitted.
 func (s *session) pduFirst(ctx context.Context) error {
 	pace := max(s.m.life.pace, s.family().Pace)
-	if s.oneMode || time.Since(s.lastSend) < backToBack+pace && time.Since(s.toldMode) < modeFor+32*pace {
+	if time.Since(s.lastSend) < backToBack+pace && time.Since(s.toldMode) < modeFor+32*pace {
 		return nil
 	}
 	was := s.pairing
@@ -88,7 +88,7 @@ func (s *session) pduFirst(ctx context.Context) error {
 	_, err := s.ask(ctx, "+CMGF=0", confirmAnswer)
 	if s.err == nil && answered(err) && !s.busy(err) {
 		lines, _ := s.ask(ctx, "+CMGF?", confirmAnswer)
-		if mode, told := after(lines, "+CMGF"); told && mode == "0" {
+		if mode, told := after(lines, "+CMGF"); told && mode == "0" || !told && s.oneMode {
 			err = nil
 		}
 	}
@@ -136,6 +136,10 @@ func (s *session) seeSigns(cmd string, lines []string, err error) {
 	}
 	_, cms := errors.AsType[at.CMSError](err)
 	_, cme := errors.AsType[at.CMEError](err)
+	if e, ok := errors.AsType[at.CMSError](err); ok && e == 305 { // text mode
+		s.mistrust()
+		s.want(s.checkSettings, 0)
+	}
 	switch {
 	case cms || cme:
 		s.numbered = true

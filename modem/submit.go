@@ -19,6 +19,9 @@ const (
 	// openAfterBoot is the same after the modem said that it has restarted: it
 	// will not come, unless the line meant something else.
 	openAfterBoot = 5 * time.Second
+	// openAfterDoubt is the same after an answer that may have been another
+	// program's, and was more likely its own.
+	openAfterDoubt = time.Minute
 	// slowAfter is when a submission without an answer is shown as such.
 	slowAfter = 45 * time.Second
 	// lostWindow is how long a lost answer is held against the modem.
@@ -116,6 +119,8 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		until := gateAt.Add(max(openFor, s.family().ResultTimeout))
 		if errors.Is(sub.Err, errRebooted) {
 			until = time.Now().Add(openAfterBoot)
+		} else if errors.Is(sub.Err, at.ErrNoReference) {
+			until = time.Now().Add(openAfterDoubt)
 		}
 		m.endSend(s.listen(ctx, until, late))
 		s.mend(ctx, "the network's answer to a message was lost")
