@@ -107,8 +107,10 @@ func (s *session) echoIsBack() bool {
 	if s.echoStays || !s.serving || s.ch.Echoes() == s.echoes {
 		return false
 	}
-	s.forgets("the modem echoes again")
-	return true
+	if s.forgets("the modem echoes again"); s.err == nil {
+		s.echoStays = true // it does so by itself, and a line can live with it
+	}
+	return s.err != nil
 }
 
 // forgets goes back to the first step with a modem that shows that it has lost

@@ -52,6 +52,26 @@ func TestSilentRebootIsNoticed(t *testing.T) {
 	})
 }
 
+// TestEchoThatComesBackAgainAndAgain is no restart in the end, and keeps no
+// message from leaving.
+func TestEchoThatComesBackAgainAndAgain(t *testing.T) {
+	live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
+		l.ready()
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultEchoBack, On: "+CSQ", Count: -1})
+		began := time.Now()
+		for range 30 {
+			l.send("+34600111222", "a veces")
+			l.pass(10 * time.Second)
+		}
+		require.Less(l.t, time.Since(began), 10*time.Minute)
+		for range 5 {
+			o, _ := l.send("+34600111222", "hola")
+			require.Equal(l.t, Accepted, o.Verdict, "%+v", o)
+			l.pass(31 * time.Second)
+		}
+	})
+}
+
 // TestUnansweredSetupIsMadeUp: what the line lost at the set-up is asked again,
 // while the session lasts.
 func TestUnansweredSetupIsMadeUp(t *testing.T) {
