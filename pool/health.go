@@ -41,19 +41,21 @@ const (
 
 // health is how a line fares; guarded by line.mu.
 type health struct {
-	// restUntil: no message before then; quarantined says that it is for
-	// repeated faults, with why.
-	restUntil   time.Time
-	quarantined bool
-	why         string
+	// restUntil: no message before then. why is in plain words for what repeated
+	// faults; "" says that the rest is a short one, which nobody needs to see.
+	restUntil time.Time
+	why       string
 
 	deviceErrors, simErrors, networkErrors int
 	// submitted are the attempts of silentWindow, oldest first.
 	submitted []submitted
-	// doubted are the lost answers that the line is in quarantine for; they
-	// may come yet, or be proved by status reports.
-	doubted     []int64
+	// doubted are the lost answers that the line rests for; they may come yet, or
+	// be proved by status reports.
+	doubted []int64
+	// quarantines are those since the last acceptance: each is twice as long. raised
+	// says that the rest of now is one of them.
 	quarantines int
+	raised      bool
 	// took is the learned time of an accepted submission; 0 before the first.
 	took time.Duration
 }
@@ -108,7 +110,7 @@ func (h *health) resting(now time.Time) bool { return now.Before(h.restUntil) }
 
 // quarantine is why the line is in quarantine; "" when it is not.
 func (h *health) quarantine(now time.Time) string {
-	if !h.quarantined || !h.resting(now) {
+	if !h.resting(now) {
 		return ""
 	}
 	return h.why
@@ -126,7 +128,7 @@ func (l *line) learn(o modem.Outcome, took time.Duration, attempt int64) {
 	now := time.Now()
 	switch {
 	case o.Verdict == modem.Accepted:
-		h.deviceErrors, h.simErrors, h.networkErrors, h.quarantines = 0, 0, 0, 0
+		h.deviceErrors, h.simErrors, h.networkErrors, h.quarantines, h.raised = 0, 0, 0, 0, false
 		h.submitted = append(h.submitted, submitted{at: now, attempt: attempt})
 		h.forget(now)
 		l.reports.accepted++
@@ -145,74 +147,100 @@ func (l *line) learn(o modem.Outcome, took time.Duration, attempt int64) {
 	case o.Class == modem.ClassSIM:
 		if h.simErrors++; h.simErrors >= simErrorsMost {
 			h.simErrors = 0
-			l.quarantineLocked("the network refused this SIM several times (" + o.Code + "); check its contract and credit")
+			l.quarantineLocked("the network refused this SIM several times ("+o.Code+"); check its contract and credit", nil)
 		}
 	case o.Class == modem.ClassNetwork:
 		if h.networkErrors++; h.networkErrors >= networkErrorsMost {
-			l.restLocked(backoff(networkRest, h.networkErrors-networkErrorsMost, networkRestMost))
+			l.restLocked(backoff(networkRest, h.networkErrors-networkErrorsMost, networkRestMost), "", nil)
 		}
 	case o.Verdict == modem.NotSent:
 		h.deviceErrors++
-		l.restLocked(backoff(deviceRest, h.deviceErrors-1, deviceRestMost))
+		l.restLocked(backoff(deviceRest, h.deviceErrors-1, deviceRestMost), "", nil)
 	}
 }
 
-// doubtLocked rests a line that loses too many answers.
+// doubtLocked rests a line that loses too many answers, for the longer time when
+// they are too many in both ways.
 func (l *line) doubtLocked(now time.Time) {
+	raised := false
 	if which := l.silences(now); which != nil {
-		l.quarantineLocked(fmt.Sprintf("%d submissions in ten minutes lost their answer; the modem or its signal may be bad", len(which)))
-		l.doubted = which
-		return
+		raised = l.quarantineLocked(fmt.Sprintf("%d submissions in ten minutes lost their answer; the modem or its signal may be bad", len(which)), which)
 	}
 	n, which := l.lostLast()
-	if n < lostInARow {
-		return
+	if n >= lostInARow && l.restLocked(backoff(lostRest, n-lostInARow, lostRestMost),
+		fmt.Sprintf("the last %d submissions lost their answer; the modem, its power supply or its signal may be bad", n), which) {
+		l.raised = raised
 	}
-	l.quarantined, l.doubted = true, which
-	l.why = fmt.Sprintf("the last %d submissions lost their answer; the modem, its power supply or its signal may be bad", n)
-	l.restLocked(backoff(lostRest, n-lostInARow, lostRestMost))
+}
+
+// restLocked rests the line, unless it rests longer already. It says so at the
+// rest's begin and end, which no modem tells of.
+func (l *line) restLocked(d time.Duration, why string, doubted []int64) (longer bool) {
+	now := time.Now()
+	until := now.Add(d)
+	if l.resting(now) && !until.After(l.restUntil) {
+		return false
+	}
+	l.restUntil, l.why, l.doubted, l.raised = until, why, doubted, false
 	l.hint()
+	time.AfterFunc(d, l.rested)
+	return true
 }
 
-func (l *line) restLocked(d time.Duration) {
-	l.restUntil = time.Now().Add(d)
-	time.AfterFunc(d, l.p.kick)
+// rested tells that a rest is over: what waits may leave, and the SIM's state is
+// another.
+func (l *line) rested() {
+	l.hint()
+	l.p.kick()
+	l.p.changed()
 }
 
-func (l *line) quarantineLocked(why string) {
-	l.quarantined, l.why, l.doubted = true, why, nil
-	l.restLocked(backoff(quarantineFirst, l.quarantines, quarantineMost))
+// quarantineLocked is a rest that doubles with each until a message is accepted.
+func (l *line) quarantineLocked(why string, doubted []int64) (raised bool) {
+	if !l.restLocked(backoff(quarantineFirst, l.quarantines, quarantineMost), why, doubted) {
+		return false
+	}
+	l.raised = true
 	l.quarantines++
-	l.hint()
+	return true
 }
 
 // redeem takes back a lost answer: it has come, or a status report shows that
 // the network took the message. A quarantine that was for it ends with it.
 func (l *line) redeem(attempt int64) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	over := l.redeemLocked(attempt)
+	l.mu.Unlock()
+	if over {
+		l.rested()
+	}
+}
+
+// redeemLocked says whether that ended a rest.
+func (l *line) redeemLocked(attempt int64) bool {
 	for i := range l.submitted {
 		if l.submitted[i].attempt == attempt {
 			l.submitted[i].lost = false
 		}
 	}
 	if !slices.Contains(l.doubted, attempt) {
-		return
+		return false
 	}
 	if n, _ := l.lostLast(); n >= lostInARow || l.silences(time.Now()) != nil {
-		return
+		return false
 	}
-	l.quarantined, l.why, l.restUntil, l.doubted = false, "", time.Time{}, nil
-	l.quarantines = max(0, l.quarantines-1)
-	l.hint()
-	l.p.kick()
+	if l.raised {
+		l.quarantines--
+	}
+	l.why, l.restUntil, l.doubted, l.raised = "", time.Time{}, nil, false
+	return true
 }
 
 // suspend takes the line out until somebody restarts its modem.
 func (l *line) suspend(why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.quarantined, l.why, l.doubted = true, why, nil
+	l.why, l.doubted, l.raised = why, nil, false
 	l.restUntil = time.Now().Add(100 * 365 * 24 * time.Hour)
 	l.hint()
 }
@@ -223,6 +251,5 @@ func (l *line) forgive() {
 	took := l.took
 	l.health = health{took: took}
 	l.mu.Unlock()
-	l.hint()
-	l.p.kick()
+	l.rested()
 }

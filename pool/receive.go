@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"time"
 
 	"recado/modem"
 	"recado/modem/pdu"
@@ -19,9 +20,8 @@ func (s sink) Store(ctx context.Context, r modem.Received) error {
 		l.apply(l.modem.Snapshot()) // found while the modem was still coming up
 	}
 	me := l.queueLine()
-	if r.ICCID != "" && r.ICCID != l.said().SIM.ICCID {
-		// It was read from a SIM that has been taken out since.
-		me.ICCID, me.IMSI, me.Number = r.ICCID, r.IMSI, l.p.numberOf(r.ICCID, "")
+	if key := leftBehind(r, l.said().SIM); key != "" {
+		me.ICCID, me.IMSI, me.Number = key, r.IMSI, l.p.numberOf(key, "")
 	}
 	if r.PDU.Kind == pdu.KindStatusReport {
 		l.mu.Lock()
@@ -32,6 +32,18 @@ func (s sink) Store(ctx context.Context, r modem.Received) error {
 	return l.p.inbox.Ingest(ctx, inbox.In{
 		PDU: r.PDU, ICCID: me.ICCID, IMSI: me.IMSI, Number: me.Number, Modem: me.Modem, At: r.At,
 	})
+}
+
+// leftBehind is the key of the SIM that a message was read from, when that is not
+// the one in the modem now but has been taken out since; else "".
+func leftBehind(r modem.Received, now modem.SIM) string {
+	switch {
+	case r.ICCID != "" && r.ICCID != now.ICCID:
+		return r.ICCID
+	case r.ICCID == "" && r.IMSI != "" && r.IMSI != now.IMSI:
+		return "imsi-" + r.IMSI // as rawKey has it
+	}
+	return ""
 }
 
 // Changed notes the new snapshot; what must be written is left to follow.
@@ -51,17 +63,24 @@ func (l *line) hint() {
 	}
 }
 
+// sawAgain is after which time a SIM's row that could not be written is written
+// anew.
+const sawAgain = 3 * time.Second
+
 // follow writes down what became of the modem and the SIM: the SIM's row, and
 // an event when a state changed that people or applications may wait for.
 func (l *line) follow(ctx context.Context) {
 	var row queue.SIMRow
 	var modemState modem.State
 	var simState string
+	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.news:
+		case <-again:
+			again = nil
 		}
 		s := l.snapshot()
 		key := l.simKey()
@@ -69,7 +88,8 @@ func (l *line) follow(ctx context.Context) {
 			row = now
 			if err := l.p.saw(ctx, now); err != nil && ctx.Err() == nil {
 				l.p.log.Error("noting a SIM", "port", l.port.Name, "error", err)
-				row = queue.SIMRow{} // again with the next change
+				// Nothing leaves on a SIM without its row, and no change may come.
+				row, again = queue.SIMRow{}, time.After(sawAgain)
 			} else {
 				l.mu.Lock()
 				l.kept = key
