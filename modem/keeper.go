@@ -2,6 +2,7 @@ package modem
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -57,13 +58,23 @@ func newKeeper(m *Modem) *keeper {
 
 func (k *keeper) put(item keep) {
 	k.mu.Lock()
+	var over []keep
 	if len(k.queue) >= keepBacklog {
-		k.queue = k.queue[1:]
-		k.m.log.Error("a received message was given up: the store has failed for too long")
+		// Rather one that the modem has too.
+		i := max(0, slices.IndexFunc(k.queue, func(it keep) bool { return it.slot.mem != "" }))
+		over = append(over, k.queue[i])
+		k.queue = slices.Delete(k.queue, i, i+1)
 	}
 	k.queue = append(k.queue, item)
 	k.mu.Unlock()
 	k.ring()
+	for _, it := range over {
+		if it.slot.mem == "" {
+			k.m.log.Error("a received message was given up: the store has failed for too long")
+			continue
+		}
+		k.answer(it, false) // the next sweep reads it again
+	}
 }
 
 // finish lets run return as soon as the queue is empty.
@@ -83,6 +94,8 @@ func (k *keeper) ring() {
 
 // run works until finish was called and the queue is empty, or ctx ends.
 func (k *keeper) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for ctx.Err() == nil {
 		item, wait, more := k.take(time.Now())
 		switch {
@@ -92,15 +105,14 @@ func (k *keeper) run(ctx context.Context) {
 			k.store(ctx, item)
 			continue
 		}
-		var timer <-chan time.Time
+		var due <-chan time.Time
 		if more {
-			t := time.NewTimer(wait)
-			defer t.Stop()
-			timer = t.C
+			timer.Reset(wait)
+			due = timer.C
 		}
 		select {
 		case <-k.bell:
-		case <-timer:
+		case <-due:
 		case <-ctx.Done():
 		}
 	}
@@ -141,9 +153,14 @@ func (k *keeper) store(ctx context.Context, item keep) {
 			return
 		}
 	}
+	k.answer(item, err == nil)
+}
+
+// answer tells the actor what became of an item.
+func (k *keeper) answer(item keep, ok bool) {
 	m := k.m
 	m.mu.Lock()
-	m.kept = append(m.kept, kept{from: item.from, slot: item.slot, epoch: item.epoch, ack: item.ack, ok: err == nil})
+	m.kept = append(m.kept, kept{from: item.from, slot: item.slot, epoch: item.epoch, ack: item.ack, ok: ok})
 	m.mu.Unlock()
 	m.wake()
 }
