@@ -21,17 +21,87 @@ const breath = 300 * time.Millisecond
 // session, make the pause longer though the modem hears AT well.
 const hitchesToSlow = 3
 
-// optional are commands that a line can do without: one that such a modem
-// leaves unanswered is not given again while the port is open.
-var optional = []string{
-	"E0", "V1", "Q0", "+CMEE", "+CGMI", "+CGMM", "+CGMR", "+CGSN", "+GSN", "+CSCS", "+CSMS", "+CSCA", "+COPS", "+CLIP", "+CNUM",
-	"+CCID", "+ICCID", "^ICCID", "+QCCID", "+CRSM", "+CPINR", "+CSIM",
+// optional are commands that a line can do without: one that a modem leaves
+// unanswered is given again only after a while, and ever more rarely.
+var optional = slices.Concat([]string{
+	"E0", "V1", "Q0", "+CMEE", "+CGMI", "+CGMM", "+CGMR", "+CGSN", "+GSN", "+CSCS", "+CSMS", "+COPS", "+CLIP",
+	"+CREG", "+CGREG", "+CEREG", "+CSQ",
+}, aboutSIM)
+
+// aboutSIM are those of optional that the SIM has a part in: another one, or the
+// same one later, may answer them.
+var aboutSIM = []string{
+	"+CSCA", "+CNUM", "+CCID", "+ICCID", "^ICCID", "+QCCID", "+CRSM", "+CPINR", "+CSIM",
 	"^SCID", "#CCID", "!ICCID", "+CICCID", "^CPIN", "^SPIC", "+SPIC", "+CPINC", "+UPINCNT", "+ZPINPUK", "$NWPINR", "#PCT", "+QPINC",
-	"+EPINC", "%PINNUM", "*EPIN", "+CREG", "+CGREG", "+CEREG", "+CSQ",
+	"+EPINC", "%PINNUM", "*EPIN",
 }
 
-// errUnanswered: this modem never answers the command.
+// errUnanswered: this modem has left the command unanswered lately.
 var errUnanswered = errors.New("this modem leaves the command unanswered")
+
+// hushFirst is how long an unanswered command is left out at first, hushMost in
+// the end: trouble that has ended must not cost the line anything for long.
+const hushFirst, hushMost = 5 * time.Minute, time.Hour
+
+// hushes are the commands that are left out because they went unanswered.
+type hushes struct {
+	hushed map[string]*hush
+}
+
+type hush struct {
+	until time.Time
+	pause time.Duration // the last
+}
+
+// hush leaves a command out for a while, each time twice as long.
+func (s *session) hush(n string) {
+	if s.hushed == nil {
+		s.hushed = map[string]*hush{}
+	}
+	h := s.hushed[n]
+	if h == nil {
+		h = &hush{}
+		s.hushed[n] = h
+	}
+	h.pause = min(max(2*h.pause, hushFirst), hushMost)
+	h.until = time.Now().Add(h.pause)
+}
+
+// leftOut says that a command is not worth being given now.
+func (s *session) leftOut(cmd string) bool {
+	n := name(cmd)
+	if s.unanswered[n] < enough(cmd) {
+		return false
+	}
+	if s.hushed[n] == nil {
+		s.hush(n)
+	}
+	return time.Now().Before(s.hushed[n].until)
+}
+
+// heardOf takes note of whether a command was answered. One that is left
+// unanswered once more says nothing new of the modem.
+func (s *session) heardOf(cmd string, err error) {
+	n := name(cmd)
+	switch {
+	case err == nil || answered(err):
+		delete(s.unanswered, n)
+		delete(s.hushed, n)
+	case noAnswer(err) && s.hushed[n] != nil:
+		s.unanswered[n] = enough(cmd)
+		s.hush(n)
+		s.timeouts = 0
+	}
+}
+
+// askAnew ends the pause of commands that were left out.
+func (s *session) askAnew(cmds []string) {
+	for _, n := range cmds {
+		if h := s.hushed[n]; h != nil {
+			h.until = time.Time{}
+		}
+	}
+}
 
 // noAnswer says that the channel has lost step.
 func noAnswer(err error) bool { return errors.Is(err, at.ErrTimeout) || errors.Is(err, at.ErrUnsynced) }
@@ -82,7 +152,9 @@ func (s *session) askAgain(ctx context.Context, cmd string, timeout time.Duratio
 			return nil, s.err
 		}
 		s.timeouts = 0 // it is in step: nothing to recover from
-		s.unanswered[name(cmd)]++
+		if s.unanswered[name(cmd)]++; s.unanswered[name(cmd)] >= enough(cmd) {
+			s.hush(name(cmd))
+		}
 		return nil, errUnanswered
 	}
 	return lines, err

@@ -155,3 +155,43 @@ func TestStoredMessagesNeedNoNetwork(t *testing.T) {
 		require.Equal(l.t, StateRegister, l.m.Snapshot().State)
 	})
 }
+
+// TestAnswersThatCameBack: what went unanswered is not given up for as long as the
+// port is open, and costs the line less and less.
+func TestAnswersThatCameBack(t *testing.T) {
+	withPeer(t, &peer{script: plain(), mute: []string{"+CCID", "+ICCID", "+QCCID", "+CRSM", "^ICCID", "+CSQ"}}, func(l *lifeOf, p *peer) {
+		l.state(StateReady, 3*time.Minute)
+		require.Empty(l.t, l.m.Snapshot().SIM.ICCID)
+		require.False(l.t, l.m.Snapshot().Signal.Known)
+		l.pass(time.Minute)
+		asked := p.count("AT+CSQ")
+		l.pass(4 * time.Hour)
+		require.InDelta(l.t, asked+5, p.count("AT+CSQ"), 2)
+		require.Equal(l.t, 1, p.count("AT+CGMI"), "all is well but for them")
+		p.mu.Lock()
+		p.mute = nil
+		p.mu.Unlock()
+		l.until("the ICCID", 31*time.Minute, func() bool { return l.m.Snapshot().SIM.ICCID != "" })
+		l.until("the signal", hushMost+time.Minute, func() bool { return l.m.Snapshot().Signal.Known })
+		asked = p.count("AT+CSQ")
+		l.pass(10 * time.Minute)
+		require.Greater(l.t, p.count("AT+CSQ"), asked+15, "as often as ever")
+	})
+}
+
+// TestAnotherSIMAnswers what the one before left unanswered.
+func TestAnotherSIMAnswers(t *testing.T) {
+	withPeer(t, &peer{script: plain(), mute: []string{"+CCID", "+ICCID", "+QCCID", "+CRSM", "^ICCID"}}, func(l *lifeOf, p *peer) {
+		l.state(StateReady, 3*time.Minute)
+		l.pass(20 * time.Second) // and what was missed is asked for once more
+		p.set(func(s map[string]string) { s["+CIMI"] = otherIMSI })
+		p.mu.Lock()
+		p.mute = nil
+		p.mu.Unlock()
+		p.say("+CPIN: READY")
+		l.until("the other SIM", 20*time.Second, func() bool {
+			s := l.m.Snapshot()
+			return s.State == StateReady && s.SIM.ICCID != "" && s.SIM.IMSI == otherIMSI
+		})
+	})
+}

@@ -1,6 +1,7 @@
 package modem
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -41,15 +42,30 @@ func (s *session) identify(ctx context.Context) error {
 	model := s.identity(ctx, "+CGMM")
 	firmware := s.identity(ctx, "+CGMR")
 	imei := s.imei(ctx)
+	before := m.Snapshot()
+	if imei != "" && before.IMEI != "" && imei != before.IMEI && s.imei(ctx) != imei {
+		imei = "" // only what it says twice makes it another modem
+	}
 	if s.err != nil {
 		return s.err
+	}
+	// What was not told is as before, unless the rest shows another modem.
+	if imei == "" || imei == before.IMEI {
+		maker, model = cmp.Or(maker, before.Manufacturer), cmp.Or(model, before.Model)
+	}
+	s.imeiDue, s.imeiPause = time.Time{}, 0
+	if imei == "" {
+		s.imeiDue = time.Now()
+		if maker == before.Manufacturer && model == before.Model {
+			imei = before.IMEI
+		}
 	}
 	s.echoes = s.ch.Echoes()
 	s.echoStays = s.echoes > quiet
 	fam := family.Match(maker, model)
 	was := s.fam.Swap(fam)
 	m.life.family = fam
-	if was := m.Snapshot().IMEI; was != "" && was != imei { // another modem in the same place
+	if before.IMEI != "" && before.IMEI != imei { // another modem in the same place
 		m.life.lost, m.life.ladder, m.life.flippedTo, m.life.pace, m.life.quick = nil, ladder{}, 0, 0, false
 		s.ch.SetPace(fam.Pace)
 		m.update(func(n *Snapshot) { n.AmbiguousRecent, n.Restarts, n.LastError = 0, 0, "" })
@@ -57,9 +73,7 @@ func (s *session) identify(ctx context.Context) error {
 	}
 	m.update(func(n *Snapshot) {
 		n.Manufacturer, n.Model, n.Firmware, n.IMEI, n.Family = maker, model, firmware, imei, fam.Name
-		if n.ID = m.c.Name; imei != "" {
-			n.ID = imei
-		}
+		n.ID = cmp.Or(imei, n.USBPath, m.c.Name)
 	})
 	if fam.Pace != was.Pace || fam.AfterPrompt != was.AfterPrompt ||
 		fam.PromptTimeout != was.PromptTimeout || fam.ResultTimeout != was.ResultTimeout {
@@ -94,6 +108,32 @@ func (s *session) imei(ctx context.Context) string {
 		}
 	}
 	return ""
+}
+
+// untold is what the modem or its SIM has not said yet.
+type untold struct {
+	imeiDue             time.Time // when the IMEI is asked for again; zero: not
+	imeiPause, simPause time.Duration
+}
+
+// imeiAgain asks a modem that did not tell its IMEI once more when that is due,
+// ever more rarely: clones have none.
+func (s *session) imeiAgain(ctx context.Context) {
+	if s.err != nil || s.imeiDue.IsZero() || time.Now().Before(s.imeiDue) {
+		return
+	}
+	s.imeiPause = min(max(2*s.imeiPause, 30*time.Second), time.Hour)
+	s.imeiDue = time.Now().Add(s.imeiPause)
+	imei, was := s.imei(ctx), s.m.Snapshot().IMEI
+	switch {
+	case s.err != nil || imei == "":
+		return
+	case was == "":
+		s.m.update(func(n *Snapshot) { n.IMEI, n.ID = imei, imei })
+	case imei != was:
+		s.demand(stepIdentify, "another modem is in this place")
+	}
+	s.imeiDue = time.Time{}
 }
 
 func allZero(s string) bool {

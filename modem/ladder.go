@@ -61,6 +61,7 @@ const (
 	hardwareLimit = 2 * time.Minute
 
 	radioPause = 5 * time.Second // between radio off and on
+	radioTries = 3               // to switch it on; register goes on with it
 	// wellAfter is how long a modem must be ready for the ladder to begin anew.
 	wellAfter = 2 * time.Minute
 )
@@ -76,6 +77,9 @@ type ladder struct {
 	began time.Time // of open
 	// silent is since when nothing answers; zero: it does.
 	silent time.Time
+	// spared: another port of the same module had its SIM when this one was heard
+	// last. What is done to the module would be done to that one.
+	spared bool
 }
 
 // errExhausted: every rung that there is has been taken, as often as it may be.
@@ -123,8 +127,12 @@ func (m *Modem) well() {
 	clear(l.times)
 }
 
-// has says whether the modem has such a rung.
+// has says whether the modem has such a rung. The module is not a passive port's
+// to disturb, also when it has fallen silent: the port that has the SIM sees to it.
 func (m *Modem) has(r rung) bool {
+	if m.isSpared() && r >= rungRadio && r != rungReopen && r != rungFault {
+		return false
+	}
 	switch r {
 	case rungRadio:
 		return m.life.family.RadioOff != "" && m.life.family.RadioOn != ""
@@ -136,6 +144,13 @@ func (m *Modem) has(r rung) bool {
 		return m.c.PowerCycle != nil
 	}
 	return true
+}
+
+// isSpared says that only this port's own things may be done to it.
+func (m *Modem) isSpared() bool {
+	l := &m.life.ladder
+	l.spared = l.spared || m.isPassive()
+	return l.spared
 }
 
 // may says whether a rung can be taken now: it exists, the limits allow it, and
@@ -215,7 +230,7 @@ func (s *session) reset(ctx context.Context, d *demand) error {
 	}
 	m.restarting(rungModule, d.why, m.life.family.ResetWait)
 	s.err = nil
-	if !m.has(rungModule) {
+	if m.life.family.Reset == "" {
 		return d // by an operator: the port is opened anew at least
 	}
 	_, err := s.ch.Command(ctx, s.family().Reset, 15*time.Second)
@@ -237,14 +252,18 @@ func (s *session) radio(ctx context.Context, why string) (step, error) {
 	m.setState(StateRecover, "switching the radio off and on: "+why)
 	f := s.family()
 	if _, err := s.ask(ctx, f.RadioOff, radioAnswer); s.err == nil && err != nil {
-		m.came("refused (" + err.Error() + ")")
-		return stepSIM, nil
+		m.came("refused (" + err.Error() + ")") // or obeyed, and the error was not its answer
 	}
-	for end := time.Now().Add(radioPause); s.err == nil && time.Now().Before(end); {
-		_ = s.wait(ctx, time.Until(end))
-	}
-	if s.err == nil {
-		s.ask(ctx, f.RadioOn, radioAnswer)
+	for range radioTries {
+		for end := time.Now().Add(radioPause); s.err == nil && time.Now().Before(end); {
+			_ = s.wait(ctx, time.Until(end))
+		}
+		if s.err != nil {
+			break
+		}
+		if _, err := s.ask(ctx, f.RadioOn, radioAnswer); err == nil {
+			break
+		}
 	}
 	if d, ok := errors.AsType[*demand](s.err); ok && d.step < stepReset {
 		return max(stepSIM, d.step), nil // some restart altogether
@@ -286,6 +305,9 @@ func (m *Modem) muted(ctx context.Context) {
 		l.silent = time.Now()
 	}
 	switch {
+	case m.isSpared() && m.life.mutes > 1:
+		m.fault(StateFault, "this port does not answer any more: the module's other port has its SIM, and goes on without it", errMute)
+		m.pause(ctx, silentPause)
 	case time.Now().Before(m.life.away):
 		m.setState(StateRecover, "waiting for the modem to come back from its restart")
 		m.pause(ctx, silentPause)

@@ -60,6 +60,7 @@ func (s *session) followPassive() {
 		return
 	}
 	s.passive, s.poked = on, true
+	s.m.isSpared()  // and stays so until it is ready by itself
 	s.forgetSlots() // the other port deletes what it reads
 	if !on {
 		s.want(s.resume, 0)
@@ -93,6 +94,7 @@ func (s *session) unlessPassive(run func(context.Context)) func(context.Context)
 func (s *session) becomeReady() {
 	s.m.came("ready")
 	if s.m.openSends() {
+		s.m.life.ladder.spared = false
 		s.m.setState(StateReady, "")
 	} else {
 		s.m.setState(StateReady, reasonPassive)

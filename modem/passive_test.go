@@ -115,6 +115,61 @@ func TestPassiveTriesNoPIN(t *testing.T) {
 	})
 }
 
+// TestPassiveDisturbsNothing: what is done to the module is done to the port that
+// has the SIM, also when the pool holds this port for gone because it is mute.
+func TestPassiveDisturbsNothing(t *testing.T) {
+	for _, forgotten := range []bool{false, true} {
+		h := &hardware{}
+		helpless(t, h, func(l *lifeOf, w *wire) {
+			l.m.SetPassive(true)
+			l.pass(time.Second)
+			w.set(func(w *wire) { w.hung = true })
+			l.until("a look at a new port", 5*time.Minute, func() bool { return l.steps("L4") > 0 })
+			if forgotten {
+				l.m.SetPassive(false)
+			}
+			l.pass(time.Hour)
+			require.Zero(l.t, h.usb.Load()+h.power.Load()+int32(l.steps("L3")))
+			require.Zero(l.t, l.m.Snapshot().Restarts)
+			require.Equal(l.t, StateFault, l.m.Snapshot().State)
+			require.Contains(l.t, l.m.Snapshot().Reason, "other port")
+			w.well()
+			l.state(StateReady, soon)
+			if !forgotten {
+				l.m.SetPassive(false)
+			}
+			l.until("its own SIM", time.Minute, func() bool { s := l.m.Snapshot(); return s.State == StateReady && s.Reason == "" })
+			w.set(func(w *wire) { w.hung = true })
+			l.until("the USB reset", 10*time.Minute, func() bool { return h.usb.Load() == 1 })
+			w.well()
+			l.back(soon)
+		})
+	}
+}
+
+// TestPassiveThatDemandsARestart gets none, answer to AT as it may; an operator's
+// order counts.
+func TestPassiveThatDemandsARestart(t *testing.T) {
+	h := &hardware{}
+	helpless(t, h, func(l *lifeOf, w *wire) {
+		l.m.SetPassive(true)
+		l.pass(time.Second)
+		for _, cmd := range []string{"+CS", "+CR", "+CO", "+CP", "+CMG", "+CN", "E0"} { // AT alone still answers
+			l.em.Inject(emulator.Fault{Kind: emulator.FaultMute, On: cmd, Count: -1})
+		}
+		l.pass(50 * time.Minute)
+		require.Zero(l.t, h.usb.Load()+h.power.Load())
+		require.Zero(l.t, l.wrote("AT+CFUN=1,1")+l.wrote("AT+CFUN=4"))
+		l.em.ClearFaults()
+		l.state(StateReady, soon)
+		require.NoError(l.t, l.m.Restart(l.t.Context()))
+		l.until("the restart", time.Minute, func() bool { return l.wrote("AT+CFUN=1,1") == 1 })
+		l.state(StateReady, soon)
+		require.NoError(l.t, l.m.PowerCycleNow(l.t.Context()))
+		l.until("the power cut", time.Minute, func() bool { return h.power.Load() == 1 })
+	})
+}
+
 // TestVersions: every snapshot that the sink gets is newer than the one before.
 func TestVersions(t *testing.T) {
 	var sink *versions

@@ -12,6 +12,10 @@ const (
 	// lostFor is how long a ready modem may be without the network before it
 	// counts as no line.
 	lostFor = time.Minute
+	// radioLook is how often a modem that does not even search is asked whether its
+	// radio is on; one that was switched on and does not search is left alone for
+	// twice as long each time, up to radioMost.
+	radioLook, radioMost = 10 * time.Second, 5 * time.Minute
 )
 
 // register waits until the network has taken the modem in.
@@ -20,6 +24,7 @@ func (s *session) register(ctx context.Context) error {
 	m.setState(StateRegister, "")
 	s.denials = 0
 	silent := 0
+	looked, again := time.Now(), radioLook
 	for s.err == nil {
 		mute, bare := s.askRegistration(ctx)
 		if s.err != nil {
@@ -40,6 +45,11 @@ func (s *session) register(ctx context.Context) error {
 		s.searchOn()
 		if s.err != nil {
 			break
+		}
+		if s.isIdle() && !m.isPassive() && time.Since(looked) >= again {
+			if looked = time.Now(); s.radioOn(ctx) {
+				again = min(2*again, radioMost)
+			}
 		}
 		wait := registerPoll
 		if bare {
@@ -128,6 +138,17 @@ func (s *session) isRegistered() bool {
 	return false
 }
 
+// isIdle says that the modem looks for no network in any domain, as with its
+// radio off.
+func (s *session) isIdle() bool {
+	for _, r := range s.domains {
+		if r.Stat != 0 && r.Stat != 4 {
+			return false
+		}
+	}
+	return len(s.domains) > 0
+}
+
 func (s *session) isDenied() bool {
 	for _, r := range s.domains {
 		if r.Stat == 3 {
@@ -180,17 +201,21 @@ func (s *session) stillLost(ctx context.Context) {
 }
 
 // health is what is asked of an idle modem now and then; it keeps it awake too.
+// A registration may be lost without a word: those that hold the line are asked.
 func (s *session) health(ctx context.Context) {
 	s.signal(ctx)
-	lines, err := s.ask(ctx, "+CREG?", regAnswer)
-	if err != nil {
-		return
-	}
-	if rest, ok := after(lines, "+CREG"); ok {
-		if r, ok := parseRegistration(rest, false); ok {
-			s.noteRegistration("+CREG", r)
+	for _, domain := range []string{"+CREG", "+CGREG", "+CEREG"} {
+		if domain != "+CREG" && (s.domains["+CREG"].registered() || !s.domains[domain].registered()) {
+			continue
+		}
+		lines, err := s.ask(ctx, domain+"?", regAnswer)
+		if rest, ok := after(lines, domain); err == nil && ok {
+			if r, ok := parseRegistration(rest, false); ok {
+				s.noteRegistration(domain, r)
+			}
 		}
 	}
+	s.imeiAgain(ctx)
 }
 
 func (s *session) signal(ctx context.Context) {

@@ -65,6 +65,8 @@ type session struct {
 
 	shelf
 	memento
+	hushes
+	untold
 	chores
 	ussd         ussd
 	sent         int       // submissions of this session
@@ -295,7 +297,7 @@ func (s *session) ask(ctx context.Context, cmd string, timeout time.Duration) ([
 	if err := s.mayAsk(cmd); err != nil {
 		return nil, err
 	}
-	if s.unanswered[name(cmd)] >= enough(cmd) {
+	if s.leftOut(cmd) {
 		s.miss(cmd)
 		return nil, errUnanswered
 	}
@@ -321,6 +323,7 @@ func (s *session) ask(ctx context.Context, cmd string, timeout time.Duration) ([
 	default:
 		s.timeouts = 0 // a refusal is an answer
 	}
+	s.heardOf(cmd, err)
 	if s.err != nil {
 		err = s.err
 	}

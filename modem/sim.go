@@ -28,6 +28,7 @@ func (s *session) waitSIM(ctx context.Context) error {
 	m.setState(StateSIM, "")
 	s.radioOn(ctx)
 	s.offered = ""
+	s.askAnew(aboutSIM)
 	busy, failed, bare := 0, 0, 0
 	for s.err == nil {
 		state := s.cpin(ctx)
@@ -104,14 +105,17 @@ func (s *session) busyLooks() int {
 	return busyLooks
 }
 
-// radioOn sets full functionality when the modem has less.
-func (s *session) radioOn(ctx context.Context) {
+// radioOn sets full functionality when the modem has less; true when it had, and
+// took it.
+func (s *session) radioOn(ctx context.Context) bool {
 	lines, err := s.ask(ctx, "+CFUN?", simAnswer)
 	if rest, ok := after(lines, "+CFUN"); err == nil && ok {
 		if n, ok := number(fields(rest), 0); ok && n != 1 {
-			s.ask(ctx, "+CFUN=1", radioAnswer)
+			_, err := s.ask(ctx, "+CFUN=1", radioAnswer)
+			return err == nil
 		}
 	}
+	return false
 }
 
 func imsi(lines []string) string {
@@ -151,43 +155,69 @@ func (s *session) forgetSIM() {
 	s.domains = map[string]registration{}
 }
 
+// How often a SIM that says that it is busy is asked, every two seconds, whose it
+// is: as long as nothing of it is known it would be another SIM for the pool.
+const (
+	nothingTold = 15
+	halfTold    = 4 // the ICCID or the IMSI is known
+)
+
+// nameFirst is when a SIM that did not say whose it is is asked again, nameMost
+// how often in the end.
+const nameFirst, nameMost = 5 * time.Second, 30 * time.Second
+
 // knowSIM reads whose SIM it is. Only the ICCID or the IMSI is needed; each is
-// asked for again while the SIM says that it is busy; any other refusal is final.
+// asked for again while the SIM says that it is busy, and after that when the
+// line is at work already.
 func (s *session) knowSIM(ctx context.Context) error {
-	for try := range 4 {
-		if try > 0 {
-			if err := s.wait(ctx, 2*time.Second); err != nil {
-				return err
-			}
-		}
-		id, wait := s.iccid(ctx)
+	for try := 1; ; try++ {
+		id, busy := s.iccid(ctx)
 		lines, err := s.ask(ctx, "+CIMI", simAnswer)
+		if s.err != nil {
+			return s.err
+		}
 		var who string
 		if err == nil {
 			who = imsi(lines)
 		}
-		wait = wait || s.busy(err)
-		if id == "" && who == "" {
-			if !wait {
-				break
+		busy = busy || s.busy(err)
+		if id != "" || who != "" {
+			if id == "" && s.m.Snapshot().SIM.IMSI != who {
+				s.forgetSlots()
 			}
-			continue
+			s.m.update(func(n *Snapshot) {
+				if id == "" && n.SIM.IMSI != who {
+					n.SIM = SIM{State: n.SIM.State, PINTries: n.SIM.PINTries} // another SIM, of which no ICCID is told
+				}
+				n.SIM.IMSI = who
+			})
 		}
-		if id == "" && s.m.Snapshot().SIM.IMSI != who {
-			s.forgetSlots()
+		most := nothingTold
+		if id != "" || who != "" {
+			most = halfTold
 		}
-		s.m.update(func(n *Snapshot) {
-			if id == "" && n.SIM.IMSI != who {
-				n.SIM = SIM{State: n.SIM.State, PINTries: n.SIM.PINTries} // another SIM, of which no ICCID is told
-			}
-			n.SIM.IMSI = who
-		})
-		if who != "" || !wait {
+		if !busy || id != "" && who != "" || try >= most {
+			s.simPause = 0
+			s.askName(id != "" || who != "" && !busy, 0)
 			break
+		}
+		if err := s.wait(ctx, 2*time.Second); err != nil {
+			return err
 		}
 	}
 	s.ownNumber(ctx)
 	return s.err
+}
+
+// askName plans the next look at whose SIM it is, unless that is told. took is how
+// long the last one took: a SIM that does not answer must not cost the line much.
+func (s *session) askName(told bool, took time.Duration) {
+	if told {
+		s.simPause = 0
+		return
+	}
+	s.simPause = min(max(2*s.simPause, nameFirst), nameMost)
+	s.want(s.checkSIM, max(s.simPause, 20*took))
 }
 
 // ownNumber reads the number that the SIM has for itself.
@@ -206,7 +236,7 @@ func (s *session) ownNumber(ctx context.Context) {
 // checkSIMSwap looks whether it is still the same SIM, and whether it is there
 // at all: modems do not always say that it was taken out.
 func (s *session) checkSIMSwap(ctx context.Context) {
-	was := s.m.Snapshot().SIM
+	was, began := s.m.Snapshot().SIM, time.Now()
 	lines, err := s.ask(ctx, "+CPIN?", simAnswer)
 	state := cpinBare
 	if rest, ok := after(lines, "+CPIN"); ok {
@@ -232,17 +262,26 @@ func (s *session) checkSIMSwap(ctx context.Context) {
 		return
 	}
 	s.busyChecks = 0
-	id, _ := s.iccid(ctx)
-	if id == "" && was.ICCID == "" { // a modem that knows only the IMSI
-		if lines, err := s.ask(ctx, "+CIMI", simAnswer); err == nil {
-			if who := imsi(lines); who != "" && who != was.IMSI {
-				s.demand(stepSIM, "another SIM was put in")
-			}
-		}
-		return
+	if was.ICCID == "" {
+		s.askAnew(aboutSIM)
 	}
-	if id != "" && id != was.ICCID {
+	who := ""
+	id, busy := s.iccid(ctx)
+	if id == "" { // a modem that knows only the IMSI, or does not say more now
+		lines, err := s.ask(ctx, "+CIMI", simAnswer)
+		if err == nil {
+			who = imsi(lines)
+		}
+		busy = busy || s.busy(err)
+	}
+	switch {
+	case s.err != nil:
+	case was.ICCID == "" && (id != "" || was.IMSI == "" && who != ""):
+		s.err = &demand{step: stepSIM, why: "the SIM says by now whose it is", calm: true}
+	case id != "" && id != was.ICCID, who != "" && was.IMSI != "" && who != was.IMSI:
 		s.demand(stepSIM, "another SIM was put in")
+	default:
+		s.askName(was.ICCID != "" || was.IMSI != "" && !busy, time.Since(began))
 	}
 }
 

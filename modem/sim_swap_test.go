@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"recado/modem/emulator"
 )
 
 // swap puts another SIM in, with or without a word.
@@ -180,5 +182,78 @@ func TestBusyForAMoment(t *testing.T) {
 		card.set(func() { card.cpin = "+CME ERROR: 14" })
 		card.say("+QUSIM: 1")
 		r.state(StateSIM, time.Minute)
+	})
+}
+
+// TestNoLineWithoutAName: a SIM that is busy for a while at the start is waited
+// for; one that is busy for long does without a name, and gets it soon after.
+func TestNoLineWithoutAName(t *testing.T) {
+	identity := []string{"+CIMI", "+CCID", "+ICCID", "^ICCID", "+QCCID", "+CRSM"}
+	for _, busy := range []time.Duration{8 * time.Second, 20 * time.Second, 2 * time.Minute} {
+		live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
+			for _, on := range identity {
+				l.em.Inject(emulator.Fault{Kind: emulator.FaultSIMBusy, On: on, Count: -1})
+			}
+			start := time.Now()
+			for time.Since(start) < busy {
+				l.pass(100 * time.Millisecond)
+				if l.m.Snapshot().State == StateReady {
+					require.Greater(t, time.Since(start), 25*time.Second)
+				}
+			}
+			l.em.ClearFaults()
+			within := 10 * time.Second
+			if busy > time.Minute { // it works meanwhile
+				require.Equal(t, StateReady, l.m.Snapshot().State)
+				within = nameMost + 5*time.Second
+			}
+			l.until("whose SIM it is", within, func() bool {
+				s := l.m.Snapshot()
+				return s.State == StateReady && s.SIM.ICCID == l.em.ICCID() && s.SIM.IMSI != ""
+			})
+			require.Empty(t, l.m.Snapshot().LastError)
+		})
+	}
+}
+
+// TestICCIDThatComesLater than the IMSI: the SIM goes by it as soon as it is told.
+func TestICCIDThatComesLater(t *testing.T) {
+	for _, busy := range []bool{true, false} {
+		live(t, emulator.ModemOptions{}, nil, func(l *lifeOf) {
+			for _, on := range []string{"+CCID", "+ICCID", "^ICCID", "+QCCID", "+CRSM"} {
+				f := emulator.Fault{Kind: emulator.FaultSIMBusy, On: on, Count: -1}
+				if !busy {
+					f.Kind = emulator.FaultError
+				}
+				l.em.Inject(f)
+			}
+			start := time.Now()
+			l.state(StateReady, time.Minute)
+			require.Less(t, time.Since(start), 10*time.Second, "the IMSI is a name too")
+			require.Empty(t, l.m.Snapshot().SIM.ICCID)
+			l.pass(5 * time.Minute)
+			l.em.ClearFaults()
+			within := nameMost + 5*time.Second
+			if !busy {
+				within = 16 * time.Minute
+			}
+			l.until("the ICCID", within, func() bool {
+				s := l.m.Snapshot()
+				return s.State == StateReady && s.SIM.ICCID == l.em.ICCID() && s.SIM.IMSI != ""
+			})
+		})
+	}
+}
+
+// TestSwapToASIMThatHidesItsICCID is noticed by the IMSI.
+func TestSwapToASIMThatHidesItsICCID(t *testing.T) {
+	card := newCard("")
+	withCard(t, card, nil, func(r *cardRig) {
+		r.ready()
+		card.swap("", otherIMSI, "")
+		r.until("the other SIM", 16*time.Minute, func() bool {
+			s := r.m.Snapshot()
+			return s.State == StateReady && s.SIM.IMSI == otherIMSI && s.SIM.ICCID == ""
+		})
 	})
 }
