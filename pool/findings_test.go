@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -22,7 +23,9 @@ func codes(list []pool.Finding) []string {
 }
 
 // TestFindingsOfALiveBox: none while all is well, and what is wrong when it is.
-func TestFindingsOfALiveBox(t *testing.T) {
+func TestFindingsOfALiveBox(t *testing.T) { synctest.Test(t, testFindingsOfALiveBox) }
+
+func testFindingsOfALiveBox(t *testing.T) {
 	r := emptyRig(t, emulator.NetworkOptions{})
 	require.Equal(t, []string{"warn no_modem"}, codes(r.pool.Findings(t.Context())))
 

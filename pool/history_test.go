@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -15,7 +16,9 @@ import (
 	"recado/queue"
 )
 
-func TestHistoryAndPowerOfAModem(t *testing.T) {
+func TestHistoryAndPowerOfAModem(t *testing.T) { synctest.Test(t, testHistoryAndPowerOfAModem) }
+
+func testHistoryAndPowerOfAModem(t *testing.T) {
 	r := emptyRig(t, emulator.NetworkOptions{})
 	var cut atomic.Int32
 	for i := range 2 {
@@ -53,7 +56,9 @@ func TestHistoryAndPowerOfAModem(t *testing.T) {
 
 // TestUnplugsAreNoSickness: a modem that is pulled out under one submission after
 // the other, and sends in between, stays in use.
-func TestUnplugsAreNoSickness(t *testing.T) {
+func TestUnplugsAreNoSickness(t *testing.T) { synctest.Test(t, testUnplugsAreNoSickness) }
+
+func testUnplugsAreNoSickness(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{})
 	r.ready(1)
 	for i := range 5 {

@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -22,6 +23,10 @@ func (r *rig) simState(i int) (state, reason string) {
 // TestUnknownServiceCentreHoldsTheSIM: nothing more leaves on it until an
 // operator acts, and the message waits without a fault of its own.
 func TestUnknownServiceCentreHoldsTheSIM(t *testing.T) {
+	synctest.Test(t, testUnknownServiceCentreHoldsTheSIM)
+}
+
+func testUnknownServiceCentreHoldsTheSIM(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{Latency: 10 * time.Millisecond})
 	r.ready(1)
 	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultCMSBeforePrompt, Code: 330, Count: 3})
@@ -51,6 +56,10 @@ func TestUnknownServiceCentreHoldsTheSIM(t *testing.T) {
 // TestAnotherServiceCentreEndsTheHold: the modem reads its number again, and it
 // is another one.
 func TestAnotherServiceCentreEndsTheHold(t *testing.T) {
+	synctest.Test(t, testAnotherServiceCentreEndsTheHold)
+}
+
+func testAnotherServiceCentreEndsTheHold(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{Latency: 10 * time.Millisecond})
 	r.ready(1)
 	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultCMSBeforePrompt, Code: 330})
@@ -63,6 +72,10 @@ func TestAnotherServiceCentreEndsTheHold(t *testing.T) {
 
 // TestHeldSIMsMessageLeavesOnAnother at once.
 func TestHeldSIMsMessageLeavesOnAnother(t *testing.T) {
+	synctest.Test(t, testHeldSIMsMessageLeavesOnAnother)
+}
+
+func testHeldSIMsMessageLeavesOnAnother(t *testing.T) {
 	r := newRig(t, 2, emulator.NetworkOptions{Latency: 10 * time.Millisecond})
 	r.ready(2)
 	for _, m := range r.modems { // whichever is asked first
@@ -83,7 +96,9 @@ func TestHeldSIMsMessageLeavesOnAnother(t *testing.T) {
 
 // TestReportsEndAQuarantine: two answers were lost, and the reports show that
 // the network had taken both messages.
-func TestReportsEndAQuarantine(t *testing.T) {
+func TestReportsEndAQuarantine(t *testing.T) { synctest.Test(t, testReportsEndAQuarantine) }
+
+func testReportsEndAQuarantine(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{Latency: 10 * time.Millisecond, ReportDelay: 700 * time.Millisecond})
 	r.ready(1)
 	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultCMSSent, Code: 500, Count: 2})
@@ -98,7 +113,9 @@ func TestReportsEndAQuarantine(t *testing.T) {
 }
 
 // TestRefusedValidity: the message goes again without one, and arrives.
-func TestRefusedValidity(t *testing.T) {
+func TestRefusedValidity(t *testing.T) { synctest.Test(t, testRefusedValidity) }
+
+func testRefusedValidity(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{Rules: []emulator.Rule{
 		{Suffix: "001", Count: 1, Effect: emulator.Effect{CMS: 199}},
 		{Suffix: "002", Effect: emulator.Effect{CMS: 199}},

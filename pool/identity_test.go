@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -30,7 +31,9 @@ func (r *rig) plug(port string, o emulator.ModemOptions) *emulator.Modem {
 
 // TestSIMMovesToAnotherModem: the modem that had the SIM is away; the one that
 // has it now is its line.
-func TestSIMMovesToAnotherModem(t *testing.T) {
+func TestSIMMovesToAnotherModem(t *testing.T) { synctest.Test(t, testSIMMovesToAnotherModem) }
+
+func testSIMMovesToAnotherModem(t *testing.T) {
 	r := emptyRig(t, emulator.NetworkOptions{})
 	a := r.plug("/dev/ttyUSB0", emulator.ModemOptions{})
 	b := r.plug("/dev/ttyUSB1", emulator.ModemOptions{})
@@ -51,7 +54,9 @@ func TestSIMMovesToAnotherModem(t *testing.T) {
 
 // TestTwoPortsOfOneModule: only one of them is a line, and what arrives is
 // stored once and never deleted unread.
-func TestTwoPortsOfOneModule(t *testing.T) {
+func TestTwoPortsOfOneModule(t *testing.T) { synctest.Test(t, testTwoPortsOfOneModule) }
+
+func testTwoPortsOfOneModule(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var sessions sync.WaitGroup
 	t.Cleanup(func() { cancel(); sessions.Wait() }) // after the pool's end: it opens ports no more
@@ -83,7 +88,9 @@ func TestTwoPortsOfOneModule(t *testing.T) {
 
 // TestOneIdentityOnSeveralDevices: programs that emulate modems often give them
 // all the same numbers. Their ports tell them apart, whoever comes first.
-func TestOneIdentityOnSeveralDevices(t *testing.T) {
+func TestOneIdentityOnSeveralDevices(t *testing.T) { synctest.Test(t, testOneIdentityOnSeveralDevices) }
+
+func testOneIdentityOnSeveralDevices(t *testing.T) {
 	r := emptyRig(t, emulator.NetworkOptions{Latency: 2 * time.Millisecond})
 	other := emulator.NewNetwork(emulator.NetworkOptions{Latency: 2 * time.Millisecond})
 	t.Cleanup(func() { _ = other.Close() })
@@ -111,7 +118,9 @@ func TestOneIdentityOnSeveralDevices(t *testing.T) {
 
 // TestModemWithoutIdentity: neither ICCID nor IMSI. A refusal before the prompt
 // must not leave its message with a line that goes by another name afterwards.
-func TestModemWithoutIdentity(t *testing.T) {
+func TestModemWithoutIdentity(t *testing.T) { synctest.Test(t, testModemWithoutIdentity) }
+
+func testModemWithoutIdentity(t *testing.T) {
 	r := emptyRig(t, emulator.NetworkOptions{})
 	m := r.net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond})
 	for _, cmd := range []string{"+CCID", "+QCCID", "^ICCID", "+ICCID", "+CRSM", "+CIMI", "+CSIM"} {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -145,7 +146,9 @@ func (p *pinRig) spoil() {
 	}
 }
 
-func TestPINsAreRemembered(t *testing.T) {
+func TestPINsAreRemembered(t *testing.T) { synctest.Test(t, testPINsAreRemembered) }
+
+func testPINsAreRemembered(t *testing.T) {
 	const pin, puk = "4711", "12345678"
 	ctx := context.Background()
 	p := newPINRig(t, pin, puk)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -19,7 +20,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestEverythingOnce: what the network accepted is what was asked, once each,
 // with the texts, the references and the reports on the right messages.
-func TestEverythingOnce(t *testing.T) {
+func TestEverythingOnce(t *testing.T) { synctest.Test(t, testEverythingOnce) }
+
+func testEverythingOnce(t *testing.T) {
 	r := newRig(t, 4, emulator.NetworkOptions{Latency: 5 * time.Millisecond, ReportDelay: 5 * time.Millisecond})
 	r.ready(4)
 	texts := []string{"Hola", "Camión, avión 😀", strings.Repeat("Un texto largo con {llaves} y €. ", 12)}
@@ -60,8 +63,10 @@ func TestEverythingOnce(t *testing.T) {
 }
 
 // TestEvenUseWhenIdle: single messages go to the SIM that sent least.
-func TestEvenUseWhenIdle(t *testing.T) {
-	r := newRig(t, 4, emulator.NetworkOptions{})
+func TestEvenUseWhenIdle(t *testing.T) { synctest.Test(t, testEvenUseWhenIdle) }
+
+func testEvenUseWhenIdle(t *testing.T) {
+	r := newRig(t, 4, emulator.NetworkOptions{Latency: 10 * time.Millisecond})
 	r.ready(4)
 	used := map[string]int{}
 	for i := range 12 {
@@ -77,7 +82,9 @@ func TestEvenUseWhenIdle(t *testing.T) {
 
 // TestLanes: what is urgent goes next, whatever waits; inside a lane the order
 // is that of acceptance.
-func TestLanes(t *testing.T) {
+func TestLanes(t *testing.T) { synctest.Test(t, testLanes) }
+
+func testLanes(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{})
 	r.ready(1)
 	require.NoError(t, r.pool.Pause(t.Context()))
@@ -97,7 +104,9 @@ func TestLanes(t *testing.T) {
 
 // TestDeadLineGivesBack: a modem that is pulled out loses nothing; what it had
 // not sent leaves on another SIM, once.
-func TestDeadLineGivesBack(t *testing.T) {
+func TestDeadLineGivesBack(t *testing.T) { synctest.Test(t, testDeadLineGivesBack) }
+
+func testDeadLineGivesBack(t *testing.T) {
 	r := newRig(t, 2, emulator.NetworkOptions{Latency: 2 * time.Millisecond})
 	r.ready(2)
 	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultUnplug, Phase: emulator.PhasePrompt, Skip: 2})
@@ -122,7 +131,9 @@ func TestDeadLineGivesBack(t *testing.T) {
 
 // TestLostAnswer: pulled out after the network accepted and before it said so,
 // the message is uncertain, and an otp is never sent again.
-func TestLostAnswer(t *testing.T) {
+func TestLostAnswer(t *testing.T) { synctest.Test(t, testLostAnswer) }
+
+func testLostAnswer(t *testing.T) {
 	r := newRig(t, 2, emulator.NetworkOptions{Latency: 2 * time.Millisecond, ReportDelay: time.Hour})
 	r.ready(2)
 	for _, m := range r.modems {
@@ -140,7 +151,9 @@ func TestLostAnswer(t *testing.T) {
 
 // TestBackOff: a passing refusal is tried again after its pause, and meanwhile
 // holds nobody up.
-func TestBackOff(t *testing.T) {
+func TestBackOff(t *testing.T) { synctest.Test(t, testBackOff) }
+
+func testBackOff(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{Rules: []emulator.Rule{
 		{Suffix: "10000001", Count: 1, Effect: emulator.Effect{CMS: 41}}}})
 	r.ready(1)
@@ -155,7 +168,9 @@ func TestBackOff(t *testing.T) {
 }
 
 // TestRefusedForGood: an unassigned number fails with the network's words.
-func TestRefusedForGood(t *testing.T) {
+func TestRefusedForGood(t *testing.T) { synctest.Test(t, testRefusedForGood) }
+
+func testRefusedForGood(t *testing.T) {
 	r := newRig(t, 2, emulator.NetworkOptions{Rules: []emulator.Rule{{Suffix: "10000001", Effect: emulator.Effect{CMS: 1}}}})
 	r.ready(2)
 	m := r.reaches(r.submit(queue.Request{To: []string{number(1)}, Text: "x"})[0].ID, queue.Failed)
@@ -166,7 +181,9 @@ func TestRefusedForGood(t *testing.T) {
 }
 
 // TestAnotherSIM: a SIM that may not send hands the message to another.
-func TestAnotherSIM(t *testing.T) {
+func TestAnotherSIM(t *testing.T) { synctest.Test(t, testAnotherSIM) }
+
+func testAnotherSIM(t *testing.T) {
 	r := newRig(t, 2, emulator.NetworkOptions{})
 	r.net.AddRule(emulator.Rule{SIM: r.modems[0].ICCID(), Effect: emulator.Effect{CMS: 8}})
 	r.ready(2)
@@ -178,7 +195,9 @@ func TestAnotherSIM(t *testing.T) {
 
 // TestPinned: a message for one SIM waits for it, and a SIM that is switched
 // off sends nothing.
-func TestPinned(t *testing.T) {
+func TestPinned(t *testing.T) { synctest.Test(t, testPinned) }
+
+func testPinned(t *testing.T) {
 	r := newRig(t, 2, emulator.NetworkOptions{})
 	r.ready(2)
 	pin := r.modems[1].ICCID()
@@ -198,7 +217,9 @@ func TestPinned(t *testing.T) {
 
 // TestDrain: an orderly stop waits for the answer that is owed, and starts
 // nothing new.
-func TestDrain(t *testing.T) {
+func TestDrain(t *testing.T) { synctest.Test(t, testDrain) }
+
+func testDrain(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{Latency: 300 * time.Millisecond})
 	r.ready(1)
 	a := r.submit(queue.Request{To: []string{number(1)}, Text: "x"})[0]
@@ -211,7 +232,9 @@ func TestDrain(t *testing.T) {
 }
 
 // TestDrainBounded: it does not wait for ever.
-func TestDrainBounded(t *testing.T) {
+func TestDrainBounded(t *testing.T) { synctest.Test(t, testDrainBounded) }
+
+func testDrainBounded(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{})
 	r.ready(1)
 	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultLostSubmit})
@@ -224,7 +247,9 @@ func TestDrainBounded(t *testing.T) {
 
 // TestReceived: an answer lands in the inbox with its SIM's number, and leaves
 // the SIM.
-func TestReceived(t *testing.T) {
+func TestReceived(t *testing.T) { synctest.Test(t, testReceived) }
+
+func testReceived(t *testing.T) {
 	r := newRig(t, 2, emulator.NetworkOptions{})
 	r.ready(2)
 	long := strings.Repeat("Buenos días, ¿a qué hora? ", 12)
@@ -244,7 +269,9 @@ func TestReceived(t *testing.T) {
 
 // TestQuarantine: a line that loses answers again and again rests, says why, and
 // a restart by a person forgives it.
-func TestQuarantine(t *testing.T) {
+func TestQuarantine(t *testing.T) { synctest.Test(t, testQuarantine) }
+
+func testQuarantine(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{ReportDelay: time.Hour})
 	r.ready(1)
 	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultUnplug, Phase: emulator.PhaseAccepted, Count: 4, Delay: time.Millisecond})

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -14,7 +15,9 @@ import (
 
 // A modem that moves to another port keeps its SIM, and its number in people's
 // eyes; the port that it left is gone.
-func TestRemove(t *testing.T) {
+func TestRemove(t *testing.T) { synctest.Test(t, testRemove) }
+
+func testRemove(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{})
 	r.ready(1)
 	ctx := t.Context()
@@ -42,6 +45,10 @@ func TestRemove(t *testing.T) {
 
 // The message in hand is finished; the next one is not begun.
 func TestRemoveWaitsForTheMessageInHand(t *testing.T) {
+	synctest.Test(t, testRemoveWaitsForTheMessageInHand)
+}
+
+func testRemoveWaitsForTheMessageInHand(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{Latency: 300 * time.Millisecond})
 	r.ready(1)
 	list := r.submit(queue.Request{To: []string{number(1), number(2)}, Text: "x"})
@@ -53,7 +60,9 @@ func TestRemoveWaitsForTheMessageInHand(t *testing.T) {
 }
 
 // What cannot be waited for any longer ends uncertain, and the modem is gone.
-func TestRemoveDoesNotWaitForEver(t *testing.T) {
+func TestRemoveDoesNotWaitForEver(t *testing.T) { synctest.Test(t, testRemoveDoesNotWaitForEver) }
+
+func testRemoveDoesNotWaitForEver(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{Latency: time.Hour})
 	r.ready(1)
 	id := r.submit(queue.Request{To: []string{number(1)}, Text: "x"})[0].ID

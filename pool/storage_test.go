@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -36,7 +37,9 @@ func drive(t *testing.T, m *emulator.Modem, steps ...string) {
 
 // TestDeleteForeign: what another device left on the SIM stays until an operator
 // has it deleted, and makes no message.
-func TestDeleteForeign(t *testing.T) {
+func TestDeleteForeign(t *testing.T) { synctest.Test(t, testDeleteForeign) }
+
+func testDeleteForeign(t *testing.T) {
 	r := emptyRig(t, emulator.NetworkOptions{})
 	m := r.net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond, SMSlots: 5})
 	drive(t, m, "AT\r", "OK", "AT+CMGF=0\r", "OK", "AT+CPMS=\"SM\",\"SM\",\"SM\"\r", "OK",

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -14,7 +15,9 @@ import (
 
 // TestSIMGone: a long alert whose SIM went away between two segments leaves
 // whole on another SIM after five minutes, and says that it may be double.
-func TestSIMGone(t *testing.T) {
+func TestSIMGone(t *testing.T) { synctest.Test(t, testSIMGone) }
+
+func testSIMGone(t *testing.T) {
 	r := newRig(t, 2, emulator.NetworkOptions{Latency: 20 * time.Millisecond})
 	r.ready(2)
 	first := r.modems[0]
@@ -44,7 +47,9 @@ func TestSIMGone(t *testing.T) {
 
 // TestReportsAskedForAnotherWay: after five acceptances without a report the
 // modem is told to give them by the other setting.
-func TestReportsAskedForAnotherWay(t *testing.T) {
+func TestReportsAskedForAnotherWay(t *testing.T) { synctest.Test(t, testReportsAskedForAnotherWay) }
+
+func testReportsAskedForAnotherWay(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{Rules: []emulator.Rule{{Effect: emulator.Effect{NoReport: true}}}})
 	r.ready(1)
 	before := r.pool.Modems()[0].ReportsBy

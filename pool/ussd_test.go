@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -19,7 +20,9 @@ import (
 	"recado/queue"
 )
 
-func TestUSSDOnASIM(t *testing.T) {
+func TestUSSDOnASIM(t *testing.T) { synctest.Test(t, testUSSDOnASIM) }
+
+func testUSSDOnASIM(t *testing.T) {
 	r := newRig(t, 2, emulator.NetworkOptions{})
 	r.ready(2)
 	ctx := t.Context()
@@ -63,7 +66,9 @@ func TestUSSDOnASIM(t *testing.T) {
 	require.NotEqual(t, pool.ErrSIMAway.Error(), err.Error(), "it says why")
 }
 
-func TestUSSDOneAtATime(t *testing.T) {
+func TestUSSDOneAtATime(t *testing.T) { synctest.Test(t, testUSSDOneAtATime) }
+
+func testUSSDOneAtATime(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{})
 	r.ready(1)
 	sim := r.modems[0].ICCID()
@@ -80,7 +85,9 @@ func TestUSSDOneAtATime(t *testing.T) {
 	require.ErrorIs(t, <-ended, context.Canceled)
 }
 
-func TestUSSDRefused(t *testing.T) {
+func TestUSSDRefused(t *testing.T) { synctest.Test(t, testUSSDRefused) }
+
+func testUSSDRefused(t *testing.T) {
 	r := newRig(t, 1, emulator.NetworkOptions{})
 	r.ready(1)
 	sim := r.modems[0].ICCID()
@@ -121,7 +128,9 @@ func TestUSSDRefused(t *testing.T) {
 }
 
 // The log tells that something was asked, and nothing of what.
-func TestUSSDIsLoggedWithoutItsText(t *testing.T) {
+func TestUSSDIsLoggedWithoutItsText(t *testing.T) { synctest.Test(t, testUSSDIsLoggedWithoutItsText) }
+
+func testUSSDIsLoggedWithoutItsText(t *testing.T) {
 	var log lockedLog
 	r := loggingRig(t, &log)
 	r.ready(1)
