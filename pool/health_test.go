@@ -314,3 +314,42 @@ func TestLeftBehind(t *testing.T) {
 		require.Equal(t, row.want, leftBehind(r, row.now), "%+v", row)
 	}
 }
+
+// TestAHoldAndItsNumber: the SIM's row may be behind when it is held, and a modem
+// that is not ready has not been asked for the number: neither ends the hold.
+func TestAHoldAndItsNumber(t *testing.T) {
+	p := New(Options{})
+	l := &line{p: p, news: make(chan struct{}, 1), key: "1"}
+	p.lines = []*line{l}
+	other := &simRecord{}
+	p.sims["1"], p.sims["2"] = &simRecord{}, other
+	says := func(state modem.State, smsc string) string {
+		l.mu.Lock()
+		l.snap.State, l.snap.SIM.SMSC = state, smsc
+		l.mu.Unlock()
+		l.sawSMSC()
+		return p.held("1")
+	}
+	says(modem.StateReady, "+34600000001")
+	p.hold("1", "it is not known", "+34600000001")
+	require.Contains(t, p.held("1"), "it is not known")
+	require.NotEmpty(t, says(modem.StateReady, "+34600000001"), "the row on disk had none yet")
+	require.NotEmpty(t, says(modem.StateConfig, ""))
+	require.NotEmpty(t, says(modem.StateReady, "+34600000001"))
+	require.Empty(t, says(modem.StateReady, "+34600000002"))
+
+	p.hold("1", "it is not known", "+34600000001")
+	require.Empty(t, p.held("1"), "another was read while the refusal was on its way")
+	says(modem.StateReady, "")
+	p.hold("1", "it is not known", "")
+	require.NotEmpty(t, p.held("1"))
+	require.Empty(t, says(modem.StateReady, "+34600000002"))
+	p.hold("1", "it is not known", "+34600000002")
+	require.NotEmpty(t, says(modem.StateReady, ""), "it has lost it")
+	require.Empty(t, says(modem.StateReady, "+34600000002"), "somebody has written it anew")
+
+	// The attempt was another SIM's: that one is held, whatever is in now.
+	p.hold("2", "it is not known", "+34600000002")
+	require.Empty(t, p.held("1"))
+	require.NotEmpty(t, other.held)
+}

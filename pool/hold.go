@@ -3,13 +3,17 @@ package pool
 import "recado/modem"
 
 // hold keeps a SIM from sending until its service centre's number changes or
-// an operator acts: the messages wait, for it or for another SIM.
-func (p *Pool) hold(key, why string) {
+// an operator acts: the messages wait, for it or for another SIM. smsc is the
+// number that the modem went by when it was refused; the SIM's row may be behind.
+func (p *Pool) hold(key, why, smsc string) {
 	p.simMu.Lock()
 	if r := p.sims[key]; r != nil && r.held == "" {
-		r.held, r.heldSMSC = why+"; sending on this SIM is on hold until that changes", r.row.SMSC
+		r.held, r.heldSMSC = why+"; sending on this SIM is on hold until that changes", smsc
 	}
 	p.simMu.Unlock()
+	for _, l := range p.all() {
+		l.sawSMSC() // another one may have been read since
+	}
 	p.hintAll(key)
 }
 
@@ -34,11 +38,20 @@ func (p *Pool) release(key string) {
 	p.kick()
 }
 
-// sawSMSC ends the hold of a SIM that names another service centre than the one
-// that was not good; simMu is held.
-func (r *simRecord) sawSMSC(smsc string) {
-	switch {
-	case r.held == "" || smsc == r.heldSMSC:
+// sawSMSC ends the hold of the line's SIM when that names another service centre
+// than the one that was not good. Only a modem that is ready has been asked for it:
+// before, none is named of any SIM.
+func (l *line) sawSMSC() {
+	l.mu.Lock()
+	key, state, smsc := l.key, l.snap.State, l.snap.SIM.SMSC
+	l.mu.Unlock()
+	if state != modem.StateReady {
+		return
+	}
+	l.p.simMu.Lock()
+	defer l.p.simMu.Unlock()
+	switch r := l.p.sims[key]; {
+	case r == nil || r.held == "" || smsc == r.heldSMSC:
 	case smsc == "":
 		r.heldSMSC = "" // it has lost it: the same one again is a change
 	default:

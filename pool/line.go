@@ -204,6 +204,7 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 	l.holding(c)
 	l.mu.Lock()
 	l.now, l.used = c.Message.ID, time.Now()
+	smsc := l.snap.SIM.SMSC
 	l.mu.Unlock()
 	l.p.changed()
 
@@ -217,7 +218,7 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 	l.p.record(me.ICCID, o)
 	l.learn(o, time.Since(start), attempt)
 	if o.HoldSIM {
-		l.p.hold(me.ICCID, o.Detail)
+		l.p.hold(me.ICCID, o.Detail, smsc)
 	}
 
 	out := l.outcome(o, c.Message)
@@ -244,22 +245,22 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 		return nil
 	}
 	if o.Late != nil {
-		l.p.wg.Go(func() { l.await(ctx, me.ICCID, attempt, o.Late, c.Message) })
+		l.p.wg.Go(func() { l.await(ctx, me.ICCID, smsc, attempt, o.Late, c.Message) })
 	}
 	return following
 }
 
 // await takes the real answer to an attempt that was given up as lost, should
-// it still come while the modem listens. sim is the one that it was made on: it
-// need not be in the modem any more.
-func (l *line) await(ctx context.Context, sim string, attempt int64, late <-chan modem.Outcome, m queue.Message) {
+// it still come while the modem listens. sim, with its service centre's number, is
+// the one that it was made on: it need not be in the modem any more.
+func (l *line) await(ctx context.Context, sim, smsc string, attempt int64, late <-chan modem.Outcome, m queue.Message) {
 	o, ok := <-late
 	if !ok {
 		return
 	}
 	l.redeem(attempt)
 	if o.HoldSIM {
-		l.p.hold(sim, o.Detail)
+		l.p.hold(sim, o.Detail, smsc)
 	}
 	if _, err := l.p.store.Outcome(ctx, attempt, l.outcome(o, m), nil); err != nil {
 		l.p.log.Error("committing a late answer", "message", m.ID, "error", err)

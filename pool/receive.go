@@ -49,6 +49,7 @@ func leftBehind(r modem.Received, now modem.SIM) string {
 // Changed notes the new snapshot; what must be written is left to follow.
 func (s sink) Changed(snap modem.Snapshot) {
 	s.l.apply(snap)
+	s.l.sawSMSC()
 	s.l.hint()
 	s.l.p.changed()
 	if s.l.takeable() {

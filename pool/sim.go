@@ -146,7 +146,6 @@ func (p *Pool) saw(ctx context.Context, row queue.SIMRow) error {
 		return nil
 	}
 	r.row.IMSI, r.row.Emulated = row.IMSI, row.Emulated
-	r.sawSMSC(row.SMSC)
 	for _, f := range []struct{ kept, said *string }{
 		{&r.row.OwnNumber, &row.OwnNumber}, {&r.row.Operator, &row.Operator}, {&r.row.SMSC, &row.SMSC},
 	} {
