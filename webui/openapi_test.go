@@ -139,7 +139,10 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("GET", "/modems/"+modem["id"].(string)+"/trace", "/modems/{id}/trace", nil)
 	check("GET", "/doctor", "/doctor", nil)
 	b.problem(check("POST", "/modems/nope/restart", "/modems/{id}/restart", nil), 404, "not_found")
+	restarts := b.pool.Modems()[0].Restarts
 	require.Equal(t, 202, check("POST", "/modems/"+modem["id"].(string)+"/restart", "/modems/{id}/restart", nil).StatusCode)
+	// The answer says only that it will restart: its line is ready until it does.
+	require.Eventually(t, func() bool { return b.pool.Modems()[0].Restarts > restarts }, 20*time.Second, 10*time.Millisecond)
 	b.ready(1)
 
 	locked := lockedModem(t, b, emulator.ModemOptions{Family: "huawei", PIN: "4829", PUK: "12345678"}, func(p *pool.Port) {
