@@ -23,7 +23,8 @@ func TestATMoves(t *testing.T) {
 	var mute atomic.Value
 	mute.Store("")
 	f := newFinder(t, b, func(o *DiscoveryOptions) {
-		o.Rescan, o.Patience = 10*time.Millisecond, 50*time.Millisecond
+		o.Rescan, o.Patience, o.Answer = 10*time.Millisecond, 20*time.Millisecond, 100*time.Millisecond
+		o.Retry = 20 * time.Millisecond
 		o.Mute = func(name string) bool { return name == mute.Load() }
 	})
 	m := f.modem(emulator.ModemOptions{})
@@ -290,6 +291,7 @@ func TestPortsBesideANamedOne(t *testing.T) {
 	b := newBus(t)
 	f := newFinder(t, b, func(o *DiscoveryOptions) {
 		o.Rules, o.Named = rules, []string{filepath.Join(b.tree.Dev, "ttyUSB0")}
+		o.Answer = 20 * time.Millisecond // nobody answers
 	})
 	var last stick
 	for round := range 3 {
