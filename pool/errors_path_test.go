@@ -138,6 +138,7 @@ func refuse(t *testing.T, make string, kind string, code int, before bool) (o mo
 // code of the table, before the prompt and after the PDU. What Send returns,
 // what the pool decides and what the modem does next is the table's.
 func TestEveryCodeThroughTheModem(t *testing.T) {
+	t.Parallel()
 	list, rules := readErrors(t)
 	profiles := map[string]string{"siemens": "siemens", "simcom-2g": "simcom800", "quectel": "quectel", "quectel-2g": "quectel-2g",
 		"quectel-iot": "quectel-iot", "quectel-ec200a": "quectel-ec200a", "wavecom": "wavecom"}

@@ -171,6 +171,7 @@ func (e expected) agrees(t *testing.T, o modem.Outcome, rules map[string]tries, 
 // TestEveryCode walks every number that a modem of any make can say, before the
 // prompt and after the PDU.
 func TestEveryCode(t *testing.T) {
+	t.Parallel()
 	list, rules := readErrors(t)
 	for _, f := range family.Families() {
 		for _, kind := range []string{"cms", "cme"} {

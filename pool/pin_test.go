@@ -217,6 +217,24 @@ func testPINsAreRemembered(t *testing.T) {
 	require.ErrorIs(t, err, pool.ErrNoSIM)
 	require.Contains(t, seen.String(), "opened the SIM")
 	for _, code := range []string{pin, puk, "9998", "5823", "87654321"} {
-		require.NotRegexp(t, `(^|\D)`+code+`(\D|$)`, seen.String())
+		require.False(t, hasNumber(seen.String(), code), code)
+	}
+	require.True(t, hasNumber("PIN 4711.", pin))
+	require.False(t, hasNumber("14711 47110", pin))
+}
+
+// hasNumber finds digits that stand by themselves; a regular expression takes
+// half a minute over so much text.
+func hasNumber(text, digits string) bool {
+	digit := func(i int) bool { return i >= 0 && i < len(text) && text[i] >= '0' && text[i] <= '9' }
+	for at := 0; ; {
+		i := strings.Index(text[at:], digits)
+		if i < 0 {
+			return false
+		}
+		if at += i; !digit(at-1) && !digit(at+len(digits)) {
+			return true
+		}
+		at++
 	}
 }
