@@ -195,3 +195,22 @@ func TestAnotherSIMAnswers(t *testing.T) {
 		})
 	})
 }
+
+// TestAnotherSIMHasANumber though the one before did not tell its own.
+func TestAnotherSIMHasANumber(t *testing.T) {
+	withPeer(t, &peer{script: plain(), mute: []string{"+CNUM"}}, func(l *lifeOf, p *peer) {
+		l.state(StateReady, time.Minute)
+		l.pass(2 * time.Minute) // what was missed has been asked for twice since
+		p.set(func(s map[string]string) {
+			s["+CIMI"], s["+CCID"], s["+CNUM"] = otherIMSI, "+CCID: "+otherICCID, `+CNUM: ,"600111222"`
+		})
+		p.mu.Lock()
+		p.mute = nil
+		p.mu.Unlock()
+		p.say("+CPIN: READY")
+		l.until("the other SIM", 10*time.Second, func() bool {
+			s := l.m.Snapshot()
+			return s.State == StateReady && s.SIM.ICCID == otherICCID && s.SIM.Number == "600111222"
+		})
+	})
+}
