@@ -57,6 +57,9 @@ type life struct {
 	disabled bool
 	family   *family.Family // of the last session: the channel is built for it
 	pace     time.Duration  // pause between commands that this modem has turned out to need
+	// said is the trouble that was logged last, and when.
+	said   string
+	saidAt time.Time
 	// paceAgain is how long such a pause stays before the modem is tried without;
 	// each time it is found to be needed again, twice as long.
 	paceAgain time.Duration
@@ -86,6 +89,9 @@ var ErrNoPower = errors.New("no power switch is configured for this modem's sock
 
 // ErrNotReady: the modem cannot take the order now; the snapshot says why.
 var ErrNotReady = errors.New("the modem is not ready")
+
+// diesMost is the longest pause after a port that died as soon as it was open.
+const diesMost = 10 * time.Second
 
 // urcBacklog bounds what a chattering modem can make us keep.
 const urcBacklog = 1000
@@ -160,12 +166,16 @@ func (m *Modem) Run(ctx context.Context) error {
 	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() { m.keeper.run(keeping) })
-	for ctx.Err() == nil {
+	for died := 0; ctx.Err() == nil; {
 		start := time.Now()
 		m.between(ctx, m.session(ctx))
-		if time.Since(start) < time.Second && !m.life.disabled {
-			m.pause(ctx, time.Second) // a port that opens and dies at once
+		if time.Since(start) >= time.Second || m.life.disabled {
+			died = 0
+			continue
 		}
+		// A port that opens and dies at once, as a serial server's that serves another.
+		died++
+		m.pause(ctx, min(time.Duration(died)*time.Second, diesMost))
 	}
 	flush := time.AfterFunc(5*time.Second, stop)
 	m.keeper.finish()
@@ -392,7 +402,13 @@ func (m *Modem) fault(s State, reason string, err error) {
 			n.LastError = err.Error()
 		}
 	})
-	m.log.Info("modem trouble", "state", s, "reason", reason, "error", err)
+	level := slog.LevelInfo
+	if again := fmt.Sprint(s, reason, err); again != m.life.said || time.Since(m.life.saidAt) > time.Minute {
+		m.life.said, m.life.saidAt = again, time.Now()
+	} else {
+		level = slog.LevelDebug // the same once more
+	}
+	m.log.Log(context.Background(), level, "modem trouble", "state", s, "reason", reason, "error", err)
 }
 
 // heard is the channel's callback for unsolicited result codes. Reports and

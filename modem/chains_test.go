@@ -240,7 +240,7 @@ func TestPortThatDiesFiftyTimes(t *testing.T) {
 	wired(t, emulator.ModemOptions{}, nil, func(l *lifeOf, w *wire) {
 		l.ready()
 		w.set(func(w *wire) { w.dying = 50; w.ours.Close() })
-		l.until("fifty openings", 5*time.Minute, func() bool {
+		l.until("fifty openings", 10*time.Minute, func() bool {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			return w.dying == 0

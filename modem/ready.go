@@ -54,7 +54,7 @@ func (s *session) planChores() {
 	c.checkUsed = &chore{run: s.unlessPassive(s.usedFalls), patience: time.Minute}
 	c.checkSettings = &chore{run: s.unlessPassive(s.verifySettings), every: 5 * time.Minute, patience: 2 * time.Minute}
 	c.checkOperator = &chore{run: s.operator, every: 5 * time.Minute, patience: 2 * time.Minute}
-	c.checkSIM = &chore{run: s.checkSIMSwap, every: 15 * time.Minute, patience: 2 * time.Minute}
+	c.checkSIM = &chore{run: s.checkSIMSwap, every: time.Minute, patience: 30 * time.Second}
 	c.checkLosses = &chore{run: s.forgetLosses, patience: time.Minute}
 	c.checkWell = &chore{run: s.stillWell, patience: time.Second}
 	c.checkPace = &chore{run: s.forgetPace, patience: time.Minute}
@@ -83,6 +83,9 @@ func (s *session) overdue(c *chore, now time.Time) bool {
 	}
 	if s.full && (c == s.sweepHere || c == s.sweepMems || c == s.readHints || c == s.delete) {
 		return true // a full memory receives nothing
+	}
+	if (c == s.readHints || c == s.delete) && s.behind() {
+		return true
 	}
 	return c.patience > 0 && now.Sub(c.due) >= c.patience || c.sends > 0 && s.sent-c.seen >= c.sends
 }
@@ -228,10 +231,35 @@ func (s *session) idle(ctx context.Context, d time.Duration) {
 	}
 }
 
+// backlog of what is to be read and deleted, from which on one command between
+// two submissions is not enough: every message sent brings a report.
+const backlog = 4
+
+// behind says that reading and deleting fall behind: a full memory receives
+// nothing, and answers are late.
+func (s *session) behind() bool { return s.full || len(s.hints)+len(s.deletes) >= backlog }
+
+// holdFor is how long after a submission chores may go on before a waiting
+// message, when they are behind.
+func (s *session) holdFor() time.Duration {
+	switch {
+	case !s.behind():
+		return 0
+	case s.full:
+		return 3 * time.Second
+	case len(s.hints)+len(s.deletes) >= 3*backlog:
+		return time.Second
+	}
+	return 150 * time.Millisecond
+}
+
 // letSendGo submits a waiting message before a chore's next command.
 func (s *session) letSendGo(ctx context.Context) {
 	if s.err != nil || s.acking || s.pairing {
 		return // an acknowledgement goes before everything
+	}
+	if time.Since(s.lastSend) < s.holdFor() {
+		return
 	}
 	if s.ackKept(ctx); s.err != nil {
 		return

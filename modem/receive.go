@@ -34,6 +34,9 @@ const (
 const hintBacklog = 50
 
 func (s *session) noteHint(h hint) {
+	if s.hinted = true; s.sweepHere.every == sweepEveryDeaf && !s.noNotices {
+		s.sweepHere.every = sweepEvery // it does announce
+	}
 	for i := range s.hints {
 		if other := &s.hints[i]; other.mem == h.mem && (other.index == h.index || other.index < 0) {
 			other.heard = h.heard
@@ -351,7 +354,7 @@ func (s *session) listMemory(ctx context.Context) ([]stored, error) {
 // nothing meanwhile, so at first it gets what its number of messages may need.
 func (s *session) listTime() time.Duration {
 	if s.listHung > 0 {
-		return listAnswer
+		return min(listAnswer, 2*(listFirst+time.Duration(s.used)*listEach))
 	}
 	return min(listAnswer, listFirst+time.Duration(s.used)*listEach)
 }

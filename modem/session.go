@@ -62,6 +62,7 @@ type session struct {
 	acks      int             // AT+CNMA owed
 	full      bool            // the memory is nearly full
 	noNotices bool            // AT+CNMI was refused altogether
+	hinted    bool            // something was announced in this session
 
 	shelf
 	memento

@@ -327,7 +327,7 @@ func cnmiCommand(c family.CNMI) string {
 func (s *session) noticed(ds int, none bool) {
 	s.noNotices = none
 	s.sweepHere.every = sweepEvery
-	if none {
+	if none || s.family().Unannounced && !s.hinted {
 		s.sweepHere.every = sweepEveryDeaf
 	}
 	s.m.update(func(n *Snapshot) { n.ReportsBy = ds })

@@ -48,6 +48,8 @@ type Family struct {
 	// CNMI is the ladder of AT+CNMI settings, best first. Only the OK to the
 	// setting counts: modems advertise what they refuse.
 	CNMI []CNMI
+	// Unannounced: messages may come without a word although AT+CNMI was taken.
+	Unannounced bool
 	// Acked are settings that the modem takes with AT+CSMS=1 only, where every
 	// report wants AT+CNMA. They are tried when CNMI gave no reports.
 	Acked []CNMI

@@ -21,6 +21,7 @@ var huawei = variant(func(f *Family) {
 		{VID: 0x12d1, Interface: AnyInterface, Hush: silent},
 	}
 	f.Init = []string{silent}
+	f.Unannounced = true // some take it to mean +CMTI too
 	// Talked to earlier, "the firmware may reboot itself".
 	f.AfterPIN = 3 * time.Second
 	// ^CPIN: SIM PIN,,10,3,10,3: what is wanted, its tries (may be missing), those
