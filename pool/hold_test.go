@@ -1,6 +1,9 @@
 package pool_test
 
 import (
+	"context"
+	"encoding/json"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +14,7 @@ import (
 	"recado/modem/emulator"
 	"recado/pool"
 	"recado/queue"
+	"recado/queue/sqlite"
 )
 
 func (r *rig) simState(i int) (state, reason string) {
@@ -110,6 +114,64 @@ func testReportsEndAQuarantine(t *testing.T) {
 	r.until("its end", func() bool { s, _ := r.simState(0); return s == pool.SIMReady })
 	r.reaches(r.submit(queue.Request{To: []string{number(3)}, Text: "c"})[0].ID, queue.Delivered)
 	require.Len(t, r.accepted(), 3, "nothing was sent twice")
+}
+
+// simStates are the states that were told of a SIM, in their order.
+func (r *rig) simStates(i int) (states []string) {
+	r.t.Helper()
+	list, err := r.store.Events(context.Background(), 0, 10_000)
+	require.NoError(r.t, err)
+	for _, e := range list {
+		var data struct{ ICCID, State string }
+		if require.NoError(r.t, json.Unmarshal(e.Data, &data)); e.Type == "sim.state" && data.ICCID == r.modems[i].ICCID() {
+			states = append(states, data.State)
+		}
+	}
+	return states
+}
+
+// TestTheEndOfAQuarantineIsAnEvent: nothing else happens then on an idle box.
+func TestTheEndOfAQuarantineIsAnEvent(t *testing.T) { synctest.Test(t, tTheEndOfAQuarantineIsAnEvent) }
+
+func tTheEndOfAQuarantineIsAnEvent(t *testing.T) {
+	r := newRig(t, 1, emulator.NetworkOptions{Latency: 10 * time.Millisecond, ReportDelay: time.Hour})
+	r.ready(1)
+	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultCMSSent, Code: 500, Count: 2})
+	for i := range 2 {
+		m := r.submit(queue.Request{To: []string{number(i)}, Text: "x", Class: queue.Bulk})[0]
+		r.reaches(m.ID, queue.Uncertain)
+	}
+	r.until("quarantine", func() bool { s, _ := r.simState(0); return s == pool.SIMQuarantined })
+	start := time.Now()
+	r.until("its event", func() bool {
+		told := r.simStates(0)
+		return slices.Contains(told, pool.SIMQuarantined) && told[len(told)-1] == pool.SIMReady
+	})
+	require.InDelta(t, 10, time.Since(start).Seconds(), 1)
+}
+
+// TestASIMsRowIsWrittenAgain: nothing leaves on a SIM that is not on disk, and no
+// change of the modem's need come after the disk is well again.
+func TestASIMsRowIsWrittenAgain(t *testing.T) { synctest.Test(t, tASIMsRowIsWrittenAgain) }
+
+func tASIMsRowIsWrittenAgain(t *testing.T) {
+	r := emptyRig(t, emulator.NetworkOptions{})
+	run := func(statement string) {
+		require.NoError(t, r.db.Write(t.Context(), sqlite.Ordinary, func(tx *sqlite.Tx) error {
+			_, err := tx.Exec(statement)
+			return err
+		}))
+	}
+	run(`CREATE TRIGGER broken BEFORE INSERT ON sim BEGIN SELECT RAISE(FAIL, 'the disk is full'); END`)
+	m := r.net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond})
+	require.NoError(t, r.pool.Add(pool.Port{Name: "emulated:1", Open: m.Open, Emulated: true}))
+	r.until("the modem", func() bool { return r.pool.Modems()[0].State == modem.StateReady })
+	time.Sleep(20 * time.Second) // what it says of itself at first
+	require.Zero(t, r.pool.Ready())
+	run(`DROP TRIGGER broken`)
+	start := time.Now()
+	r.ready(1)
+	require.LessOrEqual(t, time.Since(start), 5*time.Second)
 }
 
 // TestRefusedValidity: the message goes again without one, and arrives.

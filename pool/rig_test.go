@@ -44,6 +44,7 @@ type rig struct {
 	clock  *manualClock
 	net    *emulator.Network
 	modems []*emulator.Modem
+	db     *sqlite.DB
 	store  *queue.Store
 	inbox  *inbox.Store
 	pool   *pool.Pool
@@ -69,6 +70,7 @@ func emptyRig(t testing.TB, o emulator.NetworkOptions) *rig {
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	db, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "recado.db"), sqlite.Options{Log: log})
 	require.NoError(t, err)
+	r.db = db
 	r.store, err = queue.New(ctx, db, queue.Options{Clock: r.clock, Log: log})
 	require.NoError(t, err)
 	r.inbox = inbox.New(db, r.store, inbox.Options{Clock: r.clock, Log: log})
