@@ -336,7 +336,7 @@ func (v vitals) past() []Finding {
 	case v.snap.Restarts >= restartsMost && lately:
 		list = append(list, v.found("modem_restarts", FindingWarn, AboutModem, "count", strconv.Itoa(v.snap.Restarts)))
 	case crashes >= restartsMost:
-		list = append(list, v.found("modem_crashes", FindingWarn, AboutModem, "count", strconv.Itoa(crashes), "reason", cmp.Or(last, "?")))
+		list = append(list, v.found("modem_crashes", FindingWarn, AboutModem, "count", strconv.Itoa(crashes), "reason", cmp.Or(last, "not known")))
 	}
 	return list
 }

@@ -68,8 +68,8 @@ var findingWords = map[string]words{
 		sentence{"The modem on {port} was restarted {count} times.", "Check its power supply and cable: most modems that restart get too little current."},
 		sentence{"El módem de {port} se ha reiniciado {count} veces.", "Revise la alimentación y el cable: a casi todos los que se reinician les falta corriente."}},
 	"modem_crashes": {
-		sentence{"The modem on {port} failed {count} times within the last day, last: {reason}.", "Check its power supply, cable and antenna; the support bundle has what it said before."},
-		sentence{"El módem de {port} ha fallado {count} veces en el último día, la última: {reason}.", "Revise su alimentación, el cable y la antena; el paquete de soporte tiene lo que dijo antes."}},
+		sentence{"The modem on {port} failed {count} times within the last day.", "Check its power supply, cable and antenna; the support bundle has what it said before."},
+		sentence{"El módem de {port} ha fallado {count} veces en el último día.", "Revise su alimentación, el cable y la antena; el paquete de soporte tiene lo que dijo antes."}},
 	"modem_disabled": {
 		sentence{"The modem on {port} is switched off by an operator.", ""},
 		sentence{"El módem de {port} está apagado por un operador.", ""}},
