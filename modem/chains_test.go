@@ -149,13 +149,19 @@ func wired(t *testing.T, mo emulator.ModemOptions, tune func(*Config), story fun
 }
 
 func wiredBy(t *testing.T, w *wire, mo emulator.ModemOptions, tune func(*Config), story func(l *lifeOf)) {
+	var plugged chan struct{}
 	live(t, mo, func(c *Config) {
-		c.Open = func(ctx context.Context) (io.ReadWriteCloser, error) { return w.open(ctx) }
+		plugged = make(chan struct{})
+		c.Open = func(ctx context.Context) (io.ReadWriteCloser, error) {
+			<-plugged
+			return w.open(ctx)
+		}
 		if tune != nil {
 			tune(c)
 		}
 	}, func(l *lifeOf) {
 		w.set(func(w *wire) { w.em = l.em })
+		close(plugged)
 		story(l)
 		w.well()
 	})
