@@ -232,13 +232,31 @@ func TestRedeemed(t *testing.T) {
 		require.Equal(t, 1, w.quarantines)
 		// A rest that raised nothing takes nothing back.
 		time.Sleep(2 * silentWindow)
-		n := w.is(pulled)
+		w.is(pulled)
 		w.wants(10*time.Second, "the last 2 ")
 		require.Equal(t, 1, w.quarantines)
-		n = w.is(pulled)
-		w.redeem(n)
+		w.redeem(w.is(pulled))
 		w.wants(0, "")
 		require.Equal(t, 1, w.quarantines)
+	})
+}
+
+// TestAQuarantineUnderALongerRest is taken back with it.
+func TestAQuarantineUnderALongerRest(t *testing.T) {
+	aWard(t, func(w *ward) {
+		for range 4 {
+			w.is(pulled)
+		}
+		w.is(unheard)
+		w.is(unheard)
+		last := w.is(unheard)
+		d, why := w.rests()
+		require.Equal(t, 320*time.Second, d)
+		require.Contains(t, why, "the last 7 ")
+		require.Equal(t, 1, w.quarantines)
+		w.redeem(last)
+		w.wants(0, "")
+		require.Zero(t, w.quarantines)
 	})
 }
 
