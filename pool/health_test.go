@@ -249,6 +249,7 @@ func TestAQuarantineUnderALongerRest(t *testing.T) {
 		}
 		w.is(unheard)
 		w.is(unheard)
+		w.wants(160*time.Second, "the last 6 ")
 		last := w.is(unheard)
 		d, why := w.rests()
 		require.Equal(t, 320*time.Second, d)
