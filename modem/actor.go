@@ -54,6 +54,7 @@ type Modem struct {
 
 // life is what outlives a port's being open. Owned by Run's goroutine.
 type life struct {
+	manners
 	disabled bool
 	family   *family.Family // of the last session: the channel is built for it
 	pace     time.Duration  // pause between commands that this modem has turned out to need

@@ -35,8 +35,9 @@ type cabinet struct {
 	instead func(cmd string) (string, bool)
 	// slow is how long a command takes; nil: no time.
 	slow func(cmd string) time.Duration
-	// submitted answers a PDU; nil: +CMGS: 7.
+	// submitted answers a PDU; nil: +CMGS: 7, 8 ...
 	submitted func() string
+	accepted  int // submissions
 }
 
 type record struct {
@@ -84,7 +85,7 @@ func (c *cabinet) serve(conn net.Conn) {
 			if _, err := r.ReadString(0x1a); err != nil {
 				return
 			}
-			answer := "+CMGS: 7|OK"
+			answer := c.reference()
 			if submitted != nil {
 				answer = submitted()
 			}
@@ -264,4 +265,13 @@ func letterOf(t *testing.T, tpdu []byte) record {
 // draft is a SUBMIT that another device has left.
 func draft(n int) record {
 	return record{stat: 2 + n%2, pdu: fmt.Sprintf("0001%02X0B914306112112F20000024833", n)}
+}
+
+// reference answers the next submission.
+func (c *cabinet) reference() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	mr := (7 + c.accepted) % 256
+	c.accepted++
+	return fmt.Sprintf("+CMGS: %d|OK", mr)
 }

@@ -21,6 +21,25 @@ const breath = 300 * time.Millisecond
 // session, make the pause longer though the modem hears AT well.
 const hitchesToSlow = 3
 
+// manners are what a modem has turned out to do in its own way.
+type manners struct {
+	constant bool   // gives every submission the same reference
+	counts   string // the SIM whose messages were counted last
+}
+
+// learnManners keeps what the channel has found out for the next one.
+func (s *session) learnManners() {
+	s.m.life.constant = s.ch.ConstantReferences()
+}
+
+// countAnew tells the channel when another SIM counts the references.
+func (s *session) countAnew() {
+	if id := identityOf(s.m.Snapshot().SIM); id != s.m.life.counts {
+		s.m.life.counts = id
+		s.ch.CountAnew()
+	}
+}
+
 // optional are commands that a line can do without: one that a modem leaves
 // unanswered is given again only after a while, and ever more rarely.
 var optional = slices.Concat([]string{

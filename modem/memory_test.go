@@ -328,7 +328,7 @@ func TestFullByItsCode(t *testing.T) {
 // steady load, and everything that is deleted was kept.
 func TestNearlyFullGoesBeforeSends(t *testing.T) {
 	c := newCabinet(map[string]int{"SM": 10})
-	c.submitted = func() string { time.Sleep(time.Second); return "+CMGS: 7|OK" }
+	c.submitted = func() string { time.Sleep(time.Second); return c.reference() }
 	withCabinet(t, c, func(l *lifeOf) {
 		l.ready()
 		l.pass(10 * time.Second)

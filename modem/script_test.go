@@ -3,6 +3,7 @@ package modem
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -28,8 +29,9 @@ type peer struct {
 	// healed ends that.
 	healed atomic.Bool
 	on     func(cmd string) // is told each command before it is answered
-	// submitted answers a PDU in place of +CMGS: 7 and OK.
+	// submitted answers a PDU in place of +CMGS: 7, 8 ... and OK.
 	submitted func(c io.Writer)
+	accepted  int // submissions so answered
 }
 
 func (p *peer) open(context.Context) (io.ReadWriteCloser, error) {
@@ -83,7 +85,11 @@ func (p *peer) serve(c net.Conn) {
 				submitted(c)
 				continue
 			}
-			io.WriteString(c, "\r\n+CMGS: 7\r\n\r\nOK\r\n")
+			p.mu.Lock()
+			mr := (7 + p.accepted) % 256
+			p.accepted++
+			p.mu.Unlock()
+			fmt.Fprintf(c, "\r\n+CMGS: %d\r\n\r\nOK\r\n", mr)
 		case !known && cmd != "AT":
 			io.WriteString(c, "\r\nERROR\r\n")
 		default:

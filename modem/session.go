@@ -119,10 +119,11 @@ func (m *Modem) session(ctx context.Context) error {
 	f := s.family()
 	s.ch = at.New(port, at.Options{
 		URC: func(u at.URC) { m.heard(s, u) }, Trace: s.trace, Log: m.log, Now: m.c.Now,
-		PromptTimeout: f.PromptTimeout, ResultTimeout: s.resultTimeout(), References: m.refers(), Pace: max(f.Pace, m.life.pace), AfterPrompt: f.AfterPrompt,
+		PromptTimeout: f.PromptTimeout, ResultTimeout: s.resultTimeout(), References: m.refers(), ConstantReferences: m.life.constant, Pace: max(f.Pace, m.life.pace), AfterPrompt: f.AfterPrompt,
 	})
 	err = s.live(ctx, appeared)
 	m.stopSends()
+	s.learnManners()
 	if cerr := s.ch.Close(); cerr != nil && !errors.Is(err, at.ErrGone) && ctx.Err() == nil {
 		m.log.Debug("closing the port", "error", cerr)
 	}
@@ -206,6 +207,9 @@ func (s *session) live(ctx context.Context, appeared bool) error {
 			rounds = 0
 		}
 		own := d.why == errRebooted.Error() // it has done for itself what L3 would do
+		if own {
+			s.ch.CountAnew()
+		}
 		if !d.calm && !own {
 			rounds++
 		}

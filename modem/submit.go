@@ -54,6 +54,7 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		r.done <- notSent(err)
 		return
 	}
+	s.countAnew()
 	open, interrupt := context.WithCancelCause(ctx)
 	defer interrupt(nil)
 	m.setState(StateSending, "")

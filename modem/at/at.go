@@ -26,7 +26,8 @@ var (
 	ErrFailed = errors.New("the modem answered ERROR")
 	// ErrNoReference: after the PDU the modem said OK without +CMGS, or an error
 	// other than +CMS ERROR, and it may have been another program's answer: one
-	// shows on the port, or the modem has given references before. Nobody knows
+	// shows on the port, or the modem has given references before. Or all that it
+	// said was the last reference once more, as on a repeated answer. Nobody knows
 	// whether the message left; the channel holds until Resync. Where it can only
 	// be the PDU's, the OK is an acceptance (TS 27.005 4.3) with an MR of -1.
 	ErrNoReference = errors.New("the modem gave an answer without +CMGS that may be another's")

@@ -35,6 +35,9 @@ type Options struct {
 	// References says that this modem is known to answer a submission by +CMGS: an
 	// OK without one is not its answer.
 	References bool
+	// ConstantReferences says that this modem is known to give every submission the
+	// same reference; else such an answer could be the last one repeated.
+	ConstantReferences bool
 	// Pace is the least time between a final result and the next command, and
 	// AfterPrompt between the prompt and the PDU, for families that need them.
 	Pace, AfterPrompt time.Duration
@@ -76,6 +79,7 @@ func New(port io.ReadWriteCloser, o Options) *Channel {
 		port: port, o: o, urcs: urcs,
 		stray: make(chan struct{}, 1), gone: make(chan struct{}), lastRead: time.Now(), escaped: -1, referred: o.References,
 	}
+	l.given.constant = o.ConstantReferences
 	l.more.L = &l.mu
 	c := &Channel{port: port, o: o, line: l, urcs: urcs, turn: make(chan struct{}, 1), pump: make(chan struct{})}
 	c.pace.Store(int64(o.Pace))

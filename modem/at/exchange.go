@@ -28,12 +28,17 @@ type submission struct {
 	asked    bool  // the gate
 	refuse   error // why the PDU must not leave
 	ref      string
-	bare     bool // OK has come, without ref
+	bare     bool   // OK has come, without ref
+	held     string // a +CMGS that may be another submission's, and what it may be
+	heldAs   claim
+	plain    bool // ERROR has come, which may have been nobody's
+	heldOK   bool // its OK has come
 	foreign  bool // something came that answers a command of another program's
 	strays   int  // final results that belonged to nobody, when it began
 	promptAt time.Time
 	sentAt   time.Time
 	prompted time.Time // monotonic, for AfterPrompt
+	left     time.Time // monotonic, Ctrl-Z
 }
 
 var errFlood = errors.New("the answer is too long")

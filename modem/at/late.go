@@ -19,6 +19,11 @@ func (l *line) lateInfo(text string) {
 	if x.sms == nil || x.sms.ref != "" {
 		return
 	}
+	mr, _ := reference(text)
+	if whose := l.given.whose(mr); whose != ours || text == x.sms.held {
+		x.sms.held = text
+		return
+	}
 	l.refers(x, text)
 	x.timer = time.AfterFunc(graceLate, func() {
 		l.mu.Lock()

@@ -49,6 +49,9 @@ type line struct {
 	soft     bool            // a stray OK may still come: settle before the next command
 
 	referred  bool      // a submission has been answered by +CMGS
+	given     given     // the references
+	plain     int       // submissions in a row that got ERROR, and nothing after it
+	strayRef  time.Time // when a +CMGS came that no submission waits for, and its OK has not
 	foreignAt time.Time // when something last came that nobody here had asked for
 
 	open   *openURC  // waits for its trailer
@@ -122,6 +125,7 @@ func (l *line) sort(text string) {
 		return
 	}
 	if l.cur != nil && l.answers(l.cur, text) {
+		l.strayRef = time.Time{}
 		l.inform(text)
 		return
 	}
@@ -137,7 +141,9 @@ func (l *line) sort(text string) {
 		l.await(&openURC{urc: URC{Line: text}, quoted: true})
 		return
 	}
-	if unasked(text) {
+	if name, _, colon, _ := code(text); colon && name == "+CMGS" {
+		l.outside(text)
+	} else if unasked(text) {
 		l.noteForeign()
 	}
 	l.urcs.add(URC{Line: text})
@@ -206,6 +212,9 @@ func (l *line) isEcho(text string) bool {
 // an error.
 func (l *line) inform(text string) {
 	x := l.cur
+	if x.sms != nil && !l.claims(x, text) {
+		return
+	}
 	x.size += len(text)
 	if x.size > maxInfo {
 		l.giveUp(x, errFlood)
@@ -216,6 +225,7 @@ func (l *line) inform(text string) {
 	switch {
 	case x.sms != nil:
 		l.refers(x, text)
+		l.given.usual = time.Since(x.sms.left)
 		if x.sms.bare { // its OK came before it
 			l.soft = true
 			l.end(x, "OK")
@@ -233,7 +243,12 @@ func (l *line) inform(text string) {
 // refers takes the +CMGS of a submission.
 func (l *line) refers(x *exchange, text string) {
 	x.sms.ref = text
-	if mr, _ := reference(text); mr >= 0 {
+	mr, _ := reference(text)
+	l.given.accept(mr)
+	if mr >= 0 {
+		if x.sms.plain {
+			l.plain = 0
+		}
 		l.referred = true
 	}
 }
@@ -243,7 +258,7 @@ func (l *line) final(canonical string) {
 	x := l.cur
 	l.debt = max(l.debt-1, 0)
 	l.answered = l.answered || canonical == "OK"
-	if l.owed != nil && l.lateFinal(canonical) {
+	if l.owed != nil && l.lateFinal(canonical) || l.pairs(canonical) {
 		return
 	}
 	switch {
@@ -266,7 +281,9 @@ func (l *line) final(canonical string) {
 		}
 	case x.sms.ref != "":
 		l.end(x, "OK") // the network has it, whatever the modem says after that
-	case canonical == "OK" && x.sms.bare:
+	case canonical == "OK" && x.sms.held != "" && !x.sms.heldOK:
+		x.sms.heldOK = true
+	case canonical == "OK" && (x.sms.bare || x.sms.held != ""):
 		l.countStray()
 	case canonical == "OK" && !l.bareIsOurs(x):
 		// Another's, or the reference comes behind it.
@@ -284,9 +301,17 @@ func (l *line) final(canonical string) {
 			l.soft = true
 			l.end(x, "OK")
 		})
-	case !isCMS(canonical) && l.doubted(x):
+	case canonical == "ERROR" && l.referred && l.plain < plainToBelieve:
+		x.sms.plain = true
+		l.giveUp(x, ErrNoReference)
+	case !isCMS(canonical) && (x.sms.held != "" || l.doubted(x)):
 		l.giveUp(x, ErrNoReference)
 	default:
+		if x.sms.held != "" && x.sms.heldAs == doubtful {
+			// Then that was the earlier one's answer.
+			mr, _ := reference(x.sms.held)
+			l.given.accept(mr)
+		}
 		l.end(x, canonical)
 	}
 }

@@ -198,6 +198,12 @@ func (l *line) sendLoose(s string) error {
 func (l *line) settled() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if x := l.owed; x != nil && x.sms != nil && x.sms.phase == PhasePDUSent && x.sms.ref == "" && !l.told {
+		l.given.giveUp()
+		if x.sms.plain {
+			l.plain++
+		}
+	}
 	l.closeLate()
 	l.owed, l.late, l.soft, l.escaped, l.debt = nil, nil, false, -1, 0
 }

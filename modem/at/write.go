@@ -122,7 +122,7 @@ func (l *line) writePDU(body string) error {
 		l.mu.Unlock()
 		return errNotMine
 	}
-	x.sms.phase = PhasePDUSent
+	x.sms.phase, x.sms.left = PhasePDUSent, time.Now()
 	l.editing = false
 	l.arm(x, l.o.ResultTimeout, func() { l.giveUp(x, ErrTimeout) })
 	l.traceOut(fmt.Sprintf("<PDU of %d octets><Ctrl-Z>", len(body)/2))

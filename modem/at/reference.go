@@ -1,0 +1,181 @@
+package at
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// graceRepeated is how long a +CMGS that repeats the last reference waits for
+	// another one, or an error: some modems give an answer a second time.
+	graceRepeated = 30 * time.Second
+	// repeatedFor is how long after an answer its reference may be a repetition.
+	repeatedFor = time.Minute
+	// graceDoubtful is the least time that a +CMGS waits which may be the answer to
+	// an earlier submission that was given up on.
+	graceDoubtful = 5 * time.Second
+	// openFor is how long such an answer may still come.
+	openFor = 10 * time.Minute
+	// openMost bounds how many of them are reckoned with.
+	openMost = 8
+	// sameToConstant submissions in a row with nothing but the last reference make
+	// it constant, on a modem that has given different ones.
+	sameToConstant = 3
+	// plainToBelieve submissions in a row that got a plain ERROR and nothing after it
+	// make that the way in which a modem refuses.
+	plainToBelieve = 2
+	// strayPair is how long after a +CMGS that nobody waited for its OK may come.
+	strayPair = time.Second
+)
+
+// given is what is known of the references that the modem gives (TP-MR, TS
+// 23.040 9.2.3.6: each submission one more, modulo 256). Guarded by line.mu.
+type given struct {
+	known    bool
+	last     uint8
+	lastAt   time.Time
+	varied   bool          // two have been different
+	same     int           // submissions in a row that got the last reference and no other
+	constant bool          // this modem gives always the same
+	usual    time.Duration // from Ctrl-Z to the last answer
+	open     int           // submissions since the last answer that were given up on
+	openAt   time.Time     // when the last of them was
+	missing  []uint8       // references of those before the last answer
+}
+
+// claim is whose a +CMGS is that came in a submission.
+type claim uint8
+
+const (
+	ours     claim = iota
+	repeated       // the last answer once more, or one that is older
+	doubtful       // this submission's, or an earlier one's that was given up on
+)
+
+// whose says it of a reference; mr is -1 when it cannot be read.
+func (g *given) whose(mr int) claim {
+	if mr < 0 {
+		return ours
+	}
+	late := !g.openAt.IsZero() && time.Since(g.openAt) < openFor
+	ahead := uint8(mr) - g.last
+	switch {
+	case late && g.open > 0 && (!g.known || g.constant || ahead >= 1 && int(ahead) <= g.open):
+		return doubtful
+	case !g.known || g.constant:
+		return ours
+	case ahead == 0 && time.Since(g.lastAt) < repeatedFor:
+		return repeated
+	}
+	if i := slices.Index(g.missing, uint8(mr)); late && i >= 0 {
+		g.missing = slices.Delete(g.missing, i, i+1) // each comes once
+		return repeated
+	}
+	return ours
+}
+
+// accept takes a reference as the answer to the newest submission.
+func (g *given) accept(mr int) {
+	if mr < 0 {
+		return
+	}
+	if g.known && uint8(mr) != g.last {
+		g.varied, g.constant, g.same = true, false, 0
+		if skipped := int(uint8(mr) - g.last - 1); skipped <= g.open {
+			for i := range skipped {
+				g.missing = append(g.missing, g.last+1+uint8(i))
+			}
+		} else {
+			g.missing = nil // it counts anew
+		}
+		g.missing = g.missing[max(len(g.missing)-openMost, 0):]
+	}
+	g.known, g.last, g.lastAt, g.open = true, uint8(mr), time.Now(), 0
+}
+
+// nothingElse: a submission got the last reference once more and nothing else.
+func (g *given) nothingElse() {
+	g.same++
+	g.constant = !g.varied || g.same >= sameToConstant
+}
+
+// giveUp: the answer of a submission has not come, and may still.
+func (g *given) giveUp() {
+	g.open, g.openAt = min(g.open+1, openMost), time.Now()
+}
+
+// claims takes a +CMGS in a submission and says whether it is its answer. One
+// that may be another's is held: until another one comes, or an error, or until
+// its grace is over.
+func (l *line) claims(x *exchange, text string) bool {
+	mr, _ := reference(text)
+	whose := l.given.whose(mr)
+	if whose == ours {
+		x.sms.held = ""
+		return true
+	}
+	if x.sms.held != "" && whose == repeated || text == x.sms.held {
+		x.sms.heldOK = false // its OK is no one's, too
+		return false
+	}
+	x.sms.held, x.sms.heldAs, x.sms.heldOK = text, whose, false
+	if whose == repeated {
+		l.arm(x, graceRepeated, func() {
+			if int(l.given.last) == mr {
+				l.given.nothingElse()
+			}
+			l.giveUp(x, ErrNoReference)
+		})
+		return false
+	}
+	l.arm(x, max(graceDoubtful, 2*l.given.usual), func() {
+		l.refers(x, text)
+		l.soft = l.soft || !x.sms.heldOK
+		l.end(x, "OK")
+	})
+	return false
+}
+
+// outside takes a +CMGS that no submission waits for: the repetition of an
+// answer, one that was given up on, or another program's.
+func (l *line) outside(text string) {
+	mr, _ := reference(text)
+	switch l.given.whose(mr) {
+	case ours:
+		l.noteForeign()
+		return
+	case doubtful:
+		l.given.accept(mr)
+	}
+	l.strayRef = time.Now()
+}
+
+// pairs says whether a final result belongs to a +CMGS that was nobody's, rather
+// than to the command in flight.
+func (l *line) pairs(canonical string) bool {
+	at := l.strayRef
+	l.strayRef = time.Time{}
+	if canonical != "OK" || at.IsZero() || time.Since(at) > strayPair || l.cur == nil || l.cur.sms != nil {
+		return false
+	}
+	l.soft = true
+	l.countStray()
+	return true
+}
+
+// CountAnew says that the references begin anew: another SIM, or a restart. What
+// was open is over.
+func (c *Channel) CountAnew() {
+	c.line.mu.Lock()
+	defer c.line.mu.Unlock()
+	g := &c.line.given
+	*g = given{constant: g.constant, varied: g.varied, usual: g.usual}
+}
+
+// ConstantReferences says that this modem gives every submission the same
+// reference, as far as is known; see Options.
+func (c *Channel) ConstantReferences() bool {
+	c.line.mu.Lock()
+	defer c.line.mu.Unlock()
+	return c.line.given.constant
+}
