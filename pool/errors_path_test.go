@@ -119,7 +119,7 @@ func refuse(t *testing.T, make string, kind string, code int, before bool) (o mo
 		}
 		time.Sleep(1500 * time.Millisecond)
 		synctest.Wait()
-		said := w.wrote()[was:]
+		_, said, _ := strings.Cut(w.wrote()[was:], "AT+CMGS=") // AT+CMGF=0 goes before it
 		next = "-"
 		for _, s := range signs {
 			if strings.Contains(said, s.command) {
