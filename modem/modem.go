@@ -53,7 +53,14 @@ type Received struct {
 	PDU         pdu.Received
 	ICCID, IMSI string
 	Modem       string // Identity.ID
-	At          time.Time
+	// Memory is where it was read from, as AT+CPMS has it ("unknown" when the modem
+	// tells none), "" when it came without a copy (+CMT, +CDS). What is not SM does
+	// not go with the SIM.
+	Memory string
+	// Fresh says that it was announced since the modem has this SIM, and not read
+	// before: no other SIM has left it there.
+	Fresh bool
+	At    time.Time
 }
 
 // Config is what a modem needs to live.

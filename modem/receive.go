@@ -37,6 +37,7 @@ func (s *session) noteHint(h hint) {
 	if s.hinted = true; s.sweepHere.every == sweepEveryDeaf && !s.noNotices {
 		s.sweepHere.every = sweepEvery // it does announce
 	}
+	s.announce(h)
 	for i := range s.hints {
 		if other := &s.hints[i]; other.mem == h.mem && (other.index == h.index || other.index < 0) {
 			other.heard = h.heard
@@ -202,6 +203,12 @@ func (s *session) hand(at slot, e stored) {
 	if e.foreign() {
 		r.PDU.Kind = pdu.KindSubmit // whatever it looks like, nobody sent it to us
 	}
+	if r.Memory = at.mem; s.oneMemory {
+		r.Memory = "unknown"
+	}
+	// Some modems announce what they hold again: then it has been read before.
+	r.Fresh = s.announced[at] && e.Stat == 0
+	delete(s.announced, at)
 	s.m.keeper.put(keep{r: r, from: s, slot: at, epoch: s.epoch})
 }
 
@@ -211,7 +218,12 @@ func (s *session) wasKept(k kept) {
 		s.acks++
 		s.want(s.acknowledge, 0)
 	}
-	if k.slot.mem == "" || k.epoch != s.epoch {
+	if k.slot.mem == "" {
+		return
+	}
+	if epoch, carried := s.carried[k.slot]; carried && epoch == k.epoch {
+		delete(s.carried, k.slot) // another SIM is in, the message is where it was
+	} else if k.epoch != s.epoch {
 		return
 	}
 	if !k.ok {
@@ -359,7 +371,8 @@ func (s *session) listTime() time.Duration {
 	return min(listAnswer, listFirst+time.Duration(s.used)*listEach)
 }
 
-// forgetSlots is for another SIM: its indexes are not those of the one before.
+// forgetSlots is for a modem whose memories others change: what was in a slot
+// may be no more.
 func (s *session) forgetSlots() {
 	s.epoch++
 	s.hints, s.deletes = nil, nil
@@ -369,4 +382,6 @@ func (s *session) forgetSlots() {
 	clear(s.emptied)
 	clear(s.doubts)
 	clear(s.readings)
+	clear(s.announced)
+	clear(s.carried)
 }

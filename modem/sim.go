@@ -138,7 +138,7 @@ func (s *session) iccid(ctx context.Context) (id string, busy bool) {
 		}
 		if id := parseICCID(lines); id != "" {
 			if s.m.Snapshot().SIM.ICCID != id {
-				s.forgetSlots()
+				s.changeSIM()
 				s.m.update(func(n *Snapshot) { n.SIM = SIM{ICCID: id, State: n.SIM.State, PINTries: -1} })
 			}
 			return id, false
@@ -183,7 +183,7 @@ func (s *session) knowSIM(ctx context.Context) error {
 		busy = busy || s.busy(err)
 		if id != "" || who != "" {
 			if id == "" && s.m.Snapshot().SIM.IMSI != who {
-				s.forgetSlots()
+				s.changeSIM()
 			}
 			s.m.update(func(n *Snapshot) {
 				if id == "" && n.SIM.IMSI != who {

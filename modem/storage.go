@@ -50,9 +50,14 @@ type shelf struct {
 	pairing    bool      // a message is looked at and deleted: no send goes in between
 	handed     time.Time // when the keeper was given the last one
 	doubts     map[slot]doubtful
-	told       string      // the trouble that was told last
-	cnmi       family.CNMI // AT+CNMI as it was taken
-	cnmiSays   string      // the answer to AT+CNMI? that no setting changes
+	// announced are the slots that +CMTI has named since the modem has its SIM.
+	announced map[slot]bool
+	// carried are slots of the modem's own memory that the keeper got in an epoch
+	// before the SIM was changed.
+	carried  map[slot]int
+	told     string      // the trouble that was told last
+	cnmi     family.CNMI // AT+CNMI as it was taken
+	cnmiSays string      // the answer to AT+CNMI? that no setting changes
 
 	owed   atomic.Int32 // received PDUs that the network wants AT+CNMA for
 	owedAt atomic.Int64 // when the oldest of them came: Unix ns

@@ -30,7 +30,8 @@ func (s sink) Store(ctx context.Context, r modem.Received) error {
 		return l.p.store.Report(ctx, queue.ReportIn{ICCID: me.ICCID, IMSI: me.IMSI, Modem: me.Modem, PDU: r.PDU, At: r.At})
 	}
 	return l.p.inbox.Ingest(ctx, inbox.In{
-		PDU: r.PDU, ICCID: me.ICCID, IMSI: me.IMSI, Number: me.Number, Modem: me.Modem, At: r.At,
+		PDU: r.PDU, ICCID: me.ICCID, IMSI: me.IMSI, Number: me.Number, Modem: me.Modem,
+		Memory: r.Memory, Fresh: r.Fresh, At: r.At,
 	})
 }
 

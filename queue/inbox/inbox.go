@@ -37,8 +37,18 @@ type In struct {
 	ICCID, IMSI string
 	Number      string // the SIM's own, "" unknown
 	Modem       string
-	At          time.Time
+	// Memory is what the modem calls the memory that it was read from, "" when it
+	// came without a copy there (+CMT).
+	Memory string
+	// Fresh says that the modem announced it since it has this SIM: nobody has
+	// left it there.
+	Fresh bool
+	At    time.Time
 }
+
+// inModem says that the TPDU may have lain in the modem since before its SIM was
+// put in: SM is on the SIM, everything else is not, or not all of it (MT).
+func (in In) inModem() bool { return in.Memory != "" && in.Memory != "SM" && !in.Fresh }
 
 // Message is a received message, put together from its segments.
 type Message struct {

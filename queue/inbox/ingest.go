@@ -16,7 +16,8 @@ import (
 // segment that it is, and the event, in one transaction. nil means that it is
 // on disk and the modem may delete it. The same TPDU from the same SIM, read
 // again or sent again by the service centre, is counted and makes nothing new,
-// as long as its time stamp can tell (see repeats).
+// as long as its time stamp can tell (see repeats); so is one that lay in the
+// modem's own memory while its SIM was changed for another.
 // A status report goes to the queue.
 func (s *Store) Ingest(ctx context.Context, in In) error {
 	if in.At.IsZero() {
@@ -34,9 +35,9 @@ func (s *Store) Ingest(ctx context.Context, in In) error {
 			return err
 		}
 		var raw int64
-		err = tx.QueryRow(`INSERT INTO inbound_raw (hash, iccid, imsi, modem, raw, kind, error, scts, received_at, seen_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-			hash, in.ICCID, in.IMSI, in.Modem, octets(in.PDU.Raw), kind, errorText(in.PDU.Err), ms(in.PDU.SCTS), ms(in.At), ms(in.At)).Scan(&raw)
+		err = tx.QueryRow(`INSERT INTO inbound_raw (hash, iccid, imsi, modem, memory, raw, kind, error, scts, received_at, seen_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+			hash, in.ICCID, in.IMSI, in.Modem, in.Memory, octets(in.PDU.Raw), kind, errorText(in.PDU.Err), ms(in.PDU.SCTS), ms(in.At), ms(in.At)).Scan(&raw)
 		if err != nil {
 			return err
 		}
