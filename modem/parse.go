@@ -139,7 +139,7 @@ func parseRegistration(s string, unsolicited bool) (registration, bool) {
 		return registration{}, false
 	}
 	r := registration{Stat: stat, AcT: -1}
-	if act, ok := number(fs, at+3); ok && act <= 20 {
+	if act, ok := number(fs, at+3); ok && act >= 0 && act <= 20 {
 		r.AcT = act
 	}
 	return r, true
@@ -215,11 +215,11 @@ func parseSignal(s string) (Signal, bool) {
 		return Signal{}, false
 	}
 	sig := Signal{BER: -1}
-	if ber, ok := number(fs, 1); ok && ber <= 7 {
+	if ber, ok := number(fs, 1); ok && ber >= 0 && ber <= 7 {
 		sig.BER = ber
 	}
 	switch {
-	case rssi <= 31:
+	case rssi >= 0 && rssi <= 31:
 		sig.Known, sig.RSSI = true, -113+2*rssi
 	case rssi >= 100 && rssi <= 191: // TD-SCDMA and LTE in steps of 1 dB
 		sig.Known, sig.RSSI = true, -116+(rssi-100)
@@ -235,7 +235,7 @@ func parseOperator(s string) (name string, act int) {
 	if len(fs) < 3 {
 		return "", act
 	}
-	if n, ok := number(fs, 3); ok && n <= 20 {
+	if n, ok := number(fs, 3); ok && n >= 0 && n <= 20 {
 		act = n
 	}
 	return printable(fs[2], 40), act

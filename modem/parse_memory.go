@@ -22,7 +22,7 @@ func parseMemories(s, name string) (memory, bool) {
 	}
 	used, ok1 := number(fs, at)
 	total, ok2 := number(fs, at+1)
-	if !ok1 || !ok2 || name == "" {
+	if !ok1 || !ok2 || used < 0 || total < 0 || name == "" {
 		return memory{}, false
 	}
 	return memory{Name: printable(name, 4), Used: used, Total: total}, true
