@@ -14,6 +14,16 @@ import (
 // on a modem that loses commands which come too soon after its last answer.
 var paces = []time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond}
 
+// paceMargin times the pause with which nothing was lost is kept: it was measured
+// once. paceLongest is the longest.
+const (
+	paceMargin  = 2
+	paceLongest = 600 * time.Millisecond
+)
+
+// lossesToSlow commands lost by a ready line within lostWindow make a pause longer.
+const lossesToSlow = 2
+
 // breath is how long a modem is left alone before a lost command is repeated.
 const breath = 300 * time.Millisecond
 
@@ -24,12 +34,13 @@ const hitchesToSlow = 3
 // manners are what a modem has turned out to do in its own way.
 type manners struct {
 	constant bool   // gives every submission the same reference
+	wakes    bool   // loses what comes first after a silence
 	counts   string // the SIM whose messages were counted last
 }
 
 // learnManners keeps what the channel has found out for the next one.
 func (s *session) learnManners() {
-	s.m.life.constant = s.ch.ConstantReferences()
+	s.m.life.constant, s.m.life.wakes = s.ch.ConstantReferences(), s.ch.Wakes()
 }
 
 // countAnew tells the channel when another SIM counts the references.
@@ -65,6 +76,7 @@ const hushFirst, hushMost = 5 * time.Minute, time.Hour
 // hushes are the commands that are left out because they went unanswered.
 type hushes struct {
 	hushed map[string]*hush
+	losses []time.Time // commands of a ready line that were not answered, lately
 }
 
 type hush struct {
@@ -199,7 +211,7 @@ func (s *session) listenForDeafness(ctx context.Context) error {
 		m.life.quick = true
 		return nil
 	}
-	s.setPace(pause)
+	s.setPace(paceMargin * pause)
 	return nil
 }
 
@@ -248,10 +260,25 @@ func (s *session) setPace(p time.Duration) {
 func (s *session) slower() {
 	m := s.m
 	pace := max(m.life.pace, s.family().Pace)
-	for _, p := range paces {
-		if p > pace {
-			s.setPace(p)
-			return
-		}
+	if pace < paceLongest {
+		s.setPace(min(max(paces[0], pace+pace/2), paceLongest))
+	}
+}
+
+// lostInReady is what a command leads to that a ready line lost: a modem that is
+// known to be deaf for a while gets more time, another one is listened to.
+func (s *session) lostInReady(ctx context.Context) {
+	if s.err != nil || !s.serving {
+		return
+	}
+	s.losses = append(within(s.losses, lostWindow), time.Now())
+	slow := s.m.life.pace > 0
+	switch n := len(s.losses); {
+	case slow && n >= lossesToSlow:
+		s.losses = nil
+		s.slower()
+	case !slow && n >= hitchesToSlow:
+		s.losses, s.m.life.quick = nil, false
+		s.err = s.listenForDeafness(ctx)
 	}
 }

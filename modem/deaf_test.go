@@ -13,8 +13,8 @@ import (
 // result. They are given the time that they need, and only they.
 func TestDeafAfterItsAnswer(t *testing.T) {
 	for _, c := range []struct{ deaf, pace time.Duration }{
-		{0, 0}, {30 * time.Millisecond, 50 * time.Millisecond}, {80 * time.Millisecond, 100 * time.Millisecond},
-		{150 * time.Millisecond, 250 * time.Millisecond}, {230 * time.Millisecond, 250 * time.Millisecond},
+		{0, 0}, {30 * time.Millisecond, 100 * time.Millisecond}, {80 * time.Millisecond, 200 * time.Millisecond},
+		{150 * time.Millisecond, 500 * time.Millisecond}, {230 * time.Millisecond, 500 * time.Millisecond},
 	} {
 		t.Run(c.deaf.String(), func(t *testing.T) {
 			withPeer(t, &peer{script: plain(), deaf: c.deaf}, func(l *lifeOf, p *peer) {

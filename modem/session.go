@@ -119,7 +119,7 @@ func (m *Modem) session(ctx context.Context) error {
 	f := s.family()
 	s.ch = at.New(port, at.Options{
 		URC: func(u at.URC) { m.heard(s, u) }, Trace: s.trace, Log: m.log, Now: m.c.Now,
-		PromptTimeout: f.PromptTimeout, ResultTimeout: s.resultTimeout(), References: m.refers(), ConstantReferences: m.life.constant, Pace: max(f.Pace, m.life.pace), AfterPrompt: f.AfterPrompt,
+		PromptTimeout: f.PromptTimeout, ResultTimeout: s.resultTimeout(), References: m.refers(), ConstantReferences: m.life.constant, Wakes: m.life.wakes, Pace: max(f.Pace, m.life.pace), AfterPrompt: f.AfterPrompt,
 	})
 	err = s.live(ctx, appeared)
 	m.stopSends()
@@ -325,6 +325,7 @@ func (s *session) ask(ctx context.Context, cmd string, timeout time.Duration) ([
 	case noAnswer(err):
 		s.mistrust()
 		s.resync(ctx, "no answer to AT"+shown(cmd))
+		s.lostInReady(ctx)
 	default:
 		s.timeouts = 0 // a refusal is an answer
 	}

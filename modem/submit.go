@@ -130,6 +130,9 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		m.setState(StateRecover, "")
 		r.done <- out
 		s.mend(ctx, "no answer to a submission")
+		if sub.Phase == at.PhaseCommand {
+			s.lostInReady(ctx)
+		}
 	default:
 		s.becomeReady()
 		r.done <- out

@@ -38,6 +38,8 @@ type Options struct {
 	// ConstantReferences says that this modem is known to give every submission the
 	// same reference; else such an answer could be the last one repeated.
 	ConstantReferences bool
+	// Wakes says that this modem is known to lose the first octet after a silence.
+	Wakes bool
 	// Pace is the least time between a final result and the next command, and
 	// AfterPrompt between the prompt and the PDU, for families that need them.
 	Pace, AfterPrompt time.Duration
@@ -80,6 +82,9 @@ func New(port io.ReadWriteCloser, o Options) *Channel {
 		stray: make(chan struct{}, 1), gone: make(chan struct{}), lastRead: time.Now(), escaped: -1, referred: o.References,
 	}
 	l.given.constant = o.ConstantReferences
+	if o.Wakes {
+		l.waking.learn()
+	}
 	l.more.L = &l.mu
 	c := &Channel{port: port, o: o, line: l, urcs: urcs, turn: make(chan struct{}, 1), pump: make(chan struct{})}
 	c.pace.Store(int64(o.Pace))
@@ -182,9 +187,11 @@ func (c *Channel) ready(ctx context.Context) error {
 	}
 	pace := time.Duration(c.pace.Load())
 	if pause := time.Until(since.Add(pace)); pace > 0 && pause > 0 {
-		return c.wait(ctx, pause)
+		if err := c.wait(ctx, pause); err != nil {
+			return err
+		}
 	}
-	return nil
+	return c.wake(ctx)
 }
 
 // run runs one command. The caller has the turn.

@@ -12,12 +12,14 @@ type exchange struct {
 	limit time.Duration // for the final result, or the prompt
 	sms   *submission   // nil for ordinary commands
 
-	written bool
-	done    bool // at has, or will get, the end of it
-	err     error
-	size    int
-	timer   *time.Timer
-	stage   int // counts the timers, so that one that fires late is known
+	written   bool
+	idle      bool // written after a silence, and not known whether it was heard
+	done      bool // at has, or will get, the end of it
+	err       error
+	writtenAt time.Time
+	size      int
+	timer     *time.Timer
+	stage     int // counts the timers, so that one that fires late is known
 }
 
 // submission is what an AT+CMGS has beyond a command.
@@ -103,6 +105,9 @@ func (l *line) giveUp(x *exchange, err error) {
 		}
 		x.err = nil
 		return
+	}
+	if x.sms == nil || x.sms.phase == PhaseCommand {
+		l.waking.heard(x, l.lastRead.After(x.writtenAt))
 	}
 	if l.owed == nil {
 		l.owed = x

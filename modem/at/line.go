@@ -48,7 +48,8 @@ type line struct {
 	answered bool            // the modem has answered a command on this channel
 	soft     bool            // a stray OK may still come: settle before the next command
 
-	referred  bool      // a submission has been answered by +CMGS
+	referred  bool // a submission has been answered by +CMGS
+	waking    waking
 	given     given     // the references
 	plain     int       // submissions in a row that got ERROR, and nothing after it
 	strayRef  time.Time // when a +CMGS came that no submission waits for, and its OK has not
@@ -256,6 +257,9 @@ func (l *line) refers(x *exchange, text string) {
 // final takes a final result.
 func (l *line) final(canonical string) {
 	x := l.cur
+	if x != nil {
+		l.waking.heard(x, canonical != "ERROR")
+	}
 	l.debt = max(l.debt-1, 0)
 	l.answered = l.answered || canonical == "OK"
 	if l.owed != nil && l.lateFinal(canonical) || l.pairs(canonical) {

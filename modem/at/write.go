@@ -46,7 +46,7 @@ func (l *line) writeCommand(s string) error {
 		return errNotMine // what ended x says why
 	}
 	l.next, l.cur = nil, x
-	x.written = true
+	x.written, x.writtenAt, x.idle = true, time.Now(), x.cmd != "" && l.waking.idle()
 	l.debt++
 	l.echo = [2]string{"AT" + x.cmd, ""}
 	if x.sms != nil {
@@ -63,6 +63,9 @@ func (l *line) writeCommand(s string) error {
 // send writes to the port. A write that fails ends it: nobody knows how much
 // the modem has seen.
 func (l *line) send(s string) error {
+	l.mu.Lock()
+	l.waking.wroteAt = time.Now()
+	l.mu.Unlock()
 	if _, err := l.port.Write([]byte(s)); err != nil {
 		l.fail(err)
 		return goneError(err)
@@ -84,6 +87,7 @@ func (l *line) prompt() {
 	}
 	l.traceIn(">")
 	x := l.cur
+	l.waking.heard(x, true)
 	x.stage++ // the prompt's timer
 	x.timer.Stop()
 	x.sms.phase = PhasePrompt
