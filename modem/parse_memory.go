@@ -22,10 +22,10 @@ func parseMemories(s, name string) (memory, bool) {
 	}
 	used, ok1 := number(fs, at)
 	total, ok2 := number(fs, at+1)
-	if !ok1 || !ok2 || used < 0 || total < 0 || name == "" {
+	if name = printable(name, 4); !ok1 || !ok2 || used < 0 || total < 0 || name == "" {
 		return memory{}, false
 	}
-	return memory{Name: printable(name, 4), Used: used, Total: total}, true
+	return memory{Name: name, Used: used, Total: total}, true
 }
 
 // parseMemoryNames reads AT+CPMS=?, whose first list is what messages can be
