@@ -56,7 +56,9 @@ func testSwapBeforeDeletion(t *testing.T, restart bool) {
 	})
 	require.Equal(t, 3, m.Stored(), "they lie where they lay")
 	m.ClearFaults()
-	// The same sender's same words to the other SIM are a message of its own.
+	// The same sender's same words to the other SIM, by another stamp, are a message
+	// of its own.
+	time.Sleep(2 * time.Second)
 	require.NoError(t, r.net.Inbound(m.ICCID(), "+34600111222", "uno"))
 	r.until("the fourth", func() bool { return len(list()) >= 4 })
 	time.Sleep(15 * time.Minute) // of the bubble
