@@ -185,6 +185,9 @@ func (c *Channel) ready(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := c.awaitSecond(ctx); err != nil {
+		return err
+	}
 	pace := time.Duration(c.pace.Load())
 	if pause := time.Until(since.Add(pace)); pace > 0 && pause > 0 {
 		if err := c.wait(ctx, pause); err != nil {

@@ -48,6 +48,7 @@ var errFlood = errors.New("the answer is too long")
 // end gives at the final result of the exchange in flight.
 func (l *line) end(x *exchange, canonical string) {
 	l.finish(x)
+	l.doubling.second = l.doubling.on && canonical == "OK"
 	l.out.WriteString(canonical + "\n")
 	l.more.Broadcast()
 }

@@ -50,6 +50,7 @@ type line struct {
 
 	referred  bool // a submission has been answered by +CMGS
 	waking    waking
+	doubling  doubling
 	given     given     // the references
 	plain     int       // submissions in a row that got ERROR, and nothing after it
 	strayRef  time.Time // when a +CMGS came that no submission waits for, and its OK has not
@@ -256,6 +257,9 @@ func (l *line) refers(x *exchange, text string) {
 
 // final takes a final result.
 func (l *line) final(canonical string) {
+	if l.swallows(canonical) {
+		return
+	}
 	x := l.cur
 	if x != nil {
 		l.waking.heard(x, canonical != "ERROR")

@@ -78,7 +78,7 @@ var errOutOfStep = errors.New("out of step")
 // every few seconds, would look the same: when there may be such a queue, the
 // last round has a long silence behind it.
 func (c *Channel) probe(ctx context.Context, clean int, queue bool) error {
-	done, mute := 0, 0
+	done, mute, twice := 0, 0, 0
 	for range probes {
 		before := c.line.strayCount()
 		_, err := c.run(ctx, "", probeTimeout)
@@ -100,10 +100,19 @@ func (c *Channel) probe(ctx context.Context, clean int, queue bool) error {
 		if err := c.wait(ctx, pause); err != nil {
 			return err
 		}
-		if err != nil || c.line.strayCount() != before {
+		if strays := c.line.strayCount() - before; err != nil || strays != 0 {
 			done = 0
+			// A modem that says OK twice to everything does so each time.
+			if twice++; err != nil || strays != 1 {
+				twice = 0
+			}
+			if clean == rounds && twice == rounds {
+				c.line.double(true)
+				return nil
+			}
 			continue
 		}
+		twice = 0
 		if done++; done == clean {
 			return nil
 		}

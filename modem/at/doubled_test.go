@@ -1,0 +1,54 @@
+package at
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A modem that says OK twice to everything is taken as it is; one that stops is not
+// waited for.
+func TestDoubledOK(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, m := start(t, Options{})
+		again := resync(c)
+		m.hears("\r")
+		for range rounds {
+			m.hears("AT\r")
+			m.says("\r\nOK\r\n\r\nOK\r\n")
+		}
+		require.NoError(t, <-again)
+		for range 3 {
+			began := time.Now()
+			done := command(c, "+CSQ", time.Second)
+			m.hears("AT+CSQ\r")
+			m.says("\r\n+CSQ: 20,99\r\n\r\nOK\r\n")
+			require.Equal(t, answer{info: []string{"+CSQ: 20,99"}}, <-done)
+			done = command(c, "+CREG?", time.Second)
+			m.hearsNothing()
+			time.Sleep(50 * time.Millisecond)
+			m.says("\r\nOK\r\n") // the second one
+			m.hears("AT+CREG?\r")
+			require.Less(t, time.Since(began), hush)
+			m.says("\r\n+CREG: 0,1\r\n\r\nOK\r\n\r\nOK\r\n")
+			require.Equal(t, answer{info: []string{"+CREG: 0,1"}}, <-done)
+		}
+		again = resync(c)
+		m.hears("\r")
+		for range rounds {
+			m.hears("AT\r")
+			m.says("\r\nOK\r\n\r\nOK\r\n")
+		}
+		require.NoError(t, <-again)
+		done := m.sending(c)
+		m.says("\r\n+CMGS: 5\r\n\r\nOK\r\n\r\nOK\r\n")
+		require.Equal(t, 5, (<-done).MR)
+		require.NoError(t, m.exchange(c, "", "OK\r\n").err)
+		began := time.Now()
+		require.NoError(t, m.exchange(c, "", "OK\r\n").err) // one alone
+		require.Equal(t, hush, time.Since(began))
+		require.NoError(t, m.exchange(c, "", "OK\r\n").err)
+		require.Equal(t, hush, time.Since(began))
+	})
+}
