@@ -3,6 +3,7 @@
 PREFIX  ?= /usr
 DESTDIR ?=
 SECONDS_EACH ?= 30
+SEEDS ?= 20
 
 # A checkout without tags or without git has a version all the same.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -11,7 +12,7 @@ export CGO_ENABLED := 1
 GO      ?= go
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build run test check lint check-emulator browser-test bench fuzz install clean
+.PHONY: help build run test check lint check-emulator browser-test bench fuzz stress install clean
 .DEFAULT_GOAL := help
 # One after the other: the tests share the machine, and go test speaks last.
 .NOTPARALLEL:
@@ -61,6 +62,10 @@ fuzz: ## Every fuzz target for SECONDS_EACH seconds (30)
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(SECONDS_EACH)s $$package || exit 1; \
 		done; \
 	done
+
+stress: ## Sixteen modems in 500 random troubles, SEEDS times (20), and every fault at random on one, twenty times as often
+	STRESS_RUNS=$(SEEDS) $(GO) test -count=1 -timeout 2h -run '^TestStress$$' -v ./pool
+	RECADO_CHAOS_SEEDS=0-$$((20*$(SEEDS))) $(GO) test -count=1 -timeout 2h -run '^TestChaosOfEveryFault$$' ./modem
 
 install: build ## Binary, units, udev rule under DESTDIR (PREFIX=/usr)
 	install -D -m 755 bin/recado '$(DESTDIR)$(PREFIX)/bin/recado'
