@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -67,7 +68,16 @@ func TestUSSDOverTheAPI(t *testing.T) {
 // An answer that takes longer than other requests may is still written.
 func TestUSSDAnswerThatTakesLong(t *testing.T) {
 	b := newBox(t, 1)
+	// A server of its own: what a running one is set to may not be changed.
+	first := b.http
+	b.http = httptest.NewUnstartedServer(nil)
+	b.http.Config = b.s.HTTP(b.s.Handler())
 	b.http.Config.WriteTimeout = 300 * time.Millisecond
+	b.http.Start()
+	t.Cleanup(func() {
+		b.http.Close()
+		b.http = first
+	})
 	b.ready(1)
 	m := b.net.Modems()[0]
 	m.Inject(emulator.Fault{Kind: emulator.FaultSlow, On: "+CUSD=1", Delay: time.Second})
