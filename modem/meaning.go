@@ -69,16 +69,6 @@ func (m Meaning) Detail() string {
 	return m.Says + "; " + m.Do
 }
 
-// ClassOf reads the error tables: the verdict that holds when the error came
-// after the PDU had left, its class, its stable code, and plain words.
-func ClassOf(err error) (Verdict, ErrorClass, string, string) {
-	if err == nil {
-		return Accepted, ClassNone, "", ""
-	}
-	m := MeaningOf(err)
-	return m.Verdict, m.Class, m.Code, m.Detail()
-}
-
 // MeaningOf is the row of the error tables for err. An error that no table
 // knows takes the safe side: the outcome is unknown.
 func MeaningOf(err error) Meaning {

@@ -22,7 +22,7 @@ var classes = map[ErrorClass]bool{
 func TestEveryCode(t *testing.T) {
 	for code := range 1200 {
 		for _, err := range []error{at.CMSError(code), at.CMEError(code), fmt.Errorf("submit: %w", at.CMSError(code))} {
-			v, class, name, detail := ClassOf(err)
+			v, class, name, detail := classOf(err)
 			m := MeaningOf(err)
 			require.NotEmpty(t, detail, err)
 			require.Equal(t, m.Detail(), detail)
@@ -56,33 +56,33 @@ func TestEveryCode(t *testing.T) {
 // costs a duplicate or a loss.
 func TestVerdicts(t *testing.T) {
 	for _, code := range []int{302, 303, 304, 305, 310, 311, 312, 313, 314, 315, 316, 317, 318, 330, 331} {
-		v, _, _, _ := ClassOf(at.CMSError(code))
+		v, _, _, _ := classOf(at.CMSError(code))
 		require.Equal(t, NotSent, v, "%d is local", code)
 	}
 	for _, code := range []int{332, 350, 500, 513, 514, 527, 550, 999} {
-		v, _, _, _ := ClassOf(at.CMSError(code))
+		v, _, _, _ := classOf(at.CMSError(code))
 		require.Equal(t, Ambiguous, v, "%d was seen for delivered messages", code)
 	}
 	for _, code := range []int{3, 4, 16, 21, 22, 24, 25, 26, 27, 50, 51} {
-		v, _, _, _ := ClassOf(at.CMEError(code))
+		v, _, _, _ := classOf(at.CMEError(code))
 		require.Equal(t, Ambiguous, v, "CME %d is about a command, perhaps another program's", code)
 	}
 	for _, code := range []int{10, 11, 12, 13, 30, 32} {
-		v, _, _, _ := ClassOf(at.CMEError(code))
+		v, _, _, _ := classOf(at.CMEError(code))
 		require.Equal(t, NotSent, v, "CME %d is what the modem is in", code)
 	}
 	for err, code := range map[error]string{
 		at.ErrTimeout: "timeout", at.ErrGone: "gone", at.ErrFailed: "error", errRebooted: "rebooted",
 		context.Canceled: "cancelled", errors.New("garbage"): "unknown",
 	} {
-		v, class, name, _ := ClassOf(err)
+		v, class, name, _ := classOf(err)
 		require.Equal(t, Ambiguous, v, err)
 		require.Equal(t, ClassUnknown, class, err)
 		require.Equal(t, code, name)
 	}
-	v, class, code, detail := ClassOf(nil)
-	require.Equal(t, Accepted, v)
-	require.Empty(t, string(class)+code+detail)
+	out := outcomeOf(at.Submission{Phase: at.PhasePDUSent, MR: 7})
+	require.Equal(t, Accepted, out.Verdict)
+	require.Empty(t, string(out.Class)+out.Code+out.Detail)
 }
 
 // TestPhaseDecides: the same words mean "not sent" before the PDU has left.
@@ -139,4 +139,10 @@ func TestVendorsOverride(t *testing.T) {
 	require.Equal(t, NotSent, sent("Quectel", "EC25", 512))
 	require.Equal(t, Ambiguous, sent("Sierra Wireless", "MC7304", 350))
 	require.Equal(t, Ambiguous, sent("Quectel", "BG95", 500))
+}
+
+// classOf is the row of the error tables for err, in parts.
+func classOf(err error) (Verdict, ErrorClass, string, string) {
+	m := MeaningOf(err)
+	return m.Verdict, m.Class, m.Code, m.Detail()
 }
