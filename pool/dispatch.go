@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"recado/queue/failpoint"
 )
 
 const (
@@ -32,6 +34,7 @@ func (p *Pool) dispatch(ctx context.Context) {
 		}
 		now := time.Now()
 		p.progressed.Store(now.UnixNano())
+		failpoint.Hit(failpoint.DispatchRound)
 		if told || now.Sub(last) >= safetyRound {
 			last = now
 			p.handOut(ctx)
@@ -84,6 +87,7 @@ func (p *Pool) keepTime(ctx context.Context) {
 	var inboxAt time.Time
 	u := upkeep{last: time.Now(), away: map[string]time.Time{}}
 	for {
+		failpoint.Hit(failpoint.TimeRound)
 		next, err := p.store.Wake(ctx)
 		p.complain(ctx, "looking for messages that are due", err)
 		now := time.Now()

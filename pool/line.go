@@ -57,7 +57,7 @@ func newLine(p *Pool, port Port) *line {
 		settle = -1
 	}
 	l.modem = modem.New(modem.Config{
-		Name: port.Name, Open: port.Open, Sink: sink{l}, Log: p.log, Now: p.clock.Now, Settle: settle,
+		Name: port.Name, Open: tapped(port.Open), Sink: sink{l}, Log: p.log, Now: p.clock.Now, Settle: settle,
 		USBPath: port.USBPath, PINs: pinMemory{p.store}, USBReset: port.USBReset, PowerCycle: port.PowerCycle, Disturb: l.mayDisturb,
 	})
 	l.heard = l.modem.Snapshot()

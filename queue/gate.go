@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"recado/queue/failpoint"
 	"recado/queue/sqlite"
 )
 
@@ -16,12 +17,15 @@ import (
 // the segment or of the SIM whatever the callers do.
 func (s *Store) Gate(ctx context.Context, l Line, seq int64, n int) (attempt int64, err error) {
 	err = s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) (err error) {
-		attempt, err = s.gate(tx, l, seq, n)
-		return err
+		if attempt, err = s.gate(tx, l, seq, n); err != nil {
+			return err
+		}
+		return failpoint.Err(failpoint.GateBefore)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("open the gate: %w", err)
 	}
+	failpoint.Hit(failpoint.GateCommitted)
 	return attempt, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"recado/queue/failpoint"
 	"recado/queue/sqlite"
 )
 
@@ -44,13 +45,16 @@ func (s *Store) Outcome(ctx context.Context, id int64, o Outcome, next *Line) (*
 			return err
 		}
 		if next != nil {
-			c, err = s.claim(tx, *next)
+			if c, err = s.claim(tx, *next); err != nil {
+				return err
+			}
 		}
-		return err
+		return failpoint.Err(failpoint.OutcomeBefore)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("commit outcome: %w", err)
 	}
+	failpoint.Hit(failpoint.OutcomeCommitted)
 	s.metrics.attempt(o.Verdict)
 	return c, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"recado/modem/pdu"
+	"recado/queue/failpoint"
 	"recado/queue/sqlite"
 )
 
@@ -73,13 +74,16 @@ func (s *Store) Report(ctx context.Context, in ReportIn) error {
 			result = "matched"
 		}
 		if f.learnt {
-			return s.matchOrphans(tx, rep.iccid)
+			if err := s.matchOrphans(tx, rep.iccid); err != nil {
+				return err
+			}
 		}
-		return nil
+		return failpoint.Err(failpoint.ReportBefore)
 	})
 	if err != nil {
 		return fmt.Errorf("store report: %w", err)
 	}
+	failpoint.Hit(failpoint.ReportCommitted)
 	s.metrics.reported(result)
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"recado/modem/pdu"
+	"recado/queue/failpoint"
 	"recado/queue/sqlite"
 )
 
@@ -72,12 +73,15 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 		}
 		tx.AfterCommit(s.readied)
 		if key == nil {
-			return nil
+			return failpoint.Err(failpoint.SubmitBefore)
 		}
 		_, err := tx.Exec(`INSERT INTO idempotency (scope, key, hash, answer, created_at) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT (scope, key) DO UPDATE SET hash = excluded.hash, answer = excluded.answer, created_at = excluded.created_at`,
 			key.Scope, key.Key, key.Hash, key.Answer(res), ms(d.now))
-		return err
+		if err != nil {
+			return err
+		}
+		return failpoint.Err(failpoint.SubmitBefore)
 	})
 	switch {
 	case errors.Is(err, ErrAllRejected):
@@ -85,6 +89,7 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 	case err != nil:
 		return Result{}, err
 	}
+	failpoint.Hit(failpoint.SubmitCommitted)
 	s.metrics.accepted(r.Class, len(res.Messages))
 	return res, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"recado/modem/pdu"
 	"recado/queue"
+	"recado/queue/failpoint"
 	"recado/queue/sqlite"
 )
 
@@ -41,6 +42,9 @@ func (s *Store) Ingest(ctx context.Context, in In) error {
 		if err != nil {
 			return err
 		}
+		if err := failpoint.Err(failpoint.InboundBefore); err != nil {
+			return err
+		}
 		switch kind {
 		case KindSilent, KindMWI, KindForeign:
 			return nil
@@ -53,6 +57,7 @@ func (s *Store) Ingest(ctx context.Context, in In) error {
 	if err != nil {
 		return fmt.Errorf("store received message: %w", err)
 	}
+	failpoint.Hit(failpoint.InboundCommitted)
 	if in.PDU.Err != nil {
 		s.log.Warn("a received message could not be read whole", "modem", in.Modem, "kind", kind, "octets", len(in.PDU.Raw))
 	}

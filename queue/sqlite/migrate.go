@@ -6,10 +6,11 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/pressly/goose/v3"
+
+	"recado/queue/failpoint"
 )
 
 //go:embed migrations/*.sql
@@ -27,7 +28,8 @@ func (e *NewerError) Error() string {
 func (e *NewerError) Is(target error) bool { return target == ErrNewer }
 
 // migrate brings the schema up to date, one transaction a step, with a backup
-// before each step unless the file is new.
+// before the first unless the file is new: it is what the version can open that
+// was installed until now.
 func migrate(ctx context.Context, db *sql.DB, path string, o Options) error {
 	steps, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -51,19 +53,20 @@ func migrateFrom(ctx context.Context, db *sql.DB, path string, steps fs.FS, o Op
 	if have > know {
 		return &NewerError{Have: have, Know: know}
 	}
-	for fresh := have == 0; have < know; {
-		if !fresh {
-			file := fmt.Sprintf("%s.schema%d-%s.bak", path, have, o.Now().UTC().Format("20060102-150405"))
-			if err := backup(ctx, db, file); err != nil {
-				return fmt.Errorf("back up before migrating: %w", err)
-			}
-			o.Log.Info("backed up before migrating", "file", filepath.Base(file), "schema", have)
+	if have > 0 && have < know {
+		file := fmt.Sprintf("%s.schema%d-%s.bak", path, have, o.Now().UTC().Format("20060102-150405"))
+		if err := backup(ctx, db, file); err != nil {
+			return fmt.Errorf("back up before migrating: %w", err)
 		}
+		o.Log.Info("backed up before migrating", "file", filepath.Base(file), "schema", have)
+	}
+	for have < know {
 		r, err := p.UpByOne(ctx)
 		if err != nil {
 			return fmt.Errorf("migrate from schema %d: %w", have, err)
 		}
 		have = r.Source.Version
+		failpoint.Hit(failpoint.MigrateMiddle)
 	}
 	return nil
 }
@@ -79,41 +82,4 @@ func schemaVersion(ctx context.Context, db *sql.DB) (int64, error) {
 	var v sql.NullInt64
 	err = db.QueryRowContext(ctx, `SELECT max(version_id) FROM goose_db_version WHERE is_applied`).Scan(&v)
 	return v.Int64, err
-}
-
-// backup writes a whole copy of the database to file. The copy is on disk
-// under its name or not there at all.
-func backup(ctx context.Context, db *sql.DB, file string) error {
-	part := file + ".part"
-	if err := os.Remove(part); err != nil && !os.IsNotExist(err) {
-		return err
-	}
-	// Made first, to give it its mode before anything is in it: VACUUM INTO
-	// takes an empty file.
-	if err := private(part); err != nil {
-		return err
-	}
-	if _, err := db.ExecContext(ctx, `VACUUM INTO ?`, part); err != nil {
-		return err
-	}
-	if err := syncFile(part); err != nil {
-		return err
-	}
-	if err := os.Rename(part, file); err != nil {
-		return err
-	}
-	return syncFile(filepath.Dir(file))
-}
-
-// syncFile flushes a file or a folder to disk.
-func syncFile(name string) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		_ = f.Close()
-		return err
-	}
-	return f.Close()
 }
