@@ -12,7 +12,7 @@ export CGO_ENABLED := 1
 GO      ?= go
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build run test check lint check-emulator browser-test bench fuzz stress install clean
+.PHONY: help build run test check lint check-emulator browser-test bench fuzz stress mutants install clean
 .DEFAULT_GOAL := help
 # One after the other: the tests share the machine, and go test speaks last.
 .NOTPARALLEL:
@@ -26,7 +26,7 @@ build: ## bin/recado
 run: build ## The appliance with four emulated modems on http://127.0.0.1:8080/
 	bin/recado serve --emulate 4 --trust-clock --data ./data --listen 127.0.0.1:8080
 
-test: lint check-emulator browser-test check ## Everything; installs from Debian and npm what it needs and is not there
+test: lint check-emulator browser-test mutants check ## Everything; installs from Debian and npm what it needs and is not there
 
 check: ## go test with the race detector
 	@./.ci/need gcc systemd-analyze
@@ -66,6 +66,10 @@ fuzz: ## Every fuzz target for SECONDS_EACH seconds (30)
 stress: ## Sixteen modems in 500 random troubles, SEEDS times (20), and every fault at random on one, twenty times as often
 	STRESS_RUNS=$(SEEDS) $(GO) test -count=1 -timeout 2h -run '^TestStress$$' -v ./pool
 	RECADO_CHAOS_SEEDS=0-$$((20*$(SEEDS))) $(GO) test -count=1 -timeout 2h -run '^TestChaosOfEveryFault$$' ./modem
+
+mutants: ## Bugs put into a copy, each of which the tests that it names have to notice
+	@./.ci/need gcc git
+	@GO='$(GO)' ./.ci/mutants/run
 
 install: build ## Binary, units, udev rule under DESTDIR (PREFIX=/usr)
 	install -D -m 755 bin/recado '$(DESTDIR)$(PREFIX)/bin/recado'
