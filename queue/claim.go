@@ -48,6 +48,9 @@ func (s *Store) claim(tx *sqlite.Tx, l Line) (*Claimed, error) {
 	if l.ICCID == "" {
 		return nil, errors.New("the line has no SIM")
 	}
+	if s.holding.Load() {
+		return nil, nil
+	}
 	var seq int64
 	err := tx.QueryRow(claimSQL, l.ICCID, s.trusted()).Scan(&seq)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -98,7 +98,7 @@ func (s *Store) resolve(tx *sqlite.Tx, r *record, action, who string) error {
 	}
 	switch action {
 	case ResolveResend:
-		r.PossibleDuplicate = true
+		r.PossibleDuplicate, r.hold = true, ""
 		r.ExpiresAt = at(ms(now) + r.validMS)
 		r.back(time.Time{})
 	case ResolveSent:

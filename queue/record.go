@@ -14,8 +14,9 @@ import (
 type record struct {
 	Message
 	wish, claimedBy, avoidSIM                string
-	lost                                     int // attempts whose answer was lost, …
-	edition, lostBefore                      int // … of them those of earlier editions of the segments
+	hold                                     string // see HoldAll: the reason; nothing puts it back into the queue
+	lost                                     int    // attempts whose answer was lost, …
+	edition, lostBefore                      int    // … of them those of earlier editions of the segments
 	avoidUntil, notBefore, decideAt, validMS int64
 	was                                      State // as loaded: the guard of save
 	wasNext                                  int
@@ -25,7 +26,7 @@ type record struct {
 const messageColumns = `seq, id, recipient, sender, text, class, state, reason, reference, encoding, delivery, report, flash,
 	sim, campaign, attempts, possible_duplicate, failures, created_at, send_at, expires_at, sent_at, delivered_at,
 	error_code, error_class, error_detail,
-	wish, claimed_by, avoid_sim, ambiguous, edition, ambiguous_before, avoid_until, not_before, decide_at, valid_ms`
+	wish, claimed_by, avoid_sim, ambiguous, edition, ambiguous_before, avoid_until, not_before, decide_at, valid_ms, hold`
 
 // scan reads messageColumns.
 func (r *record) scan(row interface{ Scan(...any) error }) error {
@@ -34,7 +35,7 @@ func (r *record) scan(row interface{ Scan(...any) error }) error {
 	err := row.Scan(&r.Seq, &r.ID, &r.To, &r.From, &r.Text, &r.Class, &r.State, &r.Reason, &r.Reference, &r.Encoding, &r.Delivery, &r.Report, &r.Flash,
 		&r.SIM, &r.Campaign, &r.Attempts, &r.PossibleDuplicate, &r.Failures, &created, &send, &expires, &sent, &delivered,
 		&e.Code, &e.Class, &e.Detail,
-		&r.wish, &r.claimedBy, &r.avoidSIM, &r.lost, &r.edition, &r.lostBefore, &r.avoidUntil, &r.notBefore, &r.decideAt, &r.validMS)
+		&r.wish, &r.claimedBy, &r.avoidSIM, &r.lost, &r.edition, &r.lostBefore, &r.avoidUntil, &r.notBefore, &r.decideAt, &r.validMS, &r.hold)
 	if err != nil {
 		return err
 	}
@@ -207,6 +208,7 @@ func (s *Store) save(tx *sqlite.Tx, r *record) error {
 		}
 		r.changed[i] = false
 	}
+	r.underHold()
 	if r.State.final() {
 		r.claimedBy, r.notBefore, r.decideAt = "", 0, 0
 		r.avoidSIM, r.avoidUntil = "", 0
@@ -216,11 +218,11 @@ func (s *Store) save(tx *sqlite.Tx, r *record) error {
 		e = *r.Error
 	}
 	res, err := tx.Exec(`UPDATE message SET state = ?, reason = ?, sim = ?, next = ?, attempts = ?, ambiguous = ?, edition = ?, ambiguous_before = ?, failures = ?, possible_duplicate = ?,
-			claimed_by = ?, not_before = ?, avoid_sim = ?, avoid_until = ?, decide_at = ?, expires_at = ?, sent_at = ?, delivered_at = ?,
+			claimed_by = ?, hold = ?, not_before = ?, avoid_sim = ?, avoid_until = ?, decide_at = ?, expires_at = ?, sent_at = ?, delivered_at = ?,
 			error_code = ?, error_class = ?, error_detail = ?
 		WHERE seq = ? AND state = ?`,
 		string(r.State), r.Reason, r.SIM, r.next(), r.Attempts, r.lost, r.edition, r.lostBefore, r.Failures, r.PossibleDuplicate,
-		r.claimedBy, r.notBefore, r.avoidSIM, r.avoidUntil, r.decideAt, ms(r.ExpiresAt), ms(r.SentAt), ms(r.DeliveredAt),
+		r.claimedBy, r.hold, r.notBefore, r.avoidSIM, r.avoidUntil, r.decideAt, ms(r.ExpiresAt), ms(r.SentAt), ms(r.DeliveredAt),
 		e.Code, e.Class, e.Detail, r.Seq, string(r.was))
 	if err != nil {
 		return fmt.Errorf("save message: %w", err)

@@ -25,7 +25,11 @@ type Options struct {
 	// Key (KeySize octets) is what PINs are kept under: see CodeTried and
 	// RememberedPIN. Without one they are remembered for this run only.
 	Key []byte
-	Log *slog.Logger
+	// Instance is what the box is: a component's name and its value, "" or absent
+	// when unknown. A database that knows another value is a copy, or is on
+	// another box: everything in it that is not final is held. nil: not compared.
+	Instance map[string]string
+	Log      *slog.Logger
 	// Registerer takes the metrics; nil: none.
 	Registerer prometheus.Registerer
 }
@@ -43,6 +47,7 @@ type Store struct {
 	rate    *rate
 	ready   atomic.Pointer[func()]
 	proof   atomic.Pointer[func(attempt int64)]
+	holding atomic.Bool // by HoldAll: nothing is claimed meanwhile
 
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
@@ -52,7 +57,8 @@ type Store struct {
 
 // New makes the Store over an open database and puts right what the last run
 // left: claims are cleared, and attempts whose answer it did not live to see
-// become uncertain.
+// become uncertain. After a restore and on a copied card it first holds what is
+// not final (see MarkRestored, Options.Instance).
 func New(ctx context.Context, db *sqlite.DB, o Options) (*Store, error) {
 	if o.Clock == nil {
 		o.Clock = systemClock{}
@@ -81,6 +87,9 @@ func New(ctx context.Context, db *sqlite.DB, o Options) (*Store, error) {
 	}
 	if s.rate, err = loadRate(ctx, db, s.clock.Now()); err != nil {
 		return nil, fmt.Errorf("count what was sent: %w", err)
+	}
+	if err := s.holdAtStart(ctx, o.Instance); err != nil {
+		return nil, fmt.Errorf("hold what must not be sent: %w", err)
 	}
 	if err := s.recover(ctx); err != nil {
 		return nil, fmt.Errorf("recover the queue: %w", err)

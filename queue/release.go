@@ -1,0 +1,244 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"recado/queue/sqlite"
+)
+
+// ReasonDiscarded: failed, because somebody discarded it while it was held and
+// it had been tried before.
+const ReasonDiscarded = "discarded"
+
+// HeldFilter says which held messages are meant. Zero fields do not narrow.
+type HeldFilter struct {
+	Reason string
+	Class  Class
+	ID     string // this one; it must be held
+	// Within ends the work after about so long, with what was done by then; 0:
+	// never.
+	Within time.Duration
+}
+
+// Release lets held messages go: scheduled ones wait for their time again, the
+// others join the queue where they were, as old as they are. What is no longer
+// valid by a trusted clock expires instead. who goes into the record. n is how
+// many are no longer held. For an ID it errs with ErrNotFound, or ErrState when
+// that message is not held.
+func (s *Store) Release(ctx context.Context, f HeldFilter, who string) (n int, err error) {
+	n, err = s.decideHeld(ctx, f, who, "released", s.release)
+	if err != nil {
+		return n, fmt.Errorf("release held messages: %w", err)
+	}
+	return n, nil
+}
+
+// Discard ends held messages: cancelled when they were never tried, uncertain
+// when an earlier try may have arrived, failed else. who goes into the record.
+// n and the errors are as Release's.
+func (s *Store) Discard(ctx context.Context, f HeldFilter, who string) (n int, err error) {
+	n, err = s.decideHeld(ctx, f, who, "discarded", s.discard)
+	if err != nil {
+		return n, fmt.Errorf("discard held messages: %w", err)
+	}
+	return n, nil
+}
+
+// decideHeld works the filter's messages off in batches.
+func (s *Store) decideHeld(ctx context.Context, f HeldFilter, who, event string, do func(*sqlite.Tx, []int64) error) (n int, err error) {
+	begun := time.Now() // monotonic
+	var after, upTo int64
+	for first := true; ; first = false {
+		var seqs []int64
+		err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) (err error) {
+			if first {
+				if after, upTo, err = heldRange(tx, f.ID); err != nil {
+					return err
+				}
+			}
+			if seqs, err = heldBatch(tx, f, after, upTo); err != nil || len(seqs) == 0 {
+				return err
+			}
+			list, err := json.Marshal(seqs)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Exec(`INSERT INTO history (message, at, event, detail) SELECT value, ?, ?, ? FROM json_each(?)`,
+				ms(s.clock.Now()), event, "by "+who, string(list)); err != nil {
+				return fmt.Errorf("keep history: %w", err)
+			}
+			if err := s.auditHeld(tx, f, who, event, len(seqs)); err != nil {
+				return err
+			}
+			return do(tx, seqs)
+		})
+		if err != nil {
+			return n, err
+		}
+		if len(seqs) == 0 {
+			return n, nil
+		}
+		n, after = n+len(seqs), seqs[len(seqs)-1]
+		if f.Within > 0 && time.Since(begun) > f.Within {
+			return n, nil
+		}
+	}
+}
+
+// heldRange is where the work begins and ends: what is held later is not meant.
+func heldRange(tx *sqlite.Tx, id string) (after, upTo int64, err error) {
+	if id == "" {
+		err = tx.QueryRow(`SELECT coalesce(max(seq), 0) FROM message`).Scan(&upTo)
+		return 0, upTo, err
+	}
+	r, err := loadByID(tx, id)
+	if err != nil {
+		return 0, 0, err
+	}
+	if r.State != Held {
+		return 0, 0, ErrState
+	}
+	return r.Seq - 1, r.Seq, nil
+}
+
+func heldBatch(tx *sqlite.Tx, f HeldFilter, after, upTo int64) (seqs []int64, err error) {
+	rows, err := tx.Query(`SELECT seq FROM message WHERE state = 'held' AND seq > ?1 AND seq <= ?2
+		AND (?3 = '' OR reason = ?3) AND (?4 = '' OR class = ?4) ORDER BY seq LIMIT ?5`,
+		after, upTo, f.Reason, string(f.Class), holdBatch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, err
+		}
+		seqs = append(seqs, seq)
+	}
+	return seqs, rows.Err()
+}
+
+// auditHeld records who decided what of how many: a row a batch, each with
+// what became durable together with it.
+func (s *Store) auditHeld(tx *sqlite.Tx, f HeldFilter, who, event string, n int) error {
+	object := f.ID
+	if object == "" {
+		object = fmt.Sprintf("reason=%s class=%s", f.Reason, f.Class)
+	}
+	_, err := tx.Exec(`INSERT INTO audit (at, who, action, object, detail) VALUES (?, ?, ?, ?, ?)`,
+		ms(s.clock.Now()), who, "held."+event, object, fmt.Sprintf("%d messages", n))
+	if err != nil {
+		return fmt.Errorf("record who decided: %w", err)
+	}
+	return nil
+}
+
+// release puts held messages back, all at once but for those that are over.
+func (s *Store) release(tx *sqlite.Tx, seqs []int64) error {
+	list, err := json.Marshal(seqs)
+	if err != nil {
+		return err
+	}
+	now := s.trusted()
+	over, err := pastValidity(tx, string(list), now)
+	if err != nil {
+		return err
+	}
+	for _, seq := range over {
+		r, err := load(tx, seq)
+		if err != nil {
+			return err
+		}
+		r.hold = ""
+		if err := s.expire(tx, r, s.clock.Now()); err != nil {
+			return err
+		}
+	}
+	// A segment that has left binds the rest: then it is sending, as between two
+	// segments. A time to send at that has not come, or that nobody can tell of,
+	// is waited for.
+	classes := map[State]map[Class]int{}
+	rows, err := tx.Query(`UPDATE message SET reason = '', hold = '',
+			state = CASE WHEN attempts > 0 AND EXISTS (SELECT 1 FROM segment g WHERE g.message = message.seq
+					AND g.state IN ('sent','delivered','undelivered')) THEN 'sending'
+				WHEN attempts = 0 AND send_at > 0 AND (?2 = 0 OR send_at > ?2) THEN 'scheduled'
+				ELSE 'queued' END,
+			not_before = CASE WHEN attempts = 0 AND send_at > 0 AND (?2 = 0 OR send_at > ?2) THEN send_at ELSE 0 END
+		WHERE state = 'held' AND seq IN (SELECT value FROM json_each(?1)) RETURNING state, class`, string(list), now)
+	if err != nil {
+		return fmt.Errorf("release: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var state State
+		var c Class
+		if err := rows.Scan(&state, &c); err != nil {
+			return err
+		}
+		if classes[state] == nil {
+			classes[state] = map[Class]int{}
+		}
+		classes[state][c]++
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("release: %w", err)
+	}
+	for state, n := range classes {
+		if err := s.enteredMany(tx, state, n); err != nil {
+			return err
+		}
+	}
+	tx.AfterCommit(s.readied)
+	return nil
+}
+
+// pastValidity are those of the list that are no longer valid; none while the
+// clock is not trusted (now 0).
+func pastValidity(tx *sqlite.Tx, list string, now int64) (seqs []int64, err error) {
+	rows, err := tx.Query(`SELECT seq FROM message WHERE seq IN (SELECT value FROM json_each(?)) AND expires_at <= ?`, list, now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, err
+		}
+		seqs = append(seqs, seq)
+	}
+	return seqs, rows.Err()
+}
+
+// discard ends held messages, each told of: whoever sent it waits for its end.
+func (s *Store) discard(tx *sqlite.Tx, seqs []int64) error {
+	for _, seq := range seqs {
+		r, err := load(tx, seq)
+		if err != nil {
+			return err
+		}
+		r.hold = ""
+		open, err := s.leaveOpen(tx, r, "it was discarded, and an earlier try may have arrived")
+		if err != nil {
+			return err
+		}
+		switch left := r.left(); {
+		case open:
+		case r.Attempts == 0:
+			r.State, r.Reason = Cancelled, ""
+		case left > 0:
+			r.State, r.Reason = Failed, ReasonPartial
+			r.Error = &Error{Code: ReasonDiscarded, Detail: fmt.Sprintf("%d of %d segments had been sent when it was discarded", left, len(r.Segments))}
+		default:
+			r.State, r.Reason = Failed, ReasonDiscarded
+		}
+		if err := s.save(tx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
