@@ -68,6 +68,10 @@ func migrateFrom(ctx context.Context, db *sql.DB, path string, steps fs.FS, o Op
 		have = r.Source.Version
 		failpoint.Hit(failpoint.MigrateMiddle)
 	}
+	// A failure to tidy up keeps nobody from working.
+	if err := tidyOldCopies(path); err != nil {
+		o.Log.Warn("old backups stay beside the database", "error", err)
+	}
 	return nil
 }
 
