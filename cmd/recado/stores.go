@@ -37,8 +37,13 @@ func openStores(ctx context.Context, dir dataDir, phones phoneFlag, clock queue.
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	instance, err := dir.instance(box{})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	messages, err := queue.New(ctx, db, queue.Options{
 		Clock: clock, Numbers: queue.NewNumbers(phones.Country, phones.Abroad), Log: log, Registerer: metrics, Key: key,
+		Instance: instance,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read the queue: %w", err), db.Close())
