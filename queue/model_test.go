@@ -91,9 +91,6 @@ func (m *mMessage) next() int {
 
 // tries is how many answers may be lost before it is left uncertain.
 func (m *mMessage) tries() int {
-	if len(m.segments) > 1 {
-		return 3
-	}
 	return map[Class]int{OTP: 1, Bulk: 1, Normal: 2, Alert: 3}[m.class]
 }
 

@@ -223,10 +223,10 @@ func TestALostAnswerByDelivery(t *testing.T) {
 func TestALostSegmentOfALongMessageIsSentAgainAsItIs(t *testing.T) {
 	b := newBox(t)
 	l := line(1)
-	m := b.submit(Request{Class: Bulk, Text: strings.Repeat("y", 200)})
+	m := b.submit(Request{Class: Alert, Text: strings.Repeat("y", 200)})
 	_, a := b.gated(l)
 	b.outcome(a, lost())
-	b.clock.forward(10 * time.Minute)
+	b.clock.forward(20 * time.Second)
 	b.wake()
 	require.Nil(t, b.claimed(line(2)), "only on the SIM whose first segment may have arrived")
 	c, a := b.gated(l)
@@ -238,6 +238,31 @@ func TestALostSegmentOfALongMessageIsSentAgainAsItIs(t *testing.T) {
 	got := b.get(m.ID)
 	require.Equal(t, Sent, got.State)
 	require.True(t, got.PossibleDuplicate)
+}
+
+func TestALostSegmentOfWhatIsAtMostOnceIsNotSentAgain(t *testing.T) {
+	for _, class := range []Class{OTP, Bulk} {
+		b := newBox(t)
+		l := line(1)
+		m := b.submit(Request{Class: class, Text: strings.Repeat("y", 200)})
+		_, a := b.gated(l)
+		b.outcome(a, lost())
+		b.clock.forward(policies[class].window)
+		b.wake()
+		require.Nil(t, b.claimed(l), "the network must not get it twice")
+		got := b.get(m.ID)
+		require.Equal(t, Uncertain, got.State)
+		require.Equal(t, ReasonNoEvidence, got.Reason)
+		require.False(t, got.PossibleDuplicate)
+
+		// Evidence that it had left: the rest follows, and nothing is twice.
+		b.outcome(a, accepted(1))
+		c, a := b.gated(l)
+		require.Equal(t, 1, c.Next)
+		b.outcome(a, accepted(2))
+		require.Equal(t, Sent, b.get(m.ID).State)
+		require.False(t, b.get(m.ID).PossibleDuplicate)
+	}
 }
 
 func TestALateAnswerDecides(t *testing.T) {

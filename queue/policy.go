@@ -55,17 +55,15 @@ const (
 )
 
 // mayRetry says whether a message whose answer was lost is sent again after
-// its window. lost counts its lost answers. A segment of a long message is sent
-// again whatever the delivery: it is the identical TPDU on the same SIM, and
-// phones drop a segment they have while the message is incomplete
-// (reliability §2.5).
-func mayRetry(d Delivery, segments, lost int) bool {
-	switch {
-	case segments > 1 || d == AtLeastOnce:
+// its window. lost counts its lost answers. What is at most once is not, also
+// not a segment of a long message, which a phone would drop as a repeat: the
+// network must not get the same twice.
+func mayRetry(d Delivery, lost int) bool {
+	switch d {
+	case AtLeastOnce:
 		return lost < 3
-	case d == Bounded:
+	case Bounded:
 		return lost < 2
-	default:
-		return false
 	}
+	return false
 }

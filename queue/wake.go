@@ -130,7 +130,7 @@ func (s *Store) decide(tx *sqlite.Tx, r *record, now time.Time) error {
 	}
 	r.decideAt = 0
 	expired := s.clock.Trusted() && !r.ExpiresAt.After(now)
-	if expired || !mayRetry(r.Delivery, len(r.Segments), r.lost) {
+	if expired || !mayRetry(r.Delivery, r.lost) {
 		r.Reason = ReasonNoEvidence
 		if err := s.note(tx, r.Seq, "undecided", "no evidence came; it is not sent again by itself"); err != nil {
 			return err
