@@ -7,8 +7,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain lets the test binary be the program that TestKill and
-// TestATryIsOnDiskBeforeItIsSent kill.
+// TestMain lets the test binary be the program that TestKill,
+// TestATryIsOnDiskBeforeItIsSent and TestKilledHolds kill.
 func TestMain(m *testing.M) {
 	if os.Getenv(killEnv) != "" {
 		victim(os.Getenv(killEnv))
@@ -16,6 +16,10 @@ func TestMain(m *testing.M) {
 	}
 	if os.Getenv(pinKillEnv) != "" {
 		pinVictim(os.Getenv(pinKillEnv))
+		return
+	}
+	if os.Getenv(holdKillEnv) != "" {
+		holder(os.Getenv(holdKillEnv))
 		return
 	}
 	goleak.VerifyTestMain(m)

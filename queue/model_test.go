@@ -46,6 +46,7 @@ type mMessage struct {
 	avoidUntil time.Time
 	notBefore  time.Time
 	decideAt   time.Time
+	hold       bool // it is not put back into the queue
 }
 
 func (m *mMessage) count(states ...SegmentState) (n int) {
@@ -75,6 +76,8 @@ func (m *mMessage) state() State {
 		return Delivered
 	case m.end != "":
 		return m.end
+	case m.hold:
+		return Held
 	case m.out() > 0:
 		return Sending
 	}
@@ -168,6 +171,7 @@ func (k *machine) answer(t *rapid.T) {
 	k.open[l], k.of[l] = nil, nil
 	g := &m.segments[m.open-1]
 	m.open = 0
+	defer k.parked(m)
 	switch rapid.SampledFrom([]string{"accepted", "accepted", "lost", "refused", "never left", "again"}).Draw(t, "answer") {
 	case "accepted":
 		k.outcome(a.id, accepted(a.mr))
@@ -200,6 +204,85 @@ func (k *machine) lose(m *mMessage, g *mSegment, a *mAttempt) {
 	g.lost = append(g.lost, *a)
 	m.lost++
 	m.decideAt = k.clock.Now().Add(policies[m.class].window)
+	k.parked(m)
+}
+
+// parked: what a hold has marked waits for its release, and for nothing else.
+func (k *machine) parked(m *mMessage) {
+	if m.hold {
+		m.notBefore, m.decideAt, m.avoid = time.Time{}, time.Time{}, -1
+	}
+}
+
+func (k *machine) holdAll(*rapid.T) {
+	k.box.holdAll(ReasonRestored)
+	for _, m := range k.messages {
+		switch m.state() {
+		case Queued, Sending, Uncertain:
+			m.hold = true
+			k.parked(m)
+		}
+	}
+}
+
+// held draws a held message; nil: there is none.
+func (k *machine) held(t *rapid.T) *mMessage {
+	var list []*mMessage
+	for _, m := range k.messages {
+		if m.state() == Held {
+			list = append(list, m)
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return rapid.SampledFrom(list).Draw(t, "held")
+}
+
+func (k *machine) release(t *rapid.T) {
+	m := k.held(t)
+	if m == nil {
+		require.Zero(t, k.box.release(HeldFilter{}))
+		return
+	}
+	f := HeldFilter{ID: m.id}
+	if rapid.Bool().Draw(t, "its class") {
+		f = HeldFilter{Reason: ReasonRestored, Class: m.class}
+	}
+	n := 0
+	for _, other := range k.messages {
+		if other == m || f.ID == "" && other.class == m.class && other.state() == Held {
+			other.hold = false
+			n++
+		}
+	}
+	require.Equal(t, n, k.box.release(f))
+}
+
+func (k *machine) discard(t *rapid.T) {
+	m := k.held(t)
+	if m == nil {
+		return
+	}
+	require.Equal(t, 1, k.box.discard(HeldFilter{ID: m.id}))
+	doubted := false
+	for i := range m.segments {
+		g := &m.segments[i]
+		switch g.state {
+		case SegmentSent, SegmentDelivered, SegmentUndelivered:
+		default:
+			if len(g.lost)+g.past > 0 {
+				g.state, doubted = SegmentUncertain, true
+			}
+		}
+	}
+	switch {
+	case doubted: // the hold stays: the rest does not go when that one arrived
+	case m.attempts == 0:
+		m.end, m.hold = Cancelled, false
+	default:
+		m.end, m.hold = Failed, false
+	}
 }
 
 // evidence is a status report of something that was sent, or may have been.
@@ -256,7 +339,7 @@ func (k *machine) cancel(t *rapid.T) {
 	switch {
 	case m.end == Cancelled:
 		require.NoError(t, err)
-	case m.state() == Queued && m.attempts == 0:
+	case (m.state() == Queued || m.state() == Held) && m.attempts == 0:
 		require.NoError(t, err)
 		m.end = Cancelled
 	default:
@@ -285,7 +368,7 @@ func (k *machine) resolve(t *rapid.T) {
 	}
 	switch action {
 	case ResolveResend:
-		m.flagged = true
+		m.flagged, m.hold = true, false
 	case ResolveFailed:
 		m.end = Failed
 	}
@@ -387,7 +470,7 @@ func TestTheStoreAgreesWithItsModel(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"": k.check, "submit": k.submit, "send": k.send, "send more": k.send, "answer": k.answer, "answer more": k.answer,
 			"report": k.evidence, "cancel": k.cancel, "resolve": k.resolve, "time": k.time, "crash": k.crash,
-			"gone": k.gone,
+			"gone": k.gone, "hold": k.holdAll, "release": k.release, "release more": k.release, "discard": k.discard,
 		})
 	})
 }

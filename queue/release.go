@@ -154,7 +154,7 @@ func (s *Store) release(tx *sqlite.Tx, seqs []int64) error {
 			return err
 		}
 		r.hold = ""
-		if err := s.expire(tx, r, s.clock.Now()); err != nil {
+		if err := s.expire(tx, r, s.instant()); err != nil {
 			return err
 		}
 	}
@@ -199,7 +199,7 @@ func (s *Store) release(tx *sqlite.Tx, seqs []int64) error {
 // pastValidity are those of the list that are no longer valid; none while the
 // clock is not trusted (now 0).
 func pastValidity(tx *sqlite.Tx, list string, now int64) (seqs []int64, err error) {
-	rows, err := tx.Query(`SELECT seq FROM message WHERE seq IN (SELECT value FROM json_each(?)) AND expires_at <= ?`, list, now)
+	rows, err := tx.Query(`SELECT seq FROM message WHERE seq IN (SELECT value FROM json_each(?)) AND expires_at <= ? AND clock_doubt = 0`, list, now)
 	if err != nil {
 		return nil, err
 	}
@@ -221,10 +221,14 @@ func (s *Store) discard(tx *sqlite.Tx, seqs []int64) error {
 		if err != nil {
 			return err
 		}
-		r.hold = ""
+		by := r.Reason
 		open, err := s.leaveOpen(tx, r, "it was discarded, and an earlier try may have arrived")
 		if err != nil {
 			return err
+		}
+		r.hold = ""
+		if open { // nor do its other segments go when that one proves to have arrived
+			r.hold = by
 		}
 		switch left := r.left(); {
 		case open:
