@@ -291,7 +291,7 @@ func (l *line) gate(ctx context.Context, c *queue.Claimed, n int) (int64, error)
 	if l.simKey() != c.Line.ICCID {
 		return 0, errOtherSIM
 	}
-	return l.p.store.Gate(ctx, c.Line, c.Message.Seq, n)
+	return l.p.store.GateTPDU(ctx, c.Line, c.Message.Seq, n, c.Message.Segments[n-1].TPDU)
 }
 
 func (l *line) giveBack(c *queue.Claimed, o queue.Outcome) {
@@ -330,7 +330,8 @@ func (l *line) outcome(o modem.Outcome, m queue.Message) queue.Outcome {
 // refusedHere says that the gate was refused by ourselves: neither the message
 // nor the modem is to blame.
 func refusedHere(err error) bool {
-	return errors.Is(err, errPaused) || errors.Is(err, errOtherSIM) || errors.Is(err, queue.ErrNotClaimed)
+	return errors.Is(err, errPaused) || errors.Is(err, errOtherSIM) || errors.Is(err, queue.ErrNotClaimed) ||
+		errors.Is(err, queue.ErrDamaged)
 }
 
 var verdicts = map[modem.Verdict]queue.Verdict{

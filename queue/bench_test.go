@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -83,6 +84,11 @@ func fill(b testing.TB, box *box, n int) {
 				return err
 			}
 			if _, err := tx.Exec(`INSERT INTO segment (message, n, tpdu) SELECT last_insert_rowid(), 1, tpdu FROM segment WHERE message = ?`, m.Seq); err != nil {
+				return err
+			}
+		}
+		for sum := range strings.SplitSeq(SumsSQL, ";\n") {
+			if _, err := tx.Exec(sum); err != nil {
 				return err
 			}
 		}

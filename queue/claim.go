@@ -51,20 +51,44 @@ func (s *Store) claim(tx *sqlite.Tx, l Line) (*Claimed, error) {
 	if s.holding.Load() {
 		return nil, nil
 	}
-	var seq int64
-	err := tx.QueryRow(claimSQL, l.ICCID, s.trusted()).Scan(&seq)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+	var last int64
+	for range mostDamaged {
+		var seq int64
+		err := tx.QueryRow(claimSQL, l.ICCID, s.trusted()).Scan(&seq)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if seq == last { // the index shows what the table does not have
+			s.log.Error("the index of waiting messages does not fit its table; it is built anew")
+			_, err := tx.Exec(`REINDEX message_ready`)
+			tx.AfterCommit(s.readied)
+			return nil, err
+		}
+		last = seq
+		r, err := load(tx, seq)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		what := r.look()
+		if what == "" {
+			return &Claimed{Message: r.Message, Line: l, Next: r.next() - 1}, nil
+		}
+		if err := s.corrupt(tx, r, what); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	r, err := load(tx, seq)
-	if err != nil {
-		return nil, err
-	}
-	return &Claimed{Message: r.Message, Line: l, Next: r.next() - 1}, nil
+	tx.AfterCommit(s.readied) // a line comes back for the rest
+	return nil, nil
 }
+
+// mostDamaged messages are ended in one claim, so that it stays short.
+const mostDamaged = 32
 
 // trusted is now in the schema's milliseconds, 0 while the clock cannot be
 // trusted: then nothing expires.

@@ -64,8 +64,13 @@ func (s *Store) Resolve(ctx context.Context, id, action, who string) (Message, e
 		if err != nil {
 			return err
 		}
-		if r.State != Uncertain {
+		switch {
+		case r.State != Uncertain:
 			return ErrState
+		case action == ResolveResend && !r.TextDeletedAt.IsZero():
+			return ErrTextDeleted
+		case action == ResolveResend && r.Damaged:
+			return ErrDamaged
 		}
 		if err := s.resolve(tx, r, action, who); err != nil {
 			return err

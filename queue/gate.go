@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -16,17 +17,60 @@ import (
 // evidence, claimed anew. The unique indexes refuse a second open attempt of
 // the segment or of the SIM whatever the callers do.
 func (s *Store) Gate(ctx context.Context, l Line, seq int64, n int) (attempt int64, err error) {
+	return s.GateTPDU(ctx, l, seq, n, nil)
+}
+
+// GateTPDU is Gate for the octets that are about to leave: what leaves is what
+// is stored, and that is what was written. It errs with ErrDamaged, and the
+// message fails, when the stored segment is damaged; with ErrNotClaimed when
+// tpdu is not it.
+func (s *Store) GateTPDU(ctx context.Context, l Line, seq int64, n int, tpdu []byte) (attempt int64, err error) {
+	var damaged bool
 	err = s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) (err error) {
+		attempt = 0
+		if damaged, err = s.checkSegment(tx, l, seq, n, tpdu); damaged || err != nil {
+			return err
+		}
 		if attempt, err = s.gate(tx, l, seq, n); err != nil {
 			return err
 		}
 		return failpoint.Err(failpoint.GateBefore)
 	})
+	if err == nil && damaged {
+		err = ErrDamaged
+	}
 	if err != nil {
 		return 0, fmt.Errorf("open the gate: %w", err)
 	}
 	failpoint.Hit(failpoint.GateCommitted)
 	return attempt, nil
+}
+
+// checkSegment looks at the segment once more; damaged: the message has been
+// ended.
+func (s *Store) checkSegment(tx *sqlite.Tx, l Line, seq int64, n int, tpdu []byte) (damaged bool, err error) {
+	var stored []byte
+	var sum int64
+	err = tx.QueryRow(`SELECT tpdu, crc FROM segment WHERE message = ? AND n = ?`, seq, n).Scan(&stored, &sum)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, ErrNotClaimed
+	case err != nil:
+		return false, err
+	case len(stored) > 0 && sum == segmentSum(seq, n, stored):
+		if tpdu != nil && !bytes.Equal(tpdu, stored) {
+			return false, ErrNotClaimed
+		}
+		return false, nil
+	}
+	r, err := load(tx, seq)
+	if err != nil {
+		return false, err
+	}
+	if r.claimedBy != l.ICCID {
+		return false, ErrNotClaimed
+	}
+	return true, s.corrupt(tx, r, fmt.Sprintf("segment %d is not what was stored", n))
 }
 
 func (s *Store) gate(tx *sqlite.Tx, l Line, seq int64, n int) (int64, error) {
@@ -50,8 +94,9 @@ func (s *Store) gate(tx *sqlite.Tx, l Line, seq int64, n int) (int64, error) {
 	if rows, err := res.RowsAffected(); err != nil || rows != 1 {
 		return 0, errors.Join(ErrNotClaimed, err)
 	}
-	res, err = tx.Exec(`INSERT INTO attempt (message, n, no, modem, iccid, imsi, boot_id, gate_at, phase, prev_mr, edition)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'prepared', coalesce((SELECT last_mr FROM sim WHERE iccid = ?5), -1), ?9)`,
+	res, err = tx.Exec(`INSERT INTO attempt (id, message, n, no, modem, iccid, imsi, boot_id, gate_at, phase, prev_mr, edition)
+		VALUES (max(coalesce((SELECT max(id) FROM attempt), 0), coalesce((SELECT value FROM floor WHERE name = 'attempt'), 0)) + 1,
+			?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'prepared', coalesce((SELECT last_mr FROM sim WHERE iccid = ?5), -1), ?9)`,
 		seq, n, no, l.Modem, l.ICCID, l.IMSI, s.boot, ms(now), edition)
 	if err != nil {
 		return 0, fmt.Errorf("record the attempt: %w", err)

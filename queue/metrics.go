@@ -12,6 +12,8 @@ type metrics struct {
 	states    *prometheus.CounterVec // state, class
 	attempts  *prometheus.CounterVec // verdict
 	reports   *prometheus.CounterVec // result
+	damaged   *prometheus.CounterVec // kind
+	blanked   *prometheus.CounterVec // what
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -24,11 +26,16 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help: "Attempts that passed the gate, by what became of them."}, []string{"verdict"}),
 		reports: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recado_status_reports_total",
 			Help: "Status reports: matched, orphan, repeated."}, []string{"result"}),
+		damaged: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recado_damaged_rows_total",
+			Help: "Stored messages found not to be what was written."}, []string{"kind"}),
+		blanked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recado_retention_rows_total",
+			Help: "Messages whose keeping was over: texts deleted, rows deleted."}, []string{"what"}),
 	}
 	if reg == nil {
 		return m, nil
 	}
-	return m, errors.Join(reg.Register(m.submitted), reg.Register(m.states), reg.Register(m.attempts), reg.Register(m.reports))
+	return m, errors.Join(reg.Register(m.submitted), reg.Register(m.states), reg.Register(m.attempts), reg.Register(m.reports),
+		reg.Register(m.damaged), reg.Register(m.blanked))
 }
 
 func (m *metrics) accepted(c Class, n int) {

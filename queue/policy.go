@@ -52,6 +52,9 @@ const (
 	ReasonPartial    = "partial"     // failed: some segments left, the rest will not
 	ReasonValidity   = "validity"    // expired
 	ReasonResolved   = "resolved"    // failed: somebody said so
+	ReasonCorrupt    = "corrupt"     // failed: what is stored of it is not what was written
+	// failed: late evidence says that it was not sent, and its text is gone
+	ReasonTextDeleted = "text_deleted"
 )
 
 // mayRetry says whether a message whose answer was lost is sent again after

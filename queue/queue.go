@@ -9,6 +9,7 @@ package queue
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -76,6 +77,12 @@ var (
 	ErrMismatch = errors.New("this Idempotency-Key was used with another body")
 	// ErrAllRejected: no recipient was accepted; Result.Rejected says why.
 	ErrAllRejected = errors.New("no recipient was accepted")
+	// ErrTextDeleted is an ErrState: what would be sent again is not there any
+	// more.
+	ErrTextDeleted = fmt.Errorf("%w: its text has been deleted because its keeping was over; write it again as a new message", ErrState)
+	// ErrDamaged is an ErrState: what is stored of the message is not what was
+	// written.
+	ErrDamaged = fmt.Errorf("%w: its stored text or number is damaged; write it again as a new message", ErrState)
 	// ErrNoSIM: no SIM with this ICCID was ever seen.
 	ErrNoSIM = errors.New("no such SIM")
 	// ErrSIMName: another SIM has this name.
@@ -175,7 +182,14 @@ type Message struct {
 	ExpiresAt         time.Time
 	SentAt            time.Time
 	DeliveredAt       time.Time
-	Error             *Error
+	// TextDeletedAt is when its text was deleted because its keeping was over
+	// (see Retention); Text and the segments' TPDUs are empty since. Zero: it is
+	// there.
+	TextDeletedAt time.Time
+	// Damaged: what is stored of it is not what was written. It is shown as far
+	// as it can be read, and never sent.
+	Damaged bool
+	Error   *Error
 }
 
 // Segment is one SMS-SUBMIT of a message.
@@ -187,6 +201,8 @@ type Segment struct {
 	SentAt       time.Time
 	ReportAt     time.Time
 	ReportStatus int // TP-ST of the last report, -1 none
+
+	damaged bool // its octets are not what was stored
 }
 
 // Error is the last error of a message.

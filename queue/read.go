@@ -142,17 +142,26 @@ func (s *Store) read(ctx context.Context, rest string, args ...any) ([]Message, 
 	}
 	defer func() { _ = rows.Close() }()
 	list := []Message{}
+	var parts []int
 	for rows.Next() {
 		var r record
 		if err := r.scan(rows); err != nil {
 			return nil, err
 		}
 		list = append(list, r.Message)
+		parts = append(parts, r.parts)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	return list, segmentsOf(ctx, tx, list)
+	if err := segmentsOf(ctx, tx, list); err != nil {
+		return nil, err
+	}
+	for i := range list {
+		m := &list[i]
+		m.Damaged = m.Damaged || len(m.Segments) != parts[i] || slices.ContainsFunc(m.Segments, func(g Segment) bool { return g.damaged })
+	}
+	return list, nil
 }
 
 // segmentsOf fills the messages' segments in.
@@ -176,7 +185,9 @@ func segmentsOf(ctx context.Context, tx *sql.Tx, list []Message) error {
 		if err != nil {
 			return err
 		}
-		at[seq].Segments = append(at[seq].Segments, g)
+		if m := at[seq]; m != nil { // a damaged row may name another
+			m.Segments = append(m.Segments, g)
+		}
 	}
 	return rows.Err()
 }

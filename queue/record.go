@@ -18,6 +18,10 @@ type record struct {
 	lost                                     int    // attempts whose answer was lost, …
 	edition, lostBefore                      int    // … of them those of earlier editions of the segments
 	avoidUntil, notBefore, decideAt, validMS int64
+	endedAt                                  int64 // 0 not at its end, -1 at an untrusted time
+	sum                                      int64
+	parts                                    int   // segments that it was stored with
+	torn                                     bool  // a value of its row could not be read
 	was                                      State // as loaded: the guard of save
 	wasNext                                  int
 	changed                                  []bool // segments to save
@@ -26,19 +30,24 @@ type record struct {
 const messageColumns = `seq, id, recipient, sender, text, class, state, reason, reference, encoding, delivery, report, flash,
 	sim, campaign, attempts, possible_duplicate, failures, created_at, send_at, expires_at, sent_at, delivered_at,
 	error_code, error_class, error_detail,
-	wish, claimed_by, avoid_sim, ambiguous, edition, ambiguous_before, avoid_until, not_before, decide_at, valid_ms, hold`
+	wish, claimed_by, avoid_sim, ambiguous, edition, ambiguous_before, avoid_until, not_before, decide_at, valid_ms, hold,
+	segments, crc, ended_at, text_deleted_at`
 
-// scan reads messageColumns.
-func (r *record) scan(row interface{ Scan(...any) error }) error {
-	var created, send, expires, sent, delivered int64
+// scan reads messageColumns. What is damaged in the row does not hinder it: see
+// look.
+func (r *record) scan(rows *sql.Rows) (err error) {
+	var created, send, expires, sent, delivered, blanked int64
 	var e Error
-	err := row.Scan(&r.Seq, &r.ID, &r.To, &r.From, &r.Text, &r.Class, &r.State, &r.Reason, &r.Reference, &r.Encoding, &r.Delivery, &r.Report, &r.Flash,
+	r.torn, err = scanned(rows, &r.Seq, &r.ID, &r.To, &r.From, &r.Text, &r.Class, &r.State, &r.Reason, &r.Reference, &r.Encoding, &r.Delivery, &r.Report, &r.Flash,
 		&r.SIM, &r.Campaign, &r.Attempts, &r.PossibleDuplicate, &r.Failures, &created, &send, &expires, &sent, &delivered,
 		&e.Code, &e.Class, &e.Detail,
-		&r.wish, &r.claimedBy, &r.avoidSIM, &r.lost, &r.edition, &r.lostBefore, &r.avoidUntil, &r.notBefore, &r.decideAt, &r.validMS, &r.hold)
+		&r.wish, &r.claimedBy, &r.avoidSIM, &r.lost, &r.edition, &r.lostBefore, &r.avoidUntil, &r.notBefore, &r.decideAt, &r.validMS, &r.hold,
+		&r.parts, &r.sum, &r.endedAt, &blanked)
 	if err != nil {
 		return err
 	}
+	r.TextDeletedAt = at(blanked)
+	r.Damaged = r.torn || r.sum != messageSum(r.Seq, r.ID, r.To, r.Class, r.Text)
 	r.CreatedAt, r.SendAt, r.ExpiresAt, r.SentAt, r.DeliveredAt = at(created), at(send), at(expires), at(sent), at(delivered)
 	if e != (Error{}) {
 		r.Error = &e
@@ -47,31 +56,29 @@ func (r *record) scan(row interface{ Scan(...any) error }) error {
 	return nil
 }
 
-const segmentColumns = `message, n, state, tpdu, mr, sent_at, report_at, report_status`
+const segmentColumns = `message, n, state, tpdu, mr, sent_at, report_at, report_status, crc`
 
 func scanSegment(rows *sql.Rows) (message int64, g Segment, err error) {
-	var sent, report int64
-	err = rows.Scan(&message, &g.N, &g.State, &g.TPDU, &g.MR, &sent, &report, &g.ReportStatus)
+	var sent, report, sum int64
+	torn, err := scanned(rows, &message, &g.N, &g.State, &g.TPDU, &g.MR, &sent, &report, &g.ReportStatus, &sum)
 	g.SentAt, g.ReportAt = at(sent), at(report)
+	g.damaged = torn || sum != segmentSum(message, g.N, g.TPDU)
 	return message, g, err
 }
 
 // load reads a message with its segments; ErrNotFound.
 func load(tx *sqlite.Tx, seq int64) (*record, error) {
-	return loadRow(tx, tx.QueryRow(`SELECT `+messageColumns+` FROM message WHERE seq = ?`, seq))
+	return loadRow(tx, `SELECT `+messageColumns+` FROM message WHERE seq = ?`, seq)
 }
 
 func loadByID(tx *sqlite.Tx, id string) (*record, error) {
-	return loadRow(tx, tx.QueryRow(`SELECT `+messageColumns+` FROM message WHERE id = ?`, id))
+	return loadRow(tx, `SELECT `+messageColumns+` FROM message WHERE id = ?`, id)
 }
 
-func loadRow(tx *sqlite.Tx, row *sql.Row) (*record, error) {
+func loadRow(tx *sqlite.Tx, query string, key any) (*record, error) {
 	r := &record{}
-	if err := r.scan(row); err != nil {
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil, ErrNotFound
-		}
-		return nil, fmt.Errorf("read message: %w", err)
+	if err := r.find(tx, query, key); err != nil {
+		return nil, err
 	}
 	rows, err := tx.Query(`SELECT `+segmentColumns+` FROM segment WHERE message = ? ORDER BY n`, r.Seq)
 	if err != nil {
@@ -84,10 +91,31 @@ func loadRow(tx *sqlite.Tx, row *sql.Row) (*record, error) {
 			return nil, fmt.Errorf("read segments: %w", err)
 		}
 		r.Segments = append(r.Segments, g)
+		r.Damaged = r.Damaged || g.damaged
 	}
+	r.Damaged = r.Damaged || len(r.Segments) != r.parts
 	r.changed = make([]bool, len(r.Segments))
 	r.wasNext = r.next()
 	return r, rows.Err()
+}
+
+// find reads the message's row; ErrNotFound.
+func (r *record) find(tx *sqlite.Tx, query string, key any) error {
+	rows, err := tx.Query(query, key)
+	if err != nil {
+		return fmt.Errorf("read message: %w", err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return fmt.Errorf("read message: %w", err)
+		}
+		return ErrNotFound
+	}
+	if err := r.scan(rows); err != nil {
+		return fmt.Errorf("read message: %w", err)
+	}
+	return nil
 }
 
 // segment n (from 1), to be changed.
@@ -209,6 +237,8 @@ func (s *Store) save(tx *sqlite.Tx, r *record) error {
 		r.changed[i] = false
 	}
 	r.underHold()
+	r.unsendable()
+	s.ended(r)
 	if r.State.final() {
 		r.claimedBy, r.notBefore, r.decideAt = "", 0, 0
 		r.avoidSIM, r.avoidUntil = "", 0
@@ -218,11 +248,11 @@ func (s *Store) save(tx *sqlite.Tx, r *record) error {
 		e = *r.Error
 	}
 	res, err := tx.Exec(`UPDATE message SET state = ?, reason = ?, sim = ?, next = ?, attempts = ?, ambiguous = ?, edition = ?, ambiguous_before = ?, failures = ?, possible_duplicate = ?,
-			claimed_by = ?, hold = ?, not_before = ?, avoid_sim = ?, avoid_until = ?, decide_at = ?, expires_at = ?, sent_at = ?, delivered_at = ?,
+			claimed_by = ?, hold = ?, not_before = ?, avoid_sim = ?, avoid_until = ?, decide_at = ?, expires_at = ?, sent_at = ?, delivered_at = ?, ended_at = ?,
 			error_code = ?, error_class = ?, error_detail = ?
 		WHERE seq = ? AND state = ?`,
 		string(r.State), r.Reason, r.SIM, r.next(), r.Attempts, r.lost, r.edition, r.lostBefore, r.Failures, r.PossibleDuplicate,
-		r.claimedBy, r.hold, r.notBefore, r.avoidSIM, r.avoidUntil, r.decideAt, ms(r.ExpiresAt), ms(r.SentAt), ms(r.DeliveredAt),
+		r.claimedBy, r.hold, r.notBefore, r.avoidSIM, r.avoidUntil, r.decideAt, ms(r.ExpiresAt), ms(r.SentAt), ms(r.DeliveredAt), r.endedAt,
 		e.Code, e.Class, e.Detail, r.Seq, string(r.was))
 	if err != nil {
 		return fmt.Errorf("save message: %w", err)

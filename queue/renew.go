@@ -37,6 +37,9 @@ func (r *record) options() pdu.Options {
 // of the earlier edition decide nothing any more. false: it cannot be encoded
 // so, or not in as many segments; then nothing has changed.
 func (s *Store) renew(tx *sqlite.Tx, r *record, o pdu.Options) (bool, error) {
+	if r.Damaged || !r.TextDeletedAt.IsZero() {
+		return false, nil // what is stored must not become what is right
+	}
 	d := &draft{Request: Request{Text: r.Text}, options: o}
 	var ref uint8
 	if len(r.Segments) > 1 {
@@ -51,7 +54,7 @@ func (s *Store) renew(tx *sqlite.Tx, r *record, o pdu.Options) (bool, error) {
 	}
 	for i, g := range segments {
 		*r.segment(i + 1) = g
-		if _, err := tx.Exec(`UPDATE segment SET tpdu = ? WHERE message = ? AND n = ?`, g.TPDU, r.Seq, g.N); err != nil {
+		if _, err := tx.Exec(`UPDATE segment SET tpdu = ?, crc = ? WHERE message = ? AND n = ?`, g.TPDU, segmentSum(r.Seq, g.N, g.TPDU), r.Seq, g.N); err != nil {
 			return false, fmt.Errorf("save segment: %w", err)
 		}
 	}
@@ -66,6 +69,9 @@ func (s *Store) renew(tx *sqlite.Tx, r *record, o pdu.Options) (bool, error) {
 func (s *Store) degrade(tx *sqlite.Tx, r *record, what string) (bool, error) {
 	if r.left() > 0 || r.lost > r.lostBefore {
 		return false, nil
+	}
+	if r.Damaged {
+		return true, nil // the next claim finds it so, and ends it
 	}
 	o, how := r.options(), ""
 	switch what {

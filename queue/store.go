@@ -52,7 +52,9 @@ type Store struct {
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
 	tidied   time.Time // by Wake
-	unheld   []claim   // by FreeClaims, the last time
+	keptAt   time.Time // by Wake: when nothing was due any more
+	sweeping sweep
+	unheld   []claim // by FreeClaims, the last time
 }
 
 // New makes the Store over an open database and puts right what the last run
@@ -172,9 +174,14 @@ func ms(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
+// maxMS is the end of the year 9999.
+const maxMS = 253402300799999
+
 // at is ms undone.
 func at(ms int64) time.Time {
-	if ms == 0 {
+	// Years before 1970 and of five digits are a damaged row's: no clock gave
+	// them, and JSON has no way to write them (RFC 3339).
+	if ms <= 0 || ms > maxMS {
 		return time.Time{}
 	}
 	return time.UnixMilli(ms).UTC()

@@ -75,9 +75,10 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 		if key == nil {
 			return failpoint.Err(failpoint.SubmitBefore)
 		}
-		_, err := tx.Exec(`INSERT INTO idempotency (scope, key, hash, answer, created_at) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (scope, key) DO UPDATE SET hash = excluded.hash, answer = excluded.answer, created_at = excluded.created_at`,
-			key.Scope, key.Key, key.Hash, key.Answer(res), ms(d.now))
+		_, err := tx.Exec(`INSERT INTO idempotency (scope, key, hash, answer, created_at, first_seq, last_seq) VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (scope, key) DO UPDATE SET hash = excluded.hash, answer = excluded.answer, created_at = excluded.created_at,
+				first_seq = excluded.first_seq, last_seq = excluded.last_seq`,
+			key.Scope, key.Key, key.Hash, key.Answer(res), ms(d.now), res.Messages[0].Seq, res.Messages[len(res.Messages)-1].Seq)
 		if err != nil {
 			return err
 		}
@@ -308,6 +309,13 @@ func drawRef(tx *sqlite.Tx, to string, first uint8) (uint8, error) {
 	return uint8(next - 1), err
 }
 
+// nextSeq is the number of the next message: never one that another had, also
+// when that is deleted.
+func nextSeq(tx *sqlite.Tx) (seq int64, err error) {
+	err = tx.QueryRow(`SELECT max(coalesce((SELECT max(seq) FROM message), 0), coalesce((SELECT value FROM floor WHERE name = 'message'), 0)) + 1`).Scan(&seq)
+	return seq, err
+}
+
 // insert stores one message with its segments.
 func (s *Store) insert(tx *sqlite.Tx, d *draft, o *outgoing) error {
 	if len(o.Segments) > 1 {
@@ -323,19 +331,20 @@ func (s *Store) insert(tx *sqlite.Tx, d *draft, o *outgoing) error {
 		}
 	}
 	notBefore := ms(d.sendAt) // Wake readies it then; 0: ready
-	res, err := tx.Exec(`INSERT INTO message (id, recipient, text, class, lane, state, reference, encoding, delivery, report, flash,
+	var err error
+	if o.Seq, err = nextSeq(tx); err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO message (seq, crc, id, recipient, text, class, lane, state, reference, encoding, delivery, report, flash,
 			sim, wish, key_id, reply_to, segments, not_before, valid_ms, created_at, send_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		o.ID, o.To, o.Text, string(o.Class), d.policy.lane, string(o.State), o.Reference, o.Encoding, string(o.Delivery), o.Report, o.Flash,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		o.Seq, messageSum(o.Seq, o.ID, o.To, o.Class, o.Text), o.ID, o.To, o.Text, string(o.Class), d.policy.lane, string(o.State), o.Reference, o.Encoding, string(o.Delivery), o.Report, o.Flash,
 		o.SIM, o.SIM, d.KeyID, d.ReplyTo, len(o.Segments), notBefore, d.ValidFor.Milliseconds(), ms(d.now), ms(d.sendAt), ms(d.expires))
 	if err != nil {
 		return err
 	}
-	if o.Seq, err = res.LastInsertId(); err != nil {
-		return err
-	}
 	for _, g := range o.Segments {
-		if _, err := tx.Exec(`INSERT INTO segment (message, n, tpdu) VALUES (?, ?, ?)`, o.Seq, g.N, g.TPDU); err != nil {
+		if _, err := tx.Exec(`INSERT INTO segment (message, n, tpdu, crc) VALUES (?, ?, ?, ?)`, o.Seq, g.N, g.TPDU, segmentSum(o.Seq, g.N, g.TPDU)); err != nil {
 			return err
 		}
 	}

@@ -36,6 +36,9 @@ func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
 	if err := s.tidy(ctx, now); err != nil {
 		return time.Time{}, err
 	}
+	if err := s.keep(ctx, now); err != nil {
+		return time.Time{}, err
+	}
 	for _, job := range []struct {
 		query string
 		do    func(*sqlite.Tx, *record, time.Time) error
