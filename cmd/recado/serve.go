@@ -129,14 +129,6 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 			log.Warn("another program wants the modems", "what", r.String())
 		}
 	}
-	parts.start("the database", func() error {
-		select {
-		case <-kept.db.Failed():
-			return errors.New("a write failed: check the disk")
-		case <-poolContext.Done():
-			return nil
-		}
-	})
 
 	// The pages and the API, for the LAN and for the local socket.
 	listener, err := listen(c.Listen)

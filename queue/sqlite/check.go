@@ -63,7 +63,7 @@ func Check(ctx context.Context, path string) (f Figures, err error) {
 }
 
 // Figures are the sizes of an open database.
-func (db *DB) Figures(ctx context.Context) (Figures, error) { return figures(ctx, db.rdb) }
+func (db *DB) Figures(ctx context.Context) (Figures, error) { return figures(ctx, db.Read()) }
 
 func figures(ctx context.Context, db *sql.DB) (Figures, error) {
 	f := Figures{Rows: map[string]int64{}}
@@ -77,19 +77,8 @@ func figures(ctx context.Context, db *sql.DB) (Figures, error) {
 		}
 	}
 	f.Bytes, f.Unused = page*pages, page*free
-	var tables []string
-	rows, err := db.QueryContext(ctx, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
+	tables, err := tableNames(ctx, db)
 	if err != nil {
-		return f, err
-	}
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return f, errors.Join(err, rows.Close())
-		}
-		tables = append(tables, name)
-	}
-	if err := cmp.Or(rows.Err(), rows.Close()); err != nil {
 		return f, err
 	}
 	for _, name := range tables {
@@ -102,9 +91,26 @@ func figures(ctx context.Context, db *sql.DB) (Figures, error) {
 	return f, nil
 }
 
+// tableNames are the tables, without SQLite's own.
+func tableNames(ctx context.Context, db *sql.DB) (tables []string, err error) {
+	rows, err := db.QueryContext(ctx, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
+	if err != nil {
+		return nil, err
+	}
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, errors.Join(err, rows.Close())
+		}
+		tables = append(tables, name)
+	}
+	return tables, cmp.Or(rows.Err(), rows.Close())
+}
+
 // damage tells what SQLite says of a broken file from other errors.
 func damage(err error) error {
-	if e, ok := errors.AsType[sqlite3.Error](err); ok && (e.Code == sqlite3.ErrCorrupt || e.Code == sqlite3.ErrNotADB) {
+	if e, ok := errors.AsType[sqlite3.Error](err); ok && !errors.Is(err, ErrDamaged) &&
+		(e.Code == sqlite3.ErrCorrupt || e.Code == sqlite3.ErrNotADB || e.ExtendedCode == sqlite3.ErrIoErrShortRead) {
 		return fmt.Errorf("%w (%w)", ErrDamaged, err)
 	}
 	return err

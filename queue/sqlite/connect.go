@@ -31,6 +31,9 @@ var pragmas = []pragma{
 	{"cell_size_check", "ON", "1"},
 }
 
+// writerCache is the writer's cache_size, in KiB when negative.
+const writerCache = "-4000"
+
 // connector makes verified connections; nothing is registered globally.
 type connector struct {
 	path     string
@@ -63,12 +66,12 @@ func (c connector) configure(conn *sqlite3.SQLiteConn) error {
 	if c.readOnly {
 		all = append(all, pragma{"query_only", "ON", "1"}, pragma{"cache_size", "-1000", "-1000"})
 	} else {
-		all = append(all, pragma{"cache_size", "-4000", "-4000"})
-		// The WAL stays as large as it has grown: its space is a reserve for
-		// the day the disk is full.
-		if err := conn.SetFileControlInt("main", sqlite3.SQLITE_FCNTL_PERSIST_WAL, 1); err != nil {
-			return fmt.Errorf("keep the WAL: %w", err)
-		}
+		all = append(all, pragma{"cache_size", writerCache, writerCache})
+	}
+	// The WAL stays as large as it has grown, whoever closes the file last: its
+	// space is a reserve for the day the disk is full.
+	if err := conn.SetFileControlInt("main", sqlite3.SQLITE_FCNTL_PERSIST_WAL, 1); err != nil {
+		return fmt.Errorf("keep the WAL: %w", err)
 	}
 	for _, p := range all {
 		if _, err := ask(conn, "PRAGMA "+p.name+"="+p.set); err != nil {

@@ -9,12 +9,14 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -24,9 +26,13 @@ var (
 	ErrNewer = errors.New("the database is of a newer Recado")
 	// ErrClosed: the database is closing or closed.
 	ErrClosed = errors.New("the database is closed")
-	// ErrFailed: a write to the file failed; what the disk holds is unknown
-	// until the file is opened anew, so nothing more is written.
-	ErrFailed = errors.New("the database stopped after a failed write; restart Recado, and check the disk")
+	// ErrFailed: the write to the file failed, and whether the disk holds it was
+	// unknown at that moment. The file is opened anew, without it: what matters
+	// must be written again.
+	ErrFailed = errors.New("the disk failed to write")
+	// ErrReadOnly: writing has ended, because the disk failed to write twice or the
+	// file was found damaged. Reading goes on. Health says why.
+	ErrReadOnly = errors.New("the database is read-only")
 	// ErrOverloaded: too many writes wait already; try again in a moment.
 	ErrOverloaded = errors.New("the database has too many writes waiting")
 	// ErrFull: the disk is full (SQLITE_FULL). Nothing of the function was kept.
@@ -41,15 +47,30 @@ type Options struct {
 	Readers int
 	// Now names the backups made before migrations; time.Now when nil.
 	Now func() time.Time
+	// Room says how much can still be written on the disk and how large it is, in
+	// octets; nil asks the file system of the file's folder.
+	Room func() (free, total int64, err error)
+	// ReserveWAL and ReserveFree are the octets kept in the WAL and in unused
+	// pages of the file for the day the disk is full; 0 is 8 MiB each, less than
+	// 0 is none.
+	ReserveWAL, ReserveFree int64
 }
 
 // DB is an open database: one writer, several readers.
 type DB struct {
-	path string
-	log  *slog.Logger
-	wdb  *sql.DB // one connection, owned by the writer goroutine
-	rdb  *sql.DB
-	w    *writer
+	path    string
+	log     *slog.Logger
+	readers int
+	wdb     *sql.DB // one connection, owned by the writer goroutine
+	w       *writer
+	cond    *condition
+	file    *os.File // see reserve
+
+	mu  sync.RWMutex // held while the file is opened anew
+	rdb *sql.DB
+
+	stopCheck context.CancelFunc
+	checked   sync.WaitGroup
 }
 
 // Open opens the file, makes it when there is none (mode 0600), verifies the
@@ -65,27 +86,112 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	if o.Readers <= 0 {
 		o.Readers = 4
 	}
+	o.ReserveWAL = cmp.Or(o.ReserveWAL, reserveWAL)
+	o.ReserveFree = cmp.Or(o.ReserveFree, reserveFree)
 	if err := private(path); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	wdb := sql.OpenDB(connector{path: path})
-	wdb.SetMaxOpenConns(1)
-	wdb.SetMaxIdleConns(1)
-	if err := migrate(ctx, wdb, path, o); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), wdb.Close())
-	}
-	w, err := newWriter(ctx, wdb, o.Log)
+	st, err := os.Stat(path)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), wdb.Close())
+		return nil, fmt.Errorf("open database: %w", err)
 	}
-	rdb := sql.OpenDB(connector{path: path, readOnly: true})
-	rdb.SetMaxOpenConns(o.Readers)
-	rdb.SetMaxIdleConns(o.Readers)
-	db := &DB{path: path, log: o.Log, wdb: wdb, rdb: rdb, w: w}
-	if err := rdb.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.Close())
+	db := &DB{path: path, log: o.Log, readers: o.Readers, cond: newCondition(path, o), stopCheck: func() {}}
+	if err := db.start(ctx, st.Size() == 0, o); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, explain(path, err))
 	}
 	return db, nil
+}
+
+// start opens the connections, after looking the file over when nobody closed it
+// in order. What it opened it closes when it errs.
+func (db *DB) start(ctx context.Context, fresh bool, o Options) (err error) {
+	clean, err := takeMarker(db.path)
+	if err != nil {
+		return err
+	}
+	looked := true
+	if !clean && !fresh {
+		begun := time.Now()
+		if looked, err = checkAtOpen(ctx, db.path, bootCheck); err != nil {
+			return err
+		}
+		db.log.Info("the database was not closed in order and was looked over", "whole", looked, "took", time.Since(begun).Round(time.Millisecond))
+	}
+	if db.file, err = os.OpenFile(db.path, os.O_RDWR, 0); err != nil {
+		return err
+	}
+	wdb, err := db.openWriter(ctx)
+	if err != nil {
+		return errors.Join(err, db.file.Close())
+	}
+	db.wdb = wdb
+	if err := migrate(ctx, wdb, db.path, o); err != nil {
+		return errors.Join(err, wdb.Close(), db.file.Close())
+	}
+	w := &writer{path: db.path, log: o.Log, cond: db.cond, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	w.reserve = reserve{wal: o.ReserveWAL, free: o.ReserveFree, file: db.file}
+	w.renewal.close, w.renewal.open = db.letGo, db.reopen
+	if err := w.attach(ctx, wdb); err != nil {
+		return errors.Join(err, wdb.Close(), db.file.Close())
+	}
+	hookCtx, stop := context.WithCancel(context.WithValue(context.Background(), hookKey{}, db))
+	w.hookCtx, w.stop = hookCtx, stop
+	db.rdb = db.openReaders()
+	w.alive()
+	go w.run()
+	db.w = w
+	if err := db.rdb.PingContext(ctx); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	if !looked {
+		checkCtx, stop := context.WithCancel(context.Background())
+		db.stopCheck = stop
+		db.cond.checking.Store(true)
+		db.checked.Go(func() { db.checkBehind(checkCtx) })
+	}
+	return nil
+}
+
+func (db *DB) openWriter(ctx context.Context) (*sql.DB, error) {
+	wdb := sql.OpenDB(connector{path: db.path})
+	wdb.SetMaxOpenConns(1)
+	wdb.SetMaxIdleConns(1)
+	if err := wdb.PingContext(ctx); err != nil {
+		return nil, errors.Join(err, wdb.Close())
+	}
+	return wdb, nil
+}
+
+func (db *DB) openReaders() *sql.DB {
+	rdb := sql.OpenDB(connector{path: db.path, readOnly: true})
+	rdb.SetMaxOpenConns(db.readers)
+	rdb.SetMaxIdleConns(db.readers)
+	return rdb
+}
+
+// letGo closes all connections; reads wait from then on until reopen. Readers
+// that are at work are waited for a little: as long as one has the file, the
+// index of the WAL stays what it is, which is right too.
+func (db *DB) letGo() {
+	db.mu.Lock()
+	if err := errors.Join(db.rdb.Close(), db.wdb.Close()); err != nil {
+		db.log.Warn("closing the database after a failed write", "error", err)
+	}
+	for begun := time.Now(); db.rdb.Stats().OpenConnections > 0 && time.Since(begun) < readerPatience; {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// reopen follows letGo.
+func (db *DB) reopen(ctx context.Context) (*sql.DB, error) {
+	defer db.mu.Unlock()
+	db.rdb = db.openReaders()
+	wdb, err := db.openWriter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	db.wdb = wdb
+	return wdb, nil
 }
 
 // private makes the file when there is none, and keeps others from reading it:
@@ -95,29 +201,35 @@ func private(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.Chmod(0o600); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	return f.Close()
+	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
 // Path of the database file.
 func (db *DB) Path() string { return db.path }
 
-// Read gives the pool of connections that cannot write (query_only). Keep
-// transactions on it short: they hold the WAL's checkpoint back.
-func (db *DB) Read() *sql.DB { return db.rdb }
+// Read gives the pool of connections that cannot write (query_only); ask for it
+// anew each time. Keep transactions on it short: they hold the WAL's checkpoint
+// back. While the file is opened anew after a failed write, Read waits.
+func (db *DB) Read() *sql.DB {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return db.rdb
+}
 
 // Progress is when the writer last committed or proved that it is idle and
 // able to. A watchdog that sees it stand still knows that the writer hangs.
 func (db *DB) Progress() time.Time { return db.w.progressAt() }
 
-// Failed is closed when a write to the file failed: every Write gives
-// ErrFailed from then on, and the program should be started anew.
-func (db *DB) Failed() <-chan struct{} { return db.w.failed }
-
 // Close refuses new writes, commits those that wait, and closes the file.
 func (db *DB) Close() error {
+	db.stopCheck()
+	db.checked.Wait()
 	werr := db.w.close()
-	return errors.Join(werr, db.rdb.Close(), db.wdb.Close())
+	err := errors.Join(werr, db.Read().Close(), db.wdb.Close(), db.file.Close())
+	if err == nil && db.w.over.Load() == nil {
+		if err := leaveMarker(db.path); err != nil {
+			db.log.Warn("the database will be looked over at the next start", "error", err)
+		}
+	}
+	return err
 }

@@ -22,6 +22,8 @@ const (
 	Urgent Lane = iota
 	// Ordinary is everything else: enqueue, settings.
 	Ordinary
+	// hooks is what OnReopen's functions write, before anybody else.
+	hooks
 	lanes
 )
 
@@ -54,35 +56,58 @@ type job struct {
 // writer owns the one connection that writes. Its goroutine takes what waits,
 // urgent lane first, and commits it together.
 type writer struct {
+	path  string
 	log   *slog.Logger
 	conn  *sql.Conn
 	raw   *sqlite3.SQLiteConn // the same connection, to ask whether it is in a transaction
 	stmts map[string]*sql.Stmt
+	cond  *condition
+	reserve
+	renewal
 
 	mu      sync.Mutex
 	waiting [lanes][]*job
 	closing bool
+	// hooking: OnReopen's functions run, and only they are served.
+	hooking bool
+	given   []func()
 
 	wake     chan struct{} // capacity 1
 	done     chan struct{} // the goroutine has ended
-	failed   chan struct{}
-	failure  atomic.Pointer[error]
+	over     atomic.Pointer[error]
 	progress atomic.Pointer[time.Time]
 }
 
-func newWriter(ctx context.Context, db *sql.DB, log *slog.Logger) (*writer, error) {
+// attach takes the connection that it writes through from a pool of one.
+func (w *writer) attach(ctx context.Context, db *sql.DB) (err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	w := &writer{log: log, conn: conn, stmts: map[string]*sql.Stmt{},
-		wake: make(chan struct{}, 1), done: make(chan struct{}), failed: make(chan struct{})}
-	if err := conn.Raw(func(c any) error { w.raw = c.(*sqlite3.SQLiteConn); return nil }); err != nil {
-		return nil, errors.Join(err, conn.Close())
+	w.conn = conn
+	w.stmts = map[string]*sql.Stmt{}
+	w.capped = false
+	err = w.conn.Raw(func(c any) error { w.raw = c.(*sqlite3.SQLiteConn); return nil })
+	if err == nil {
+		err = w.one("PRAGMA page_size", &w.page)
 	}
-	w.alive()
-	go w.run()
-	return w, nil
+	if err != nil {
+		return errors.Join(err, w.detach())
+	}
+	return nil
+}
+
+// detach frees the connection.
+func (w *writer) detach() error {
+	var errs []error
+	for _, s := range w.stmts {
+		errs = append(errs, s.Close())
+	}
+	w.stmts = nil
+	if err := w.conn.Close(); err != nil && !errors.Is(err, sql.ErrConnDone) {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // Write runs fn in the writer's transaction and returns when it is on disk, or
@@ -93,6 +118,9 @@ func newWriter(ctx context.Context, db *sql.DB, log *slog.Logger) (*writer, erro
 func (db *DB) Write(ctx context.Context, lane Lane, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if ctx.Value(hookKey{}) == db {
+		lane = hooks
 	}
 	j := &job{fn: fn, done: make(chan error, 1)}
 	if err := db.w.put(lane, j); err != nil {
@@ -112,20 +140,17 @@ func (db *DB) Write(ctx context.Context, lane Lane, fn func(*Tx) error) error {
 func (w *writer) put(lane Lane, j *job) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.failure.Load(); err != nil {
+	if err := w.over.Load(); err != nil {
 		return *err
 	}
-	if w.closing {
+	if w.closing && lane != hooks {
 		return ErrClosed
 	}
 	if len(w.waiting[lane]) >= maxWaiting {
 		return ErrOverloaded
 	}
 	w.waiting[lane] = append(w.waiting[lane], j)
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	w.nudge()
 	return nil
 }
 
@@ -133,7 +158,10 @@ func (w *writer) put(lane Lane, j *job) error {
 func (w *writer) take() *job {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for lane := range w.waiting {
+	for _, lane := range [...]Lane{hooks, Urgent, Ordinary} {
+		if w.hooking && lane != hooks {
+			break
+		}
 		q := w.waiting[lane]
 		for len(q) > 0 {
 			j := q[0]
@@ -154,15 +182,22 @@ func (w *writer) run() {
 	proof := time.NewTicker(idleProof)
 	defer proof.Stop()
 	for {
-		if j := w.take(); j != nil {
+		j := w.take()
+		if j != nil {
 			w.batch(j)
+		}
+		w.runGiven()
+		if w.doubt != nil {
+			w.renew()
 			continue
 		}
-		w.mu.Lock()
-		end := w.closing
-		w.mu.Unlock()
-		if end {
+		if more := w.upkeep(w.busy()); j != nil || w.busy() {
+			continue
+		} else if w.ending() {
 			return
+		} else if more {
+			w.alive()
+			continue
 		}
 		w.alive()
 		select {
@@ -172,33 +207,79 @@ func (w *writer) run() {
 	}
 }
 
+// give has the writer's goroutine run f between two transactions, soon.
+func (w *writer) give(f func()) {
+	w.mu.Lock()
+	w.given = append(w.given, f)
+	w.mu.Unlock()
+	w.nudge()
+}
+
+func (w *writer) runGiven() {
+	w.mu.Lock()
+	todo := w.given
+	w.given = nil
+	w.mu.Unlock()
+	for _, f := range todo {
+		f()
+	}
+}
+
+func (w *writer) nudge() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// busy says that a job waits.
+func (w *writer) busy() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hooking {
+		return len(w.waiting[hooks]) > 0
+	}
+	for lane := range w.waiting {
+		if len(w.waiting[lane]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *writer) ending() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closing && !w.hooking
+}
+
 // batch runs first and what else waits in one transaction, then answers all.
 func (w *writer) batch(first *job) {
 	begun := time.Now()
 	var kept, all []*job
 	if err := w.begin(); err != nil {
-		w.broke(err)
-		w.answer([]*job{first}, err)
+		w.answer([]*job{first}, w.failing(err))
 		return
 	}
 	for j := first; j != nil; j = w.take() {
 		all = append(all, j)
-		j.err = w.apply(j, len(kept) > 0)
+		j.err = w.failing(w.apply(j, len(kept) > 0))
 		switch {
+		case w.doubt != nil:
 		case j.err == nil:
 			kept = append(kept, j)
 		case w.raw.AutoCommit():
-			// SQLite undid the whole transaction (disk full, I/O error): the
-			// others are innocent, each gets one of its own.
+			// SQLite undid the whole transaction (disk full): the others are
+			// innocent, each gets one of its own.
 			w.alone(kept)
 			kept = nil
 			if err := w.begin(); err != nil {
-				w.broke(err)
+				_ = w.failing(err)
 				w.answer(all, nil)
 				return
 			}
 		}
-		if len(all) >= maxBatch || time.Since(begun) > maxHold {
+		if w.doubt != nil || len(all) >= maxBatch || time.Since(begun) > maxHold {
 			break
 		}
 	}
@@ -206,8 +287,9 @@ func (w *writer) batch(first *job) {
 	w.answer(all, nil)
 }
 
-// finish commits what was kept. When the commit fails for want of space each
-// function is tried alone; any other failure ends this writer.
+// finish commits what was kept. When the commit fails for want of space, or
+// because of one of them, each function is tried alone; after any other failure
+// the file is opened anew.
 func (w *writer) finish(kept []*job) {
 	if len(kept) == 0 {
 		w.rollback()
@@ -223,24 +305,22 @@ func (w *writer) finish(kept []*job) {
 		w.alone(kept)
 		return
 	}
-	err = named(err)
-	if !errors.Is(err, ErrFull) {
+	if !mayTryAgain(err) {
 		w.broke(err)
+		err = w.doubt
 	}
 	for _, j := range kept {
-		j.err = fmt.Errorf("commit: %w", err)
+		j.err = fmt.Errorf("commit: %w", named(err))
 	}
 }
 
 // alone runs each function again in a transaction of its own.
 func (w *writer) alone(jobs []*job) {
 	for _, j := range jobs {
-		if err := w.begin(); err != nil {
-			w.broke(err)
-			j.err = err
+		if j.err = w.failing(w.begin()); j.err != nil {
 			continue
 		}
-		if j.err = w.apply(j, false); j.err != nil {
+		if j.err = w.failing(w.apply(j, false)); j.err != nil {
 			w.rollback()
 			continue
 		}
@@ -310,30 +390,6 @@ func (w *writer) answer(jobs []*job, err error) {
 	}
 }
 
-// broke ends writing: after a failed fsync pages are marked clean that are not
-// on disk, so the same handle must not be trusted with another commit.
-func (w *writer) broke(err error) {
-	if errors.Is(named(err), ErrFull) || w.failure.Load() != nil {
-		return
-	}
-	final := fmt.Errorf("%w: %v", ErrFailed, err)
-	w.mu.Lock()
-	w.failure.Store(&final)
-	var left []*job
-	for lane := range w.waiting {
-		left = append(left, w.waiting[lane]...)
-		w.waiting[lane] = nil
-	}
-	w.mu.Unlock()
-	w.log.Error("the database stopped writing", "error", err)
-	for _, j := range left {
-		if j.state.CompareAndSwap(jobWaiting, jobTaken) {
-			j.done <- final
-		}
-	}
-	close(w.failed)
-}
-
 func (w *writer) begin() error { return w.exec("BEGIN IMMEDIATE") }
 
 func (w *writer) rollback() {
@@ -346,8 +402,8 @@ func (w *writer) rollback() {
 }
 
 func (w *writer) exec(query string) error {
-	if err := w.failure.Load(); err != nil && query != "ROLLBACK" {
-		return *err
+	if w.doubt != nil && query != "ROLLBACK" {
+		return w.doubt
 	}
 	tx := Tx{conn: w.conn, stmts: w.stmts}
 	_, err := tx.Exec(query)
@@ -366,18 +422,9 @@ func (w *writer) close() error {
 	w.mu.Lock()
 	w.closing = true
 	w.mu.Unlock()
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	w.stop()
+	w.nudge()
 	<-w.done
-	var errs []error
-	for _, s := range w.stmts {
-		errs = append(errs, s.Close())
-	}
-	w.stmts = nil
-	if err := w.conn.Close(); err != nil && !errors.Is(err, sql.ErrConnDone) {
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
+	w.hooked.Wait()
+	return w.detach()
 }
