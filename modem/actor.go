@@ -55,6 +55,7 @@ type Modem struct {
 // life is what outlives a port's being open. Owned by Run's goroutine.
 type life struct {
 	manners
+	owed     owed
 	disabled bool
 	family   *family.Family // of the last session: the channel is built for it
 	pace     time.Duration  // pause between commands that this modem has turned out to need
@@ -178,6 +179,7 @@ func (m *Modem) Run(ctx context.Context) error {
 		died++
 		m.pause(ctx, min(time.Duration(died)*time.Second, diesMost))
 	}
+	m.forgetOwed()
 	flush := time.AfterFunc(5*time.Second, stop)
 	m.keeper.finish()
 	wg.Wait()

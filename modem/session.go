@@ -264,7 +264,7 @@ func (s *session) climb(ctx context.Context, from step) error {
 		}
 	}
 	if from >= stepIdentify {
-		if err := s.sync(ctx); err != nil {
+		if err := s.greet(ctx); err != nil {
 			return err
 		}
 		if err := s.identify(ctx); err != nil {

@@ -85,6 +85,7 @@ type Pool struct {
 	mu    sync.Mutex
 	lines []*line
 	run   context.Context // nil before Run
+	owed  []queue.Owed    // answers that the run before this one did not live to hear
 	watch map[chan struct{}]bool
 	wg    sync.WaitGroup
 
@@ -122,6 +123,7 @@ func (p *Pool) Add(port Port) error {
 func (p *Pool) start(l *line) {
 	ctx, stop := context.WithCancel(p.run)
 	l.stop = stop
+	p.expect(ctx, l)
 	l.alive.Go(func() {
 		if err := l.modem.Run(ctx); err != nil && ctx.Err() == nil {
 			p.log.Error("a modem's care ended by itself", "port", l.port.Name, "error", err)
@@ -144,6 +146,9 @@ func (p *Pool) Run(ctx context.Context) error {
 		p.paused.Store(v == "1")
 	}
 	if err := p.loadSIMs(ctx); err != nil {
+		return err
+	}
+	if err := p.loadOwed(ctx); err != nil {
 		return err
 	}
 	p.progressed.Store(time.Now().UnixNano())

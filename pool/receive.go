@@ -88,7 +88,11 @@ func (l *line) follow(ctx context.Context) {
 		key := l.simKey()
 		if now := l.simRow(key, s); key != "" && now != row {
 			row = now
-			if err := l.p.saw(ctx, now); err != nil && ctx.Err() == nil {
+			err := l.p.saw(ctx, now)
+			if err == nil {
+				err = l.p.store.SawPort(ctx, l.port.Name, s.ID, key)
+			}
+			if err != nil && ctx.Err() == nil {
 				l.p.log.Error("noting a SIM", "port", l.port.Name, "error", err)
 				// Nothing leaves on a SIM without its row, and no change may come.
 				row, again = queue.SIMRow{}, time.After(sawAgain)

@@ -30,6 +30,7 @@ type submission struct {
 	asked    bool  // the gate
 	refuse   error // why the PDU must not leave
 	ref      string
+	earlier  bool   // of an earlier run of the program: see Channel.AwaitEarlier
 	bare     bool   // OK has come, without ref
 	held     string // a +CMGS that may be another submission's, and what it may be
 	heldAs   claim

@@ -12,6 +12,25 @@ func nothingOwed() <-chan Submission {
 	return c
 }
 
+// AwaitEarlier says that an earlier run of the program may have a submission
+// open on this modem, whose answer is still to come: LateResult gives it, and is
+// closed by the next Resync. Until then every command fails with ErrUnsynced. It
+// is for a channel on which nothing has been written yet; an ESC may be, since
+// the earlier run may also have ended between the prompt and the PDU.
+func (c *Channel) AwaitEarlier() {
+	l := c.line
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.owed != nil || l.cause != nil {
+		return
+	}
+	l.owed = &exchange{
+		cmd: "+CMGS=0", parts: parts("+CMGS=0"), written: true, done: true,
+		sms: &submission{phase: PhasePDUSent, earlier: true, strays: l.strays},
+	}
+	l.late, l.told = make(chan Submission, 1), false
+}
+
 // lateInfo takes a line that belongs to the exchange that was given up on: the
 // answer to nobody's question, but for a submission's reference.
 func (l *line) lateInfo(text string) {

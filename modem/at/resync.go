@@ -238,7 +238,7 @@ func (l *line) maybeEditing() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.owed != nil && l.owed.sms != nil {
-		return l.owed.sms.phase < PhasePDUSent
+		return l.owed.sms.phase < PhasePDUSent || l.owed.sms.earlier && !l.told
 	}
 	return !l.answered || l.escaped >= 0
 }
@@ -246,7 +246,7 @@ func (l *line) maybeEditing() bool {
 func (l *line) submissionOpen() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.late != nil && !l.told
+	return l.late != nil && !l.told && !l.owed.sms.earlier
 }
 
 // escapeOpen says whether an ESC has no answer yet.
