@@ -115,9 +115,10 @@ func take(ctx context.Context, src Source, at time.Time, deep bool) (s *snapshot
 		return nil, fmt.Errorf("copy the database: %w", err)
 	}
 	s = &snapshot{file: temp.Name(), extra: src.Extra}
+	made := s // on an error s is nil by then
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close())
+			err = errors.Join(err, made.close())
 		}
 	}()
 	if err := temp.Close(); err != nil {

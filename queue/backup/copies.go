@@ -117,7 +117,11 @@ func (s *snapshot) into(ctx context.Context, folder string, no int64, secret Sec
 	if rename != nil {
 		rename()
 	}
-	if err := errors.Join(os.Rename(part, c.Path), syncFolder(folder)); err != nil {
+	err = os.Rename(part, c.Path)
+	if err == nil {
+		err = syncFolder(folder)
+	}
+	if err != nil {
 		return c, fmt.Errorf("write the backup: %w", err)
 	}
 	if info, err := os.Stat(c.Path); err == nil {

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
+
+	"recado/queue/sqlite"
 )
 
 // alarmName is a file in the data folder: it must be there also when the
@@ -20,15 +23,15 @@ const (
 	DamageRestored = "restored"
 	// DamageFresh: there was no good copy; an empty database is in its place.
 	DamageFresh = "fresh"
-	// DamageReadOnly: there was no good copy; it is open for reading, and nothing
-	// is sent.
-	DamageReadOnly = "read_only"
+	// DamageSalvaged: there was no good copy, but every row could still be read;
+	// a new file of them is in its place, and what was not final is held.
+	DamageSalvaged = "salvaged"
 )
 
 // Alarm says that the database was found damaged, until an administrator has
 // taken note of it.
 type Alarm struct {
-	// What is one of DamageRestored, DamageFresh, DamageReadOnly.
+	// What is one of DamageRestored, DamageSalvaged, DamageFresh.
 	What string    `json:"what"`
 	At   time.Time `json:"at"`
 	// Reason is what SQLite said.
@@ -79,13 +82,12 @@ func (f Folder) raise(a Alarm) error {
 	return nil
 }
 
-// Recover does what can be done when the database was found damaged, for reason:
-// its files go into quarantine, and the newest automatic copy that is good takes
-// their place, marked as restored. Without one, the files are left where they
-// are as long as something can be read of them (DamageReadOnly), else the place
-// is left empty for a new database (DamageFresh). Either way the alarm stays
-// until it is acknowledged. readable says whether something can be read.
-func (f Folder) Recover(ctx context.Context, key []byte, reason error, readable func() bool, o RestoreOptions) (a Alarm, err error) {
+// Recover does what can be done when the database was found damaged, for reason.
+// Its files go into quarantine. The newest automatic copy that is good takes their
+// place; without one, a new file with what can be read of the damaged one, if that
+// is all of it; without that, the place is left empty for a new database.
+// What was not final is held, and the alarm stays until it is acknowledged.
+func (f Folder) Recover(ctx context.Context, key []byte, reason error, o RestoreOptions) (a Alarm, err error) {
 	a = Alarm{At: o.At.UTC(), Reason: reason.Error()}
 	f.log().Error("the database is damaged; looking for the newest good backup", "error", reason)
 	list, err := Copies(f.in(localName))
@@ -103,11 +105,8 @@ func (f Folder) Recover(ctx context.Context, key []byte, reason error, readable 
 			return f.raise(a)
 		}
 		r, err := f.restoreFile(ctx, c.Path, secret, o)
-		if ctx.Err() != nil {
-			return a, ctx.Err()
-		}
-		if err != nil && f.Unfinished() {
-			return a, err // decided: the next start goes on
+		if ctx.Err() != nil || err != nil && f.Unfinished() {
+			return a, errors.Join(err, ctx.Err()) // once decided, the next start goes on
 		}
 		if err != nil {
 			f.log().Error("a backup cannot be used", "file", c.Path, "error", err)
@@ -117,23 +116,68 @@ func (f Folder) Recover(ctx context.Context, key []byte, reason error, readable 
 			"file", c.Path, "made", r.Manifest.At, "held", r.Open, "quarantine", r.Quarantine)
 		return a, nil
 	}
-	a.Quarantine, a.From, a.CopiedAt, a.Open = "", "", time.Time{}, 0
-	if readable() {
-		a.What = DamageReadOnly
-		f.log().Error("there is no good backup: the damaged database is open for reading, and nothing is sent; restore a backup of yours with recado restore FILE")
-		return a, f.raise(a)
+	a = Alarm{At: a.At, Reason: a.Reason}
+	switch err := f.salvage(ctx, &a, o.At); {
+	case err == nil:
+		f.log().Error("there is no good backup, but the damaged database could be read; what was not final is held until somebody releases it",
+			"held", a.Open, "quarantine", a.Quarantine)
+		return a, nil
+	case ctx.Err() != nil || f.Unfinished():
+		return a, errors.Join(err, ctx.Err())
+	default:
+		f.log().Error("the damaged database cannot be read as a whole", "error", err)
 	}
 	if _, err := f.stage(); err != nil {
 		return a, fmt.Errorf("put the damaged database aside: %w", err)
 	}
-	p := f.plan(nil, o.At)
-	a.What, a.Quarantine = DamageFresh, f.in(quarantineName, p.Quarantine)
 	// First the alarm: an empty database must not look as if nothing had been.
-	if err := errors.Join(f.raise(a), f.decide(p), f.Finish()); err != nil {
+	a = Alarm{At: a.At, Reason: a.Reason, What: DamageFresh}
+	if err := f.replace(&a, nil, o.At); err != nil {
 		return a, err
 	}
 	f.log().Error("there is no good backup: Recado begins with an empty database; restore a backup of yours with recado restore FILE", "quarantine", a.Quarantine)
 	return a, nil
+}
+
+// replace raises the alarm and puts the files of the staging folder in place.
+func (f Folder) replace(a *Alarm, files []string, at time.Time) error {
+	p := f.plan(files, at)
+	a.Quarantine = f.in(quarantineName, p.Quarantine)
+	if err := f.raise(*a); err != nil {
+		return err
+	}
+	if err := f.decide(p); err != nil {
+		return fmt.Errorf("put the damaged database aside: %w", err)
+	}
+	return f.Finish()
+}
+
+// salvageLimit is how long reading a damaged file may take: a box waits to start.
+const salvageLimit = 15 * time.Second
+
+// salvage makes a new database of what the damaged one still holds; it errs
+// unless that is all of it.
+func (f Folder) salvage(ctx context.Context, a *Alarm, at time.Time) (err error) {
+	staging, err := f.stage()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil && !f.Unfinished() {
+			err = errors.Join(err, os.RemoveAll(staging))
+		}
+	}()
+	limited, cancel := context.WithTimeout(ctx, salvageLimit)
+	defer cancel()
+	file := filepath.Join(staging, DatabaseName)
+	if err := sqlite.Salvage(limited, f.database(), file); err != nil {
+		return err
+	}
+	if a.Open, err = mark(ctx, file); err != nil {
+		return err
+	}
+	a.What = DamageSalvaged
+	return f.replace(a, []string{DatabaseName}, at)
 }
 
 func (f Folder) restoreFile(ctx context.Context, name string, secret Secret, o RestoreOptions) (Restored, error) {

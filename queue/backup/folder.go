@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -119,7 +121,10 @@ func (f Folder) Finish() error {
 func (f Folder) exchange(p plan) error {
 	staging, aside := f.in(stagingName), f.in(quarantineName, p.Quarantine)
 	if !exists(filepath.Join(staging, movedName)) {
-		if err := errors.Join(os.MkdirAll(aside, 0o700), f.step("aside")); err != nil {
+		if err := os.MkdirAll(aside, 0o700); err != nil {
+			return err
+		}
+		if err := f.step("aside"); err != nil {
 			return err
 		}
 		old := belongings()
@@ -137,7 +142,10 @@ func (f Folder) exchange(p plan) error {
 		if err := errors.Join(syncFolder(aside), syncFolder(f.in(quarantineName)), syncFolder(f.Path)); err != nil {
 			return err
 		}
-		if err := errors.Join(writeFile(filepath.Join(staging, movedName), nil), f.step("moved")); err != nil {
+		if err := writeFile(filepath.Join(staging, movedName), nil); err != nil {
+			return err
+		}
+		if err := f.step("moved"); err != nil {
 			return err
 		}
 	}
@@ -153,7 +161,10 @@ func (f Folder) exchange(p plan) error {
 		return err
 	}
 	// READY goes first: without it what is left is only to be thrown away.
-	if err := errors.Join(os.Remove(filepath.Join(staging, readyName)), syncFolder(staging), f.step("done")); err != nil {
+	if err := os.Remove(filepath.Join(staging, readyName)); err != nil {
+		return err
+	}
+	if err := errors.Join(syncFolder(staging), f.step("done")); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(staging); err != nil {
@@ -168,8 +179,17 @@ func (f Folder) exchange(p plan) error {
 func (f Folder) plan(files []string, at time.Time) plan {
 	name := at.UTC().Format(stamp)
 	p := plan{Quarantine: name, Files: files}
-	for n := 2; exists(f.in(quarantineName, p.Quarantine)); n++ {
-		p.Quarantine = fmt.Sprintf("%s-%d", name, n)
+	there, _ := filepath.Glob(globbed(f.in(quarantineName, name)) + "*")
+	last := 0 // of this second; earlier ones may be gone already
+	for _, t := range there {
+		n, err := strconv.Atoi(strings.TrimPrefix(strings.TrimPrefix(filepath.Base(t), name), "-"))
+		if err != nil {
+			n = 1
+		}
+		last = max(last, n)
+	}
+	if last > 0 {
+		p.Quarantine = fmt.Sprintf("%s-%d", name, last+1)
 	}
 	return p
 }
@@ -180,8 +200,13 @@ func (f Folder) decide(p plan) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(syncFolder(f.in(stagingName)), syncFolder(f.Path), f.step("staged"),
-		writeFile(f.in(stagingName, readyName), text), f.step("ready"))
+	if err := errors.Join(syncFolder(f.in(stagingName)), syncFolder(f.Path), f.step("staged")); err != nil {
+		return err
+	}
+	if err := writeFile(f.in(stagingName, readyName), text); err != nil {
+		return err
+	}
+	return f.step("ready")
 }
 
 // tidyQuarantine keeps the newest, whatever its name says of the time, and those
@@ -205,7 +230,10 @@ func (f Folder) stage() (string, error) {
 	if f.Unfinished() {
 		return "", errors.New("another restore is not finished")
 	}
-	return staging, errors.Join(os.RemoveAll(staging), os.Mkdir(staging, 0o700))
+	if err := os.RemoveAll(staging); err != nil {
+		return "", err
+	}
+	return staging, os.Mkdir(staging, 0o700)
 }
 
 func exists(name string) bool {
@@ -232,7 +260,10 @@ func writeFile(name string, text []byte) error {
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(part, name), syncFolder(filepath.Dir(name)))
+	if err := os.Rename(part, name); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(name))
 }
 
 func syncFolder(name string) error {
