@@ -32,6 +32,10 @@ func (s *Server) table() []route {
 		{"DELETE", v1 + "/messages/{id}", scope(auth.MessagesSend), s.cancelMessage(), nil},
 		{"GET", v1 + "/messages/{id}/timeline", scope(auth.MessagesRead), s.messageTimeline(), nil},
 		{"POST", v1 + "/messages/{id}/resolve", scope(auth.MessagesSend), s.resolveMessage(), nil},
+		{"POST", v1 + "/messages/{id}/release", scope(auth.SIMsControl), s.releaseMessage(), nil},
+		{"GET", v1 + "/held", scope(auth.MessagesRead), s.listHeld(), nil},
+		{"POST", v1 + "/held/release", scope(auth.SIMsControl), s.releaseHeld(), nil},
+		{"POST", v1 + "/held/discard", scope(auth.SIMsControl), s.discardHeld(), nil},
 
 		{"GET", v1 + "/inbox", scope(auth.InboxRead), s.listInbox(), nil},
 		{"GET", v1 + "/inbox/{id}", scope(auth.InboxRead), s.getInbox(), nil},
