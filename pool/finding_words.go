@@ -205,6 +205,21 @@ var findingWords = map[string]words{
 	"disk_low": {
 		sentence{"The data folder's disk has {free} MB left.", "Make room soon."},
 		sentence{"Al disco de los datos le quedan {free} MB.", "Haga sitio pronto."}},
+	"backup_failed": {
+		sentence{"The automatic backup failed: {reason}[ (the last good one is of {last})].", "Mend what it names; it is tried again every ten minutes."},
+		sentence{"La copia de seguridad automática ha fallado: {reason}[ (la última buena es de {last})].", "Corrija lo que indica; se vuelve a intentar cada diez minutos."}},
+	"backup_paused": {
+		sentence{"Automatic backups are paused, there is little room[ (the last good one is of {last})].", "Make room, or keep fewer: --backup-hourly, --backup-daily."},
+		sentence{"Las copias de seguridad automáticas están en pausa por falta de espacio[ (la última buena es de {last})].", "Haga sitio o guarde menos: --backup-hourly, --backup-daily."}},
+	"data_restored": {
+		sentence{"The database was found damaged on {at}. The automatic backup of {copied} took its place; {held} messages are held, the damaged files are in {quarantine}.", "Look through what is held and release or discard it, then acknowledge this. Check the disk or card."},
+		sentence{"La base de datos apareció dañada el {at}. La sustituye la copia automática de {copied}; hay {held} mensajes retenidos y los ficheros dañados están en {quarantine}.", "Revise lo retenido, libérelo o descártelo y confirme este aviso. Compruebe el disco o la tarjeta."}},
+	"data_salvaged": {
+		sentence{"The database was found damaged on {at}. All that was in it could be read; {held} messages are held, the damaged files are in {quarantine}.", "Look through what is held and release or discard it, then acknowledge this. Check the disk or card."},
+		sentence{"La base de datos apareció dañada el {at}. Se ha podido leer todo su contenido; hay {held} mensajes retenidos y los ficheros dañados están en {quarantine}.", "Revise lo retenido, libérelo o descártelo y confirme este aviso. Compruebe el disco o la tarjeta."}},
+	"data_fresh": {
+		sentence{"The database was found damaged on {at} and no backup was there: Recado began anew. The damaged files are in {quarantine}.", "Stop Recado and bring a backup of yours back: recado restore FILE. Check the disk or card."},
+		sentence{"La base de datos apareció dañada el {at} y no había copia: Recado ha empezado de cero. Los ficheros dañados están en {quarantine}.", "Pare Recado y recupere una copia suya: recado restore FICHERO. Compruebe el disco o la tarjeta."}},
 	"rival": {
 		sentence{"{program} runs[ (process {pid})] and may take the modems' ports.", "systemctl disable --now {service}"},
 		sentence{"{program} está en marcha[ (proceso {pid})] y puede quedarse con los puertos de los módems.", "systemctl disable --now {service}"}},
