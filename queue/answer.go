@@ -82,3 +82,21 @@ func withoutTexts(v any, ids []string, now time.Time) any {
 	}
 	return v
 }
+
+// EditEvent changes what an event tells: f gets its data as JSON decodes it.
+func EditEvent(tx *sqlite.Tx, seq int64, f func(any) any) error {
+	var data string
+	err := tx.QueryRow(`SELECT data FROM event WHERE seq = ?`, seq).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read an event: %w", err)
+	}
+	if edited := string(editJSON([]byte(data), f)); edited != data {
+		if _, err := tx.Exec(`UPDATE event SET data = ? WHERE seq = ?`, edited, seq); err != nil {
+			return fmt.Errorf("change an event: %w", err)
+		}
+	}
+	return nil
+}

@@ -46,10 +46,10 @@ func (r *record) look() string {
 	return ""
 }
 
-// scanned reads one row into dest. What does not fit its variable, because the
+// Scanned reads one row into dest. What does not fit its variable, because the
 // row is damaged, is left zero and tells torn: one bad row must not keep the
 // others from being read.
-func scanned(rows *sql.Rows, dest ...any) (torn bool, err error) {
+func Scanned(rows *sql.Rows, dest ...any) (torn bool, err error) {
 	if err := rows.Scan(dest...); err == nil {
 		return false, nil
 	}

@@ -49,7 +49,7 @@ func (s *Store) Damaged(ctx context.Context, limit int) (n int, list []Damage, e
 	for rows.Next() {
 		var d Damage
 		var found int64
-		if _, err := scanned(rows, &d.Kind, &d.ID, &found, &d.Detail); err != nil {
+		if _, err := Scanned(rows, &d.Kind, &d.ID, &found, &d.Detail); err != nil {
 			return 0, nil, fmt.Errorf("read what is damaged: %w", err)
 		}
 		d.FoundAt = at(found)

@@ -189,7 +189,7 @@ func (s *Store) blank(tx *sqlite.Tx, seqs []int64, now time.Time) error {
 // drop deletes messages with everything that names them.
 func (s *Store) drop(tx *sqlite.Tx, seqs []int64, _ time.Time) error {
 	begun := time.Now()
-	if err := raiseFloors(tx); err != nil {
+	if err := RaiseFloors(tx); err != nil {
 		return err
 	}
 	dropped := 0
@@ -222,9 +222,9 @@ func (s *Store) drop(tx *sqlite.Tx, seqs []int64, _ time.Time) error {
 	return nil
 }
 
-// raiseFloors keeps the numbers of rows that are about to be deleted from being
+// RaiseFloors keeps the numbers of rows that are about to be deleted from being
 // given again: a line may still wait for the answer to an attempt of that number.
-func raiseFloors(tx *sqlite.Tx) error {
+func RaiseFloors(tx *sqlite.Tx) error {
 	for _, q := range []string{
 		`UPDATE floor SET value = max(value, coalesce((SELECT max(seq) FROM message), 0)) WHERE name = 'message'`,
 		`UPDATE floor SET value = max(value, coalesce((SELECT max(id) FROM attempt), 0)) WHERE name = 'attempt'`,

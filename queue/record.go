@@ -38,7 +38,7 @@ const messageColumns = `seq, id, recipient, sender, text, class, state, reason, 
 func (r *record) scan(rows *sql.Rows) (err error) {
 	var created, send, expires, sent, delivered, blanked int64
 	var e Error
-	r.torn, err = scanned(rows, &r.Seq, &r.ID, &r.To, &r.From, &r.Text, &r.Class, &r.State, &r.Reason, &r.Reference, &r.Encoding, &r.Delivery, &r.Report, &r.Flash,
+	r.torn, err = Scanned(rows, &r.Seq, &r.ID, &r.To, &r.From, &r.Text, &r.Class, &r.State, &r.Reason, &r.Reference, &r.Encoding, &r.Delivery, &r.Report, &r.Flash,
 		&r.SIM, &r.Campaign, &r.Attempts, &r.PossibleDuplicate, &r.Failures, &created, &send, &expires, &sent, &delivered,
 		&e.Code, &e.Class, &e.Detail,
 		&r.wish, &r.claimedBy, &r.avoidSIM, &r.lost, &r.edition, &r.lostBefore, &r.avoidUntil, &r.notBefore, &r.decideAt, &r.validMS, &r.hold,
@@ -60,7 +60,7 @@ const segmentColumns = `message, n, state, tpdu, mr, sent_at, report_at, report_
 
 func scanSegment(rows *sql.Rows) (message int64, g Segment, err error) {
 	var sent, report, sum int64
-	torn, err := scanned(rows, &message, &g.N, &g.State, &g.TPDU, &g.MR, &sent, &report, &g.ReportStatus, &sum)
+	torn, err := Scanned(rows, &message, &g.N, &g.State, &g.TPDU, &g.MR, &sent, &report, &g.ReportStatus, &sum)
 	g.SentAt, g.ReportAt = at(sent), at(report)
 	g.damaged = torn || sum != segmentSum(message, g.N, g.TPDU)
 	return message, g, err

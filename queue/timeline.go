@@ -76,7 +76,7 @@ func attemptLines(ctx context.Context, tx *sql.Tx, seq int64) (list []TimelineEn
 		var gate, done int64
 		var phase, outcome, code, detail string
 		var mr int
-		if err := rows.Scan(&e.Segment, &e.Attempt, &e.Modem, &e.SIM, &gate, &phase, &outcome, &mr, &code, &detail, &done); err != nil {
+		if _, err := Scanned(rows, &e.Segment, &e.Attempt, &e.Modem, &e.SIM, &gate, &phase, &outcome, &mr, &code, &detail, &done); err != nil {
 			return nil, err
 		}
 		e.At = at(gate)
@@ -98,7 +98,7 @@ func reportLines(ctx context.Context, tx *sql.Tx, seq int64) (list []TimelineEnt
 	for rows.Next() {
 		e := TimelineEntry{Event: TimelineReport}
 		var when int64
-		if err := rows.Scan(&e.Segment, &e.Modem, &e.SIM, &e.MR, &e.Status, &when); err != nil {
+		if _, err := Scanned(rows, &e.Segment, &e.Modem, &e.SIM, &e.MR, &e.Status, &when); err != nil {
 			return nil, err
 		}
 		e.At, e.Detail = at(when), pdu.StatusText(uint8(e.Status))
@@ -116,7 +116,7 @@ func historyLines(ctx context.Context, tx *sql.Tx, seq int64) (list []TimelineEn
 	for rows.Next() {
 		e := TimelineEntry{MR: -1, Status: -1}
 		var when int64
-		if err := rows.Scan(&when, &e.Event, &e.Detail); err != nil {
+		if _, err := Scanned(rows, &when, &e.Event, &e.Detail); err != nil {
 			return nil, err
 		}
 		e.At = at(when)

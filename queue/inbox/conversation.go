@@ -52,7 +52,7 @@ func (s *Store) Conversations(ctx context.Context, f Filter) (list []Conversatio
 	for rows.Next() {
 		var c Conversation
 		var last int64
-		if err := rows.Scan(&c.Number, &last, &c.LastText, &c.LastOut, &c.SIM, &c.Unread); err != nil {
+		if _, err := queue.Scanned(rows, &c.Number, &last, &c.LastText, &c.LastOut, &c.SIM, &c.Unread); err != nil {
 			return nil, "", fmt.Errorf("list conversations: %w", err)
 		}
 		c.LastAt = at(last)

@@ -64,6 +64,12 @@ type Message struct {
 	Complete   bool
 	Have, Of   int // segments
 	Read       bool
+	// TextDeletedAt is when its text was deleted because its keeping was over
+	// (see queue.Retention); zero: it is there.
+	TextDeletedAt time.Time
+	// Damaged: what is stored of it is not what was received. It is shown as far
+	// as it can be read.
+	Damaged bool
 }
 
 // Gap stands in a text where a segment is missing.

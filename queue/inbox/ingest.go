@@ -36,9 +36,9 @@ func (s *Store) Ingest(ctx context.Context, in In) error {
 			return err
 		}
 		var raw int64
-		err = tx.QueryRow(`INSERT INTO inbound_raw (hash, iccid, imsi, modem, memory, raw, kind, error, scts, received_at, seen_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-			hash, in.ICCID, in.IMSI, in.Modem, in.Memory, octets(in.PDU.Raw), kind, errorText(in.PDU.Err), ms(in.PDU.SCTS), ms(in.At), ms(in.At)).Scan(&raw)
+		err = tx.QueryRow(`INSERT INTO inbound_raw (hash, iccid, imsi, modem, memory, raw, crc, kind, error, scts, received_at, seen_at, aged)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+			hash, in.ICCID, in.IMSI, in.Modem, in.Memory, octets(in.PDU.Raw), int64(sqlite.CRC(in.PDU.Raw)), kind, errorText(in.PDU.Err), ms(in.PDU.SCTS), ms(in.At), ms(in.At), s.aged()).Scan(&raw)
 		if err != nil {
 			return err
 		}
@@ -162,14 +162,26 @@ func (s *Store) insert(tx *sqlite.Tx, m *message) error {
 		return err
 	}
 	m.ID = id.String()
-	res, err := tx.Exec(`INSERT INTO inbound (id, sender, number, text, kind, iccid, imsi, received_at, sent_at, complete, have, total, ref, wide, open)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		m.ID, m.From, m.To, m.Text, m.Kind, m.SIM, m.imsi, ms(m.ReceivedAt), ms(m.SentAt), m.Complete, m.Have, m.Of, m.ref, m.wide, m.open)
-	if err != nil {
-		return err
+	// Never a number that another message had, also when that is deleted.
+	return tx.QueryRow(`INSERT INTO inbound (seq, id, sender, number, text, crc, kind, iccid, imsi, received_at, sent_at, complete, have, total, ref, wide, open, aged)
+		VALUES (max(coalesce((SELECT max(seq) FROM inbound), 0), coalesce((SELECT value FROM floor WHERE name = 'inbound'), 0)) + 1,
+			?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
+		m.ID, m.From, m.To, m.Text, sum(m.Message), m.Kind, m.SIM, m.imsi, ms(m.ReceivedAt), ms(m.SentAt), m.Complete, m.Have, m.Of, m.ref, m.wide, m.open, s.aged()).
+		Scan(&m.Seq)
+}
+
+// sum is a message's checksum: crc32c(id, sender, text) in SQL.
+func sum(m Message) int64 {
+	return int64(sqlite.CRC([]byte(m.ID), []byte(m.From), []byte(m.Text)))
+}
+
+// aged is since when what comes now is kept: now, or -1 while nobody can say
+// when that is.
+func (s *Store) aged() int64 {
+	if !s.clock.Trusted() {
+		return -1
 	}
-	m.Seq, err = res.LastInsertId()
-	return err
+	return ms(s.clock.Now())
 }
 
 func belongs(tx *sqlite.Tx, raw, seq int64) error {

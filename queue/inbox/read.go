@@ -1,9 +1,9 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -18,12 +18,16 @@ const (
 	pageMost    = 500
 )
 
-const columns = `seq, id, sender, number, text, kind, iccid, received_at, sent_at, complete, have, total, read_at`
+const columns = `seq, id, sender, number, text, kind, iccid, received_at, sent_at, complete, have, total, read_at, text_deleted_at, damaged, crc`
 
-func scan(row interface{ Scan(...any) error }) (Message, error) {
+// scan reads columns. What is damaged in the row does not hinder it.
+func scan(rows *sql.Rows) (Message, error) {
 	var m Message
-	var received, sent, read int64
-	err := row.Scan(&m.Seq, &m.ID, &m.From, &m.To, &m.Text, &m.Kind, &m.SIM, &received, &sent, &m.Complete, &m.Have, &m.Of, &read)
+	var received, sent, read, blanked, stored int64
+	torn, err := queue.Scanned(rows, &m.Seq, &m.ID, &m.From, &m.To, &m.Text, &m.Kind, &m.SIM, &received, &sent, &m.Complete, &m.Have, &m.Of, &read,
+		&blanked, &m.Damaged, &stored)
+	m.TextDeletedAt = at(blanked)
+	m.Damaged = m.Damaged || torn || stored != sum(m)
 	m.ReceivedAt, m.SentAt, m.Read = at(received), at(sent), read > 0
 	return m, err
 }
@@ -115,16 +119,25 @@ func (s *Store) Get(ctx context.Context, id string) (Message, error) {
 	return list[0], nil
 }
 
+func find(tx *sqlite.Tx, id string) (Message, error) {
+	rows, err := tx.Query(`SELECT `+columns+` FROM inbound WHERE id = ?`, id)
+	if err != nil {
+		return Message{}, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return Message{}, cmp.Or(rows.Err(), ErrNotFound)
+	}
+	return scan(rows)
+}
+
 // SetRead marks one read or unread; ErrNotFound.
 func (s *Store) SetRead(ctx context.Context, id string, read bool) (Message, error) {
 	var m Message
 	now := ms(s.clock.Now())
 	err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
 		var err error
-		m, err = scan(tx.QueryRow(`SELECT `+columns+` FROM inbound WHERE id = ?`, id))
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
-		}
+		m, err = find(tx, id)
 		if err != nil || m.Read == read {
 			return err
 		}

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"recado/modem/pdu"
+	"recado/queue"
 	"recado/queue/sqlite"
 )
 
@@ -78,9 +80,15 @@ func (s *Store) segment(tx *sqlite.Tx, in In, raw int64, kind, from string) erro
 
 // grown puts the text together anew and tells when the message is whole.
 func (s *Store) grown(tx *sqlite.Tx, m *message, fresh bool) error {
-	text, have, err := join(tx, m)
+	text, have, whole, err := join(tx, m)
 	if err != nil {
 		return err
+	}
+	if !whole {
+		m.Damaged = true
+		if err := s.queue.FoundDamage(tx, queue.DamagedInbound, m.Seq, m.ID, "a stored segment of a received message is not what came; it is shown as far as it can be read"); err != nil {
+			return err
+		}
 	}
 	m.Text, m.Have, m.Complete = text, have, have == m.Of
 	if m.Complete {
@@ -90,8 +98,8 @@ func (s *Store) grown(tx *sqlite.Tx, m *message, fresh bool) error {
 	if again {
 		m.Read = false
 	}
-	if _, err := tx.Exec(`UPDATE inbound SET text = ?, have = ?, complete = ?, open = ?, read_at = CASE WHEN ? THEN 0 ELSE read_at END WHERE seq = ?`,
-		m.Text, m.Have, m.Complete, m.open, again, m.Seq); err != nil {
+	if _, err := tx.Exec(`UPDATE inbound SET text = ?, crc = ?, damaged = max(damaged, ?), have = ?, complete = ?, open = ?, read_at = CASE WHEN ? THEN 0 ELSE read_at END WHERE seq = ?`,
+		m.Text, sum(m.Message), m.Damaged, m.Have, m.Complete, m.open, again, m.Seq); err != nil {
 		return err
 	}
 	if fresh {
@@ -134,12 +142,14 @@ func findSet(tx *sqlite.Tx, in In, from string) (*message, error) {
 	return m, err
 }
 
-// join is the text of the segments that are there, Gap where some are not.
-func join(tx *sqlite.Tx, m *message) (text string, have int, err error) {
-	rows, err := tx.Query(`SELECT n, encoding, udh, data FROM inbound_segment WHERE inbound = ? ORDER BY n`, m.Seq)
+// join is the text of the segments that are there, Gap where some are not;
+// whole: they are what was received.
+func join(tx *sqlite.Tx, m *message) (text string, have int, whole bool, err error) {
+	rows, err := tx.Query(`SELECT n, encoding, udh, data, hash FROM inbound_segment WHERE inbound = ? ORDER BY n`, m.Seq)
 	if err != nil {
-		return "", 0, err
+		return "", 0, false, err
 	}
+	whole = true
 	defer rows.Close()
 	var b strings.Builder
 	var run []pdu.Received
@@ -147,10 +157,12 @@ func join(tx *sqlite.Tx, m *message) (text string, have int, err error) {
 	for rows.Next() {
 		var n, encoding int
 		r := pdu.Received{Kind: pdu.KindDeliver, Class: -1, DstPort: -1, SrcPort: -1}
-		if err := rows.Scan(&n, &encoding, &r.UDH, &r.Data); err != nil {
-			return "", 0, err
+		var hash []byte
+		if err := rows.Scan(&n, &encoding, &r.UDH, &r.Data, &hash); err != nil {
+			return "", 0, false, err
 		}
 		r.Encoding = pdu.Encoding(encoding)
+		whole = whole && bytes.Equal(hash, partHash(r))
 		r.Concat = &pdu.Concat{Ref: uint16(m.ref), Total: uint8(m.Of), Seq: uint8(n), Wide: m.wide}
 		if n != next {
 			b.WriteString(pdu.JoinText(run))
@@ -162,16 +174,16 @@ func join(tx *sqlite.Tx, m *message) (text string, have int, err error) {
 		have++
 	}
 	if err := rows.Err(); err != nil {
-		return "", 0, err
+		return "", 0, false, err
 	}
 	b.WriteString(pdu.JoinText(run))
 	if next <= m.Of {
 		b.WriteString(Gap)
 	}
 	if !hasText(m.Kind) {
-		return "", have, nil
+		return "", have, whole, nil
 	}
-	return b.String(), have, nil
+	return b.String(), have, whole, nil
 }
 
 // giveUp closes a set that waits no more, and tells of it when nobody has.
@@ -249,6 +261,9 @@ func openSets(tx *sqlite.Tx, where string, args ...any) ([]*message, error) {
 // and takes those of 72 hours as they are. Call it every half minute or so.
 func (s *Store) Tick(ctx context.Context) error {
 	now := s.clock.Now()
+	if err := s.keep(ctx, now); err != nil {
+		return err
+	}
 	for {
 		var done int
 		var waits bool

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -58,10 +59,11 @@ func before(tx *sqlite.Tx, in In, hash []byte) (*earlier, error) {
 	e := &earlier{}
 	err := tx.QueryRow(columns+`WHERE hash = ? ORDER BY id DESC LIMIT 1`, hash).Scan(&e.id, &e.received, &e.seen, &e.iccid, &e.hash)
 	if errors.Is(err, sql.ErrNoRows) && len(in.PDU.Raw) > 0 && in.Modem != "" {
-		standIn := "imsi-" + in.IMSI // what a SIM without ICCID is called
-		err = tx.QueryRow(columns+`WHERE modem = ?1 AND scts = ?2 AND raw = ?3 AND (
+		standIn := "imsi-" + in.IMSI        // what a SIM without ICCID is called
+		digest := sha256.Sum256(in.PDU.Raw) // of a row whose octets are deleted
+		err = tx.QueryRow(columns+`WHERE modem = ?1 AND scts = ?2 AND (raw = ?3 OR digest = ?8) AND (
 			imsi = ?4 AND ?4 <> '' AND (?5 OR iccid IN ('', ?6)) OR ?7 AND memory <> 'SM') ORDER BY id DESC LIMIT 1`,
-			in.Modem, ms(in.PDU.SCTS), in.PDU.Raw, in.IMSI, in.ICCID == "" || in.ICCID == standIn, standIn, in.inModem()).
+			in.Modem, ms(in.PDU.SCTS), in.PDU.Raw, in.IMSI, in.ICCID == "" || in.ICCID == standIn, standIn, in.inModem(), digest[:]).
 			Scan(&e.id, &e.received, &e.seen, &e.iccid, &e.hash)
 	}
 	if errors.Is(err, sql.ErrNoRows) {

@@ -22,6 +22,8 @@ type Store struct {
 	queue *queue.Store
 	clock queue.Clock
 	log   *slog.Logger
+
+	keeping keeping // by Tick
 }
 
 // New makes the Store over an open database. Its events go out through q.
@@ -48,9 +50,12 @@ func ms(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
+// maxMS is the end of the year 9999.
+const maxMS = 253402300799999
+
 // at is ms undone.
 func at(ms int64) time.Time {
-	if ms == 0 {
+	if ms <= 0 || ms > maxMS { // a damaged row's: no clock gave it
 		return time.Time{}
 	}
 	return time.UnixMilli(ms).UTC()
