@@ -35,6 +35,7 @@ func (c *control) handler(api http.Handler) http.Handler {
 	mux.HandleFunc("GET /control/log", c.log)
 	mux.HandleFunc("GET /control/doctor", c.getDoctor)
 	mux.HandleFunc("GET /control/bundle", c.getPapers)
+	mux.HandleFunc("POST /control/backup", c.postBackup)
 	mux.Handle("/", api)
 	return mux
 }

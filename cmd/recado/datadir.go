@@ -57,7 +57,7 @@ func (d dataDir) owner(euid int) (uid, gid int, needed bool, err error) {
 // exists says whether an appliance has ever kept data here.
 func (d dataDir) exists() bool {
 	_, err := os.Stat(d.database())
-	return err == nil
+	return err == nil || d.folder(nil).Unfinished()
 }
 
 // lockedError: another process has the folder.

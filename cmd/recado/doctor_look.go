@@ -95,6 +95,7 @@ func (l look) report() console.Report {
 	}
 	list = append(list, diskFindings(l.dir)...)
 	list = append(list, permissionFindings(l.dir)...)
+	list = append(list, backupFindings(l.dir, nil)...)
 	if !newClock(l.trust).Trusted() {
 		list = append(list, pool.NewFinding("clock_untrusted", pool.FindingWarn, pool.AboutBox, "", nil))
 	}

@@ -11,6 +11,7 @@ import (
 	"recado/cmd/recado/console"
 	"recado/modem/tty"
 	"recado/pool"
+	"recado/queue/backup"
 	"recado/queue/sqlite"
 )
 
@@ -28,6 +29,8 @@ type ward struct {
 	usb     *tty.Discovery
 	check   *progress
 	started time.Time
+	// keeper makes the automatic backups; nil without a daemon.
+	keeper *backup.Keeper
 }
 
 // beside is what the pool's findings do not tell: of the program, the disk, the USB bus.
@@ -40,6 +43,7 @@ func (w *ward) beside(context.Context) []pool.Finding {
 	}
 	list = append(list, diskFindings(w.dir)...)
 	list = append(list, permissionFindings(w.dir)...)
+	list = append(list, backupFindings(w.dir, w.keeper)...)
 	switch {
 	case w.usb != nil:
 		list = append(list, rivalFindings(w.usb.Rivals())...)

@@ -30,6 +30,8 @@ type grammar struct {
 	Send    sendCmd    `cmd:"" help:"Send one text."`
 	Status  statusCmd  `cmd:"" help:"What the appliance is doing."`
 	Doctor  doctorCmd  `cmd:"" help:"What is wrong with ports, modems, SIMs and networks, and what to do."`
+	Backup  backupCmd  `cmd:"" help:"An encrypted copy of all data in one file."`
+	Restore restoreCmd `cmd:"" help:"Bring the data of a backup back; what was not sent is held."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

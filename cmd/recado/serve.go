@@ -28,6 +28,7 @@ type serveCmd struct {
 	dataFlag
 	phoneFlag
 	actuatorFlags
+	backupFlags
 	Listen     string   `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the pages and the API; 0.0.0.0:8080 opens them to the LAN (${default})."`
 	Modem      []string `placeholder:"PORT" help:"A modem's port: /dev/…, usb:PATH:INTERFACE, a pty, or tcp:HOST:PORT. Repeat for more."`
 	Discover   bool     `help:"Find USB modems by themselves, and follow them as they come and go."`
@@ -44,6 +45,9 @@ func (c *serveCmd) Run(ctx context.Context, t terminal, cut hurry) error {
 		return usagef("--emulate %d: give a number from 0 to 256", c.Emulate)
 	}
 	if err := c.actuatorFlags.check(); err != nil {
+		return err
+	}
+	if err := c.backupFlags.check(); err != nil {
 		return err
 	}
 	var level slog.Level
@@ -98,6 +102,16 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 		return err
 	}
 	down.add("database", func(context.Context) error { return kept.db.Close() })
+	keeper, err := c.backupFlags.keeper(dir, kept, clock, log)
+	if err != nil {
+		return err
+	}
+	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
+	ended := parts.start("the automatic backups", func() error { return keeper.Run(keeping) })
+	down.add("automatic backups", func(bound context.Context) error {
+		stopKeeping()
+		return await(bound, ended, 3*time.Second)
+	})
 
 	// The modems.
 	lines := pool.New(pool.Options{
@@ -136,8 +150,8 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 		return err
 	}
 	addresses := urls(listener.Addr())
-	check := &progress{db: kept.db, pool: lines, usb: usb, started: started}
-	seen := &ward{pool: lines, db: kept.db, dir: dir, book: book, named: c.Modem, usb: usb, check: check, started: started}
+	check := &progress{db: kept.db, pool: lines, usb: usb, started: started, dir: dir, keeper: keeper}
+	seen := &ward{pool: lines, db: kept.db, dir: dir, book: book, named: c.Modem, usb: usb, check: check, started: started, keeper: keeper}
 	options := webui.Options{
 		Store: kept.queue, Inbox: kept.inbox, Pool: lines, Auth: kept.auth,
 		Clock: clock, Log: log, Registry: registry, Version: versionText(),

@@ -20,22 +20,34 @@ type stores struct {
 	queue *queue.Store
 	inbox *inbox.Store
 	auth  *auth.Store
+	// key is what PINs and automatic backups are kept under.
+	key []byte
+}
+
+// low says that the database's disk is too low for more than what must be.
+func (s *stores) low() bool {
+	state := s.db.Health().State
+	return state == sqlite.HealthLow || state == sqlite.HealthFull
 }
 
 // openStores opens the database of a locked data folder, brings its schema up to this
 // version's and puts right what an interrupted run left open.
 func openStores(ctx context.Context, dir dataDir, phones phoneFlag, clock queue.Clock, log *slog.Logger, metrics prometheus.Registerer) (*stores, error) {
-	db, err := sqlite.Open(ctx, dir.database(), sqlite.Options{Log: log})
+	// First of all: a restore that was interrupted may bring another key.
+	if err := dir.folder(log).Clean(); err != nil {
+		return nil, err
+	}
+	key, err := dir.secret()
+	if err != nil {
+		return nil, err
+	}
+	db, err := openDatabase(ctx, dir, key, log)
 	if errors.Is(err, sqlite.ErrNewer) {
 		return nil, fmt.Errorf("%s was written by a newer version: install that version or a later one (this is %s): %w",
 			dir.database(), versionText(), err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir.database(), err)
-	}
-	key, err := dir.secret()
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
 	}
 	instance, err := dir.instance(box{})
 	if err != nil {
@@ -53,5 +65,6 @@ func openStores(ctx context.Context, dir dataDir, phones phoneFlag, clock queue.
 		queue: messages,
 		inbox: inbox.New(db, messages, inbox.Options{Clock: clock, Log: log}),
 		auth:  auth.New(db, clock, auth.Options{Log: log}),
+		key:   key,
 	}, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"recado/modem/tty"
 	"recado/pool"
+	"recado/queue/backup"
 	"recado/queue/sqlite"
 	"recado/webui"
 )
@@ -22,6 +23,8 @@ type progress struct {
 	pool    *pool.Pool
 	usb     *tty.Discovery // nil without --discover
 	started time.Time
+	dir     dataDir
+	keeper  *backup.Keeper
 	// probe is the URL of this process's own health page.
 	probe string
 }
@@ -70,7 +73,7 @@ func (p *progress) checks(context.Context) []webui.Check {
 	if err := p.standing(); err != nil {
 		c.Status, c.Detail = webui.Fail, oneLine(err)
 	}
-	checks := []webui.Check{c}
+	checks := append([]webui.Check{c}, backupChecks(p.dir, p.keeper)...)
 	if p.usb != nil {
 		checks = append(checks, usbCheck(p.usb.Sightings(), p.usb.Rivals()))
 	}

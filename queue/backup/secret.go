@@ -82,3 +82,6 @@ func (s Secret) identity() (age.Identity, error) {
 	i.SetMaxWorkFactor(max(s.work, maxWork))
 	return i, nil
 }
+
+// Reveal gives the passphrase, for who has to hand it on.
+func (s Secret) Reveal() string { return s.text }
