@@ -52,7 +52,7 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 		return Result{}, err
 	}
 	var res Result
-	err = s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+	err = s.db.WriteNew(ctx, d.Class == Alert, func(tx *sqlite.Tx) error {
 		res = Result{Rejected: rejected}
 		if key != nil {
 			kept, err := s.kept(tx, key, d.now)
