@@ -66,7 +66,7 @@ func (p *Pool) handOut(ctx context.Context) {
 		if err != nil {
 			_ = l.rest()
 			if ctx.Err() == nil {
-				p.log.Error("claiming a message", "error", err)
+				p.quietly("claiming a message", err)
 			}
 			return
 		}

@@ -236,11 +236,10 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 		l.giveBack(c, out)
 		return l.pull(ctx, next)
 	}
-	following, err := l.p.store.Outcome(ctx, attempt, out, next)
+	following, err := l.settle(ctx, attempt, out, next, c.Message.ID)
 	if err != nil {
 		// The attempt stays open on disk: nothing more leaves on this SIM until
 		// the next start makes it uncertain.
-		l.p.log.Error("committing the outcome of a submission", "message", c.Message.ID, "error", err)
 		l.suspend("the outcome of a submission could not be stored")
 		return nil
 	}
@@ -262,9 +261,7 @@ func (l *line) await(ctx context.Context, sim, smsc string, attempt int64, late 
 	if o.HoldSIM {
 		l.p.hold(sim, o.Detail, smsc)
 	}
-	if _, err := l.p.store.Outcome(ctx, attempt, l.outcome(o, m), nil); err != nil {
-		l.p.log.Error("committing a late answer", "message", m.ID, "error", err)
-	}
+	_, _ = l.settle(ctx, attempt, l.outcome(o, m), nil, m.ID)
 }
 
 func (l *line) pull(ctx context.Context, me *queue.Line) *queue.Claimed {
@@ -273,7 +270,7 @@ func (l *line) pull(ctx context.Context, me *queue.Line) *queue.Claimed {
 	}
 	c, err := l.p.store.Claim(ctx, *me)
 	if err != nil {
-		l.p.log.Error("claiming a message", "error", err)
+		l.p.quietly("claiming a message", err)
 		return nil
 	}
 	return c
@@ -295,9 +292,9 @@ func (l *line) gate(ctx context.Context, c *queue.Claimed, n int) (int64, error)
 }
 
 func (l *line) giveBack(c *queue.Claimed, o queue.Outcome) {
-	if err := l.p.store.Unclaim(context.Background(), c.Line.ICCID, c.Message.Seq, o); err != nil {
-		l.p.log.Error("giving a message back", "message", c.Message.ID, "error", err)
-	}
+	_ = l.p.persist("giving a message back", c.Message.ID, func() error {
+		return l.p.store.Unclaim(context.Background(), c.Line.ICCID, c.Message.Seq, o)
+	})
 }
 
 // mayPull says whether the line may take another message now.

@@ -81,6 +81,8 @@ type Pool struct {
 	work chan struct{}
 	// progressed is the dispatcher's last round, Unix ns of the monotonic clock.
 	progressed atomic.Int64
+	// complained is when a disk that cannot be written was last logged, Unix ns.
+	complained atomic.Int64
 
 	mu    sync.Mutex
 	lines []*line

@@ -114,6 +114,6 @@ func (l *line) askForReports(ctx context.Context, now time.Time) {
 
 func (p *Pool) complain(ctx context.Context, doing string, err error) {
 	if err != nil && ctx.Err() == nil {
-		p.log.Error(doing, "error", err)
+		p.quietly(doing, err)
 	}
 }

@@ -163,6 +163,15 @@ func (s *Server) problem(ctx context.Context, err error) *Problem {
 		return p
 	case errors.Is(err, sqlite.ErrFull):
 		return newProblem(507, "")
+	case errors.Is(err, sqlite.ErrReadOnly):
+		p = newProblem(503, "the disk failed, and nothing can be stored any more: what is there can be read; check or replace the disk, then restart Recado")
+		p.name("storage_read_only", "The storage is read-only")
+		p.RetryAfter = time.Minute
+		return p
+	case errors.Is(err, sqlite.ErrFailed):
+		p = newProblem(503, "the disk failed to store this, and it was undone; send it again, with the same Idempotency-Key")
+		p.name("storage_failed", "The storage failed")
+		return p
 	case errors.Is(err, sqlite.ErrOverloaded), errors.Is(err, sqlite.ErrClosed):
 		return newProblem(503, "")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -17,9 +17,9 @@ import (
 const (
 	reserveWAL  = 8 << 20
 	reserveFree = 8 << 20
-	// spare is what more than the least is made, so that it need not be made
-	// whole after every few messages.
-	spare = 4 << 20
+	// leastSpare and mostSpare are pages: what more than the least is made, so
+	// that it need not be made whole after every few messages.
+	leastSpare, mostSpare = 512, 8192
 	// step is how much is made at once: a gate may come.
 	step = 512 << 10
 	// reserveRound is how often a busy writer looks after the reserve.
@@ -37,9 +37,10 @@ type reserve struct {
 	file   *os.File
 	page   int64
 	capped bool
-	// filling: more than the least is being made; more: the last step was not
-	// the last.
-	filling, more bool
+	// held pages are in reserve_room while it is filled; more: the last step was
+	// not the last.
+	held int64
+	more bool
 	// solid are the lengths up to which the files' holes were filled.
 	solidFile, solidWAL int64
 	looked              time.Time
@@ -108,8 +109,13 @@ func (w *writer) upkeep(busy bool) (more bool) {
 		w.trouble(err)
 	}
 	w.cond.refused.Store(false)
-	h := w.cond.look()
-	w.limit(h.State == HealthFull)
+	full := w.cond.look().State == HealthFull
+	if full && r.held > 0 && !w.stopped() {
+		if err := w.giveBack(); err != nil {
+			w.trouble(err)
+		}
+	}
+	w.limit(full)
 	return r.more
 }
 
@@ -143,25 +149,25 @@ func (w *writer) tend() (more bool, err error) {
 		return false, err
 	}
 	soft, hard := roomLimits(total)
-	allowed := free - hard // what the reserve may take now
+	n, target := step/page, r.free/page+r.spare(s, free-soft)
+	have := s.unused + r.held
+	begin := lacks.pages > 0 || r.held > 0 || have < r.free/page+(target-r.free/page)/4
 	switch {
-	case lacks.wal > 0:
-		n := min(lacks.wal, step)
-		if allowed < n {
-			return false, nil
-		}
-		return true, r.lengthenWAL(w.path+"-wal", n)
-	case lacks.pages > 0, r.free > 0 && free > soft+r.free && s.unused*page < r.free+spare/4, r.filling:
-		want := (r.free + spare - s.unused*page) / page
-		r.filling = want > 0
-		n := min(want, step/page)
-		if n <= 0 || allowed < n*page {
-			r.filling = false
-			return false, nil
-		}
-		return true, w.addPages(s, n)
+	case lacks.wal > 0 && free-hard >= step:
+		return true, r.lengthenWAL(w.path+"-wal", min(lacks.wal, step))
+	case r.free <= 0 || lacks.wal > 0 || !begin:
+		return false, nil
+	case have >= target, free-hard < step:
+		return false, w.giveBack()
 	}
-	return false, nil
+	return true, w.hold(s, n)
+}
+
+// spare is how many pages more than the least the reserve has when it has just
+// been made: the more, the larger the file is, since all of it is written each
+// time; free octets can be spent on it.
+func (r *reserve) spare(s sizes, free int64) int64 {
+	return max(min(max(leastSpare, (s.pages-s.unused-r.held)/2), mostSpare, free/4/r.page), 0)
 }
 
 type lack struct{ wal, pages int64 }
@@ -180,7 +186,7 @@ func (r *reserve) missing(wal string, s sizes) (l lack, err error) {
 		if _, err := solid(r.file.Name(), r.file, &r.solidFile); err != nil {
 			return lack{wal: l.wal, pages: r.free}, err
 		}
-		l.pages = max(r.free-s.unused*r.page, 0)
+		l.pages = max(r.free-(s.unused+r.held)*r.page, 0)
 	}
 	return l, nil
 }
@@ -207,10 +213,7 @@ func solid(name string, open *os.File, done *int64) (size int64, err error) {
 		}
 		defer open.Close()
 	}
-	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
-		err = unix.Fallocate(int(open.Fd()), 0, 0, size)
-	}
-	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ENOSYS) {
+	if err := place(open, size); err != nil {
 		return size, fmt.Errorf("fill the holes of %s: %w", name, err)
 	}
 	*done = size
@@ -248,48 +251,50 @@ func zeros(f *os.File, at, n int64) error {
 	return nil
 }
 
-// addPages adds n pages to those that are unused. They are written to the disk
-// first, after the end of the file; then a transaction takes the unused pages
-// and so many more, and gives all of them back. SQLite does not write what is in
-// such pages, only that they are there.
-func (w *writer) addPages(s sizes, n int64) (err error) {
-	page := w.reserve.page
-	st, err := w.reserve.file.Stat()
-	if err != nil {
+// hold takes n pages into a table of their own, unused ones first and then new
+// ones at the end of the file, for which the disk gives the place beforehand.
+// SQLite lengthens a file only when no page in it is unused; so all are held
+// until there are enough, and then given back together.
+func (w *writer) hold(s sizes, n int64) error {
+	if err := place(w.file, (s.pages+n+1)*w.page); err != nil {
 		return err
 	}
-	if grown := (s.pages+n)*page - st.Size(); grown > 0 {
-		if err := zeros(w.reserve.file, st.Size(), grown); err != nil {
-			return err
-		}
-	}
-	// All of them at once are in the cache, or they would be written after all.
-	if err := w.once(fmt.Sprintf("PRAGMA cache_size = %d", -2*(s.unused+n)*page/1024)); err != nil {
-		return err
-	}
-	defer func() {
-		err = errors.Join(err, w.once("PRAGMA cache_size = "+writerCache), w.once("PRAGMA shrink_memory"))
-	}()
 	if err := w.begin(); err != nil {
 		return err
 	}
 	for _, query := range []string{
-		"CREATE TABLE reserve_room (room BLOB)",
-		// 4 octets of a page chain it to the next.
-		fmt.Sprintf("INSERT INTO reserve_room VALUES (zeroblob(%d))", (s.unused+n-2)*(page-4)),
-		"DELETE FROM reserve_room",
-		"DROP TABLE reserve_room",
+		"CREATE TABLE IF NOT EXISTS reserve_room (room BLOB)",
+		// 4 octets of a page name the next.
+		fmt.Sprintf("INSERT INTO reserve_room VALUES (zeroblob(%d))", n*(w.page-4)),
+		"COMMIT",
 	} {
 		if err := w.once(query); err != nil {
 			w.rollback()
 			return err
 		}
 	}
-	if err := w.exec("COMMIT"); err != nil {
-		w.rollback()
+	w.held += n
+	return nil
+}
+
+// giveBack makes the held pages unused ones. That writes only the list of them.
+func (w *writer) giveBack() error {
+	if err := w.once("DROP TABLE IF EXISTS reserve_room"); err != nil {
 		return err
 	}
+	w.held = 0
 	return nil
+}
+
+// place has the disk give a file its place up to a size, and lengthens it.
+func place(f *os.File, size int64) (err error) {
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = unix.Fallocate(int(f.Fd()), 0, 0, size)
+	}
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return nil // it gives it when it is written
+	}
+	return err
 }
 
 // limit keeps SQLite from planning with pages that the full disk does not have:

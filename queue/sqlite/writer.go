@@ -91,6 +91,9 @@ func (w *writer) attach(ctx context.Context, db *sql.DB) (err error) {
 	if err == nil {
 		err = w.one("PRAGMA page_size", &w.page)
 	}
+	if err == nil && w.free > 0 {
+		err = w.giveBack() // what an interrupted run held
+	}
 	if err != nil {
 		return errors.Join(err, w.detach())
 	}
