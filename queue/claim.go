@@ -19,12 +19,12 @@ UPDATE message SET claimed_by = ?1, claims = claims + 1 WHERE seq = (
   SELECT seq FROM (
     SELECT * FROM (
       SELECT lane, seq FROM message
-      WHERE sim = ?1 AND state IN ('queued','sending') AND claimed_by = '' AND not_before = 0 AND expires_at > ?2
+      WHERE sim = ?1 AND state IN ('queued','sending') AND claimed_by = '' AND not_before = 0 AND (expires_at > ?2 OR clock_doubt = 1)
       ORDER BY lane, seq LIMIT 1)
     UNION ALL
     SELECT * FROM (
       SELECT lane, seq FROM message
-      WHERE sim = '' AND state IN ('queued','sending') AND claimed_by = '' AND not_before = 0 AND expires_at > ?2
+      WHERE sim = '' AND state IN ('queued','sending') AND claimed_by = '' AND not_before = 0 AND (expires_at > ?2 OR clock_doubt = 1)
         AND avoid_sim <> ?1
       ORDER BY lane, seq LIMIT 1))
   ORDER BY lane, seq LIMIT 1)
@@ -162,10 +162,7 @@ func (s *Store) refused(tx *sqlite.Tx, r *record, o Outcome, iccid string, n int
 	if g := r.segment(n); g.State == SegmentSending || g.State == SegmentUncertain {
 		g.State = SegmentPending
 	}
-	when := o.At
-	if when.IsZero() {
-		when = s.clock.Now()
-	}
+	when := s.steadyAt(o.At)
 	var after time.Time
 	if o.After > 0 {
 		after = when.Add(o.After)

@@ -149,9 +149,9 @@ func TestHotQueriesUseTheirIndexes(t *testing.T) {
 	require.Equal(t, 1, strings.Count(claim, "USE TEMP B-TREE"), "only the two front rows are sorted:\n%s", claim)
 
 	for query, index := range map[string]string{
-		dueWait: "message_wait", dueDecide: "message_decide", dueAvoid: "message_avoid", dueExpiry: "message_expiry",
+		dueTime: "message_due", dueWait: "message_backoff", dueDecide: "message_decide", dueAvoid: "message_avoid", dueExpiry: "message_expiry",
 	} {
-		p := plan(query, true, 10)
+		p := plan(query, 10)
 		require.Contains(t, p, index, query)
 		require.NotContains(t, p, "TEMP B-TREE", query)
 	}

@@ -105,6 +105,9 @@ func (s *Store) resolve(tx *sqlite.Tx, r *record, action, who string) error {
 	case ResolveResend:
 		r.PossibleDuplicate, r.hold = true, ""
 		r.ExpiresAt = at(ms(now) + r.validMS)
+		if err := s.revalidated(tx, r.Seq); err != nil {
+			return err
+		}
 		r.back(time.Time{})
 	case ResolveSent:
 		r.Reason = ""

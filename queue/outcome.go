@@ -165,7 +165,7 @@ func (s *Store) ambiguous(tx *sqlite.Tx, r *record, a attempt, o Outcome) error 
 		g.State = SegmentUncertain
 		r.Error = &Error{Code: o.Code, Class: o.Class, Detail: o.Detail}
 		r.Reason = ReasonAnswerLost
-		r.decideAt = ms(o.At.Add(policies[r.Class].window))
+		r.decideAt = ms(s.steadyAt(o.At).Add(policies[r.Class].window))
 	}
 	r.settle(o.At)
 	return s.save(tx, r)

@@ -49,7 +49,7 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	for _, n := range depth[Uncertain] {
 		st.Uncertain += n
 	}
-	st.SentMinute, st.SentHour, st.SentDay = s.rate.read(now)
+	st.SentMinute, st.SentHour, st.SentDay = s.rate.read(at(s.instant().steady))
 	return st, nil
 }
 
@@ -134,21 +134,22 @@ func (r *rate) read(now time.Time) (minute, hour, day int) {
 }
 
 // loadRate counts the last day from the table, once at start.
-func loadRate(ctx context.Context, db *sqlite.DB, now time.Time) (*rate, error) {
+// By what time of day that was is as sure as the clock.
+func loadRate(ctx context.Context, db *sqlite.DB, n instant) (*rate, error) {
 	r := &rate{}
-	rows, err := db.Read().QueryContext(ctx, `SELECT sent_at / 1000, count(*) FROM message WHERE sent_at > ? GROUP BY 1`,
-		ms(now.Add(-24*time.Hour)))
+	rows, err := db.Read().QueryContext(ctx, `SELECT sent_at / 1000, count(*) FROM message WHERE sent_at > ? AND sent_at <= ? GROUP BY 1`,
+		ms(n.now.Add(-24*time.Hour)), ms(n.now))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var sec int64
-		var n int
-		if err := rows.Scan(&sec, &n); err != nil {
+		var count int
+		if err := rows.Scan(&sec, &count); err != nil {
 			return nil, err
 		}
-		r.addN(time.Unix(sec, 0), n)
+		r.addN(time.Unix(sec, 0).Add(-time.Duration(n.line())*time.Millisecond), count)
 	}
 	return r, rows.Err()
 }

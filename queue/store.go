@@ -51,9 +51,10 @@ type Store struct {
 
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
-	tidied   time.Time // by Wake
+	tidied   int64     // by Wake, the steady clock
 	keptAt   time.Time // by Wake: when nothing was due any more
 	sweeping sweep
+	dated    dated   // by Wake
 	unheld   []claim // by FreeClaims, the last time
 }
 
@@ -87,11 +88,14 @@ func New(ctx context.Context, db *sqlite.DB, o Options) (*Store, error) {
 	if s.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, fmt.Errorf("register the queue's metrics: %w", err)
 	}
-	if s.rate, err = loadRate(ctx, db, s.clock.Now()); err != nil {
+	if s.rate, err = loadRate(ctx, db, s.instant()); err != nil {
 		return nil, fmt.Errorf("count what was sent: %w", err)
 	}
 	if err := s.holdAtStart(ctx, o.Instance); err != nil {
 		return nil, fmt.Errorf("hold what must not be sent: %w", err)
+	}
+	if err := s.shortenWaits(ctx); err != nil {
+		return nil, fmt.Errorf("recover the queue: %w", err)
 	}
 	if err := s.recover(ctx); err != nil {
 		return nil, fmt.Errorf("recover the queue: %w", err)

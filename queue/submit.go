@@ -24,7 +24,7 @@ type draft struct {
 	policy  policy
 	options pdu.Options
 	measure pdu.Measure
-	now     time.Time
+	instant
 	state   State
 	sendAt  time.Time // zero: at once
 	expires time.Time
@@ -55,7 +55,7 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 	err = s.db.WriteNew(ctx, d.Class == Alert, func(tx *sqlite.Tx) error {
 		res = Result{Rejected: rejected}
 		if key != nil {
-			kept, err := s.kept(tx, key, d.now)
+			kept, err := s.kept(tx, key, d.instant)
 			if err != nil || kept != nil {
 				res.Replayed = kept
 				return err
@@ -78,7 +78,7 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 		_, err := tx.Exec(`INSERT INTO idempotency (scope, key, hash, answer, created_at, first_seq, last_seq) VALUES (?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (scope, key) DO UPDATE SET hash = excluded.hash, answer = excluded.answer, created_at = excluded.created_at,
 				first_seq = excluded.first_seq, last_seq = excluded.last_seq`,
-			key.Scope, key.Key, key.Hash, key.Answer(res), ms(d.now), res.Messages[0].Seq, res.Messages[len(res.Messages)-1].Seq)
+			key.Scope, key.Key, key.Hash, key.Answer(res), d.steady, res.Messages[0].Seq, res.Messages[len(res.Messages)-1].Seq)
 		if err != nil {
 			return err
 		}
@@ -96,10 +96,10 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 }
 
 // kept gives the answer that an Idempotency-Key had; nil when it is new.
-func (s *Store) kept(tx *sqlite.Tx, key *Idempotency, now time.Time) ([]byte, error) {
+func (s *Store) kept(tx *sqlite.Tx, key *Idempotency, n instant) ([]byte, error) {
 	var hash, answer []byte
 	err := tx.QueryRow(`SELECT hash, answer FROM idempotency WHERE scope = ? AND key = ? AND created_at > ?`,
-		key.Scope, key.Key, ms(now.Add(-keepKeys))).Scan(&hash, &answer)
+		key.Scope, key.Key, n.steady-keepKeys.Milliseconds()).Scan(&hash, &answer)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
@@ -113,7 +113,7 @@ func (s *Store) kept(tx *sqlite.Tx, key *Idempotency, now time.Time) ([]byte, er
 
 // draft checks everything but the recipients' numbers.
 func (s *Store) draft(r Request) (*draft, error) {
-	d := &draft{Request: r, now: s.clock.Now(), state: Queued}
+	d := &draft{Request: r, instant: s.instant(), state: Queued}
 	if d.Class == "" {
 		d.Class = Normal
 	}
@@ -153,8 +153,9 @@ func (d *draft) when() error {
 		return &Invalid{"valid_for", fmt.Sprintf("is from %d to %d seconds", minValid/time.Second, maxValid/time.Second), int64(d.ValidFor / time.Second)}
 	}
 	from := d.now
-	if d.SendAt.After(d.now) {
-		if d.SendAt.After(d.now.Add(maxAhead)) {
+	// By a clock that may be wrong nobody can tell whether a time has come.
+	if d.SendAt.After(d.now) || !d.trusted && !d.SendAt.IsZero() {
+		if d.trusted && d.SendAt.After(d.now.Add(maxAhead)) {
 			return &Invalid{"send_at", "is at most a year ahead", d.SendAt.UTC().Format(time.RFC3339)}
 		}
 		from, d.state, d.sendAt = d.SendAt, Scheduled, d.SendAt
@@ -336,10 +337,12 @@ func (s *Store) insert(tx *sqlite.Tx, d *draft, o *outgoing) error {
 		return err
 	}
 	_, err = tx.Exec(`INSERT INTO message (seq, crc, id, recipient, text, class, lane, state, reference, encoding, delivery, report, flash,
-			sim, wish, key_id, reply_to, segments, not_before, valid_ms, created_at, send_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			sim, wish, key_id, reply_to, segments, not_before, valid_ms, created_at, send_at, expires_at,
+			clock_boot, clock_line, clock_doubt)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		o.Seq, messageSum(o.Seq, o.ID, o.To, o.Class, o.Text), o.ID, o.To, o.Text, string(o.Class), d.policy.lane, string(o.State), o.Reference, o.Encoding, string(o.Delivery), o.Report, o.Flash,
-		o.SIM, o.SIM, d.KeyID, d.ReplyTo, len(o.Segments), notBefore, d.ValidFor.Milliseconds(), ms(d.now), ms(d.sendAt), ms(d.expires))
+		o.SIM, o.SIM, d.KeyID, d.ReplyTo, len(o.Segments), notBefore, d.ValidFor.Milliseconds(), ms(d.now), ms(d.sendAt), ms(d.expires),
+		d.boot, d.line(), !d.trusted)
 	if err != nil {
 		return err
 	}

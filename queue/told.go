@@ -125,7 +125,7 @@ func (s *Store) entered(tx *sqlite.Tx, r *record, was State) error {
 			s.metrics.entered(state, class)
 		}
 		if sent {
-			s.rate.add(now)
+			s.rate.add(at(s.instant().steady))
 		}
 	})
 	typ, ok := told[r.State]

@@ -18,34 +18,44 @@ const (
 	tidyRound = time.Hour
 )
 
-// due finds what Wake has to do, soonest first. ?1 says that the clock is
-// trusted: without that nothing scheduled goes and nothing expires.
+// due finds what Wake has to do, soonest first. Of a message whose times are
+// still to be put right it is not known when it expires.
 const (
-	dueWait   = `SELECT seq, not_before FROM message WHERE not_before > 0 AND (?1 OR state <> 'scheduled') ORDER BY not_before LIMIT ?2`
-	dueDecide = `SELECT seq, decide_at FROM message WHERE decide_at > 0 AND ?1 = ?1 ORDER BY decide_at LIMIT ?2`
-	dueAvoid  = `SELECT seq, avoid_until FROM message WHERE avoid_until > 0 AND ?1 = ?1 ORDER BY avoid_until LIMIT ?2`
-	dueExpiry = `SELECT seq, expires_at FROM message INDEXED BY message_expiry WHERE state IN ('scheduled','held','queued','sending') AND ?1 ORDER BY expires_at LIMIT ?2`
+	dueTime   = `SELECT seq, not_before FROM message INDEXED BY message_due WHERE not_before > 0 AND state = 'scheduled' ORDER BY not_before LIMIT ?`
+	dueWait   = `SELECT seq, not_before FROM message INDEXED BY message_backoff WHERE not_before > 0 AND state IN ('queued','sending') ORDER BY not_before LIMIT ?`
+	dueDecide = `SELECT seq, decide_at FROM message WHERE decide_at > 0 ORDER BY decide_at LIMIT ?`
+	dueAvoid  = `SELECT seq, avoid_until FROM message WHERE avoid_until > 0 ORDER BY avoid_until LIMIT ?`
+	dueExpiry = `SELECT seq, expires_at FROM message INDEXED BY message_expiry WHERE state IN ('scheduled','held','queued','sending') AND clock_doubt = 0 ORDER BY expires_at LIMIT ?`
 )
 
 // Wake does what has fallen due: scheduled messages and back-offs become
 // claimable, lost answers are decided by their class's policy, messages expire.
-// It says when to call again; zero: nothing waits. Call it at least every
-// minute: the clock may jump.
+// When the time of day has become known, it first puts right what was dated
+// while it was not. It says when to call again; zero: nothing waits. Call it at
+// least every minute: the clock may jump. Not twice at once.
 func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
-	now := s.clock.Now()
-	if err := s.tidy(ctx, now); err != nil {
+	n := s.instant()
+	if err := s.tidy(ctx, n); err != nil {
 		return time.Time{}, err
 	}
-	if err := s.keep(ctx, now); err != nil {
+	if err := s.redate(ctx, n); err != nil {
+		return time.Time{}, err
+	}
+	if err := s.keep(ctx, n.now); err != nil {
 		return time.Time{}, err
 	}
 	for _, job := range []struct {
-		query string
-		do    func(*sqlite.Tx, *record, time.Time) error
+		query  string
+		timely bool // by the time of day, while that is trusted; else by the steady clock
+		do     func(*sqlite.Tx, *record, instant) error
 	}{
-		{dueDecide, s.decide}, {dueExpiry, s.expire}, {dueWait, s.readyNow}, {dueAvoid, s.unavoid},
+		{dueDecide, false, s.decide}, {dueExpiry, true, s.expire}, {dueTime, true, s.fire},
+		{dueWait, false, s.readyNow}, {dueAvoid, false, s.unavoid},
 	} {
-		t, err := s.wake(ctx, now, job.query, job.do)
+		if job.timely && !n.trusted {
+			continue
+		}
+		t, err := s.wake(ctx, n, job.timely, job.query, job.do)
 		if err != nil {
 			return time.Time{}, fmt.Errorf("do what is due: %w", err)
 		}
@@ -53,8 +63,8 @@ func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
 			next = t
 		}
 	}
-	if !s.clock.Trusted() {
-		if round := now.Add(untrustedRound); next.IsZero() || round.Before(next) {
+	if !n.trusted {
+		if round := n.now.Add(untrustedRound); next.IsZero() || round.Before(next) {
 			next = round
 		}
 	}
@@ -62,8 +72,8 @@ func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
 }
 
 // wake does one kind of work and says when its next is due.
-func (s *Store) wake(ctx context.Context, now time.Time, query string, do func(*sqlite.Tx, *record, time.Time) error) (time.Time, error) {
-	seqs, next, err := s.due(ctx, now, query)
+func (s *Store) wake(ctx context.Context, n instant, timely bool, query string, do func(*sqlite.Tx, *record, instant) error) (time.Time, error) {
+	seqs, next, err := s.due(ctx, n, timely, query)
 	if err != nil || len(seqs) == 0 {
 		return next, err
 	}
@@ -73,7 +83,7 @@ func (s *Store) wake(ctx context.Context, now time.Time, query string, do func(*
 			if err != nil {
 				return err
 			}
-			if err := do(tx, r, now); err != nil {
+			if err := do(tx, r, n); err != nil {
 				return err
 			}
 		}
@@ -83,43 +93,47 @@ func (s *Store) wake(ctx context.Context, now time.Time, query string, do func(*
 }
 
 // due lists what has come, and when the rest will; now when there is more.
-func (s *Store) due(ctx context.Context, now time.Time, query string) (seqs []int64, next time.Time, err error) {
-	rows, err := s.db.Read().QueryContext(ctx, query, s.clock.Trusted(), wakeBatch)
+func (s *Store) due(ctx context.Context, n instant, timely bool, query string) (seqs []int64, next time.Time, err error) {
+	rows, err := s.db.Read().QueryContext(ctx, query, wakeBatch)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
 	defer func() { _ = rows.Close() }()
+	now := n.steady
+	if timely {
+		now = ms(n.now)
+	}
 	for rows.Next() {
 		var seq, when int64
 		if err := rows.Scan(&seq, &when); err != nil {
 			return nil, time.Time{}, err
 		}
-		if when > ms(now) {
-			return seqs, at(when), nil
+		if when > now {
+			if timely {
+				return seqs, at(when), nil
+			}
+			return seqs, n.day(when), nil
 		}
 		seqs = append(seqs, seq)
 	}
 	if len(seqs) == wakeBatch {
-		next = now
+		next = n.now
 	}
 	return seqs, next, rows.Err()
 }
 
-// readyNow ends a back-off, or a schedule.
-func (s *Store) readyNow(tx *sqlite.Tx, r *record, now time.Time) error {
-	if r.notBefore == 0 || r.notBefore > ms(now) {
+// readyNow ends a back-off.
+func (s *Store) readyNow(tx *sqlite.Tx, r *record, n instant) error {
+	if r.State != Queued && r.State != Sending || r.notBefore == 0 || r.notBefore > n.steady {
 		return nil
 	}
 	r.notBefore = 0
-	if r.State == Scheduled {
-		r.State = Queued
-	}
 	return s.save(tx, r)
 }
 
 // unavoid lets a message go on the SIM that failed it: no other took it.
-func (s *Store) unavoid(tx *sqlite.Tx, r *record, now time.Time) error {
-	if r.avoidUntil == 0 || r.avoidUntil > ms(now) {
+func (s *Store) unavoid(tx *sqlite.Tx, r *record, n instant) error {
+	if r.avoidUntil == 0 || r.avoidUntil > n.steady {
 		return nil
 	}
 	r.avoidSIM, r.avoidUntil = "", 0
@@ -127,12 +141,12 @@ func (s *Store) unavoid(tx *sqlite.Tx, r *record, now time.Time) error {
 }
 
 // decide ends the wait for evidence of a lost answer by the class's policy.
-func (s *Store) decide(tx *sqlite.Tx, r *record, now time.Time) error {
-	if r.State != Uncertain || r.decideAt == 0 || r.decideAt > ms(now) {
+func (s *Store) decide(tx *sqlite.Tx, r *record, n instant) error {
+	if r.State != Uncertain || r.decideAt == 0 || r.decideAt > n.steady {
 		return nil
 	}
 	r.decideAt = 0
-	expired := s.clock.Trusted() && !r.ExpiresAt.After(now)
+	expired := n.trusted && !r.ExpiresAt.After(n.now)
 	if expired || !mayRetry(r.Delivery, r.lost) {
 		r.Reason = ReasonNoEvidence
 		if err := s.note(tx, r.Seq, "undecided", "no evidence came; it is not sent again by itself"); err != nil {
@@ -152,7 +166,7 @@ func (s *Store) decide(tx *sqlite.Tx, r *record, now time.Time) error {
 	r.PossibleDuplicate = true
 	r.back(time.Time{})
 	if r.SIM == "" && last != "" {
-		r.avoidSIM, r.avoidUntil = last, ms(now.Add(avoidFor))
+		r.avoidSIM, r.avoidUntil = last, n.steady+avoidFor.Milliseconds()
 	}
 	if err := s.note(tx, r.Seq, "retry", "no evidence came; sent again, it may arrive twice"); err != nil {
 		return err
@@ -162,8 +176,8 @@ func (s *Store) decide(tx *sqlite.Tx, r *record, now time.Time) error {
 
 // expire ends a message that was not sent in time. A submission that is open
 // ends first.
-func (s *Store) expire(tx *sqlite.Tx, r *record, now time.Time) error {
-	if r.open() || r.State.final() || r.State == Uncertain || r.ExpiresAt.After(now) {
+func (s *Store) expire(tx *sqlite.Tx, r *record, n instant) error {
+	if r.open() || r.State.final() || r.State == Uncertain || r.ExpiresAt.After(n.now) {
 		return nil
 	}
 	if open, err := s.leaveOpen(tx, r, "its validity is over, and an earlier try may have arrived"); err != nil {
@@ -180,15 +194,13 @@ func (s *Store) expire(tx *sqlite.Tx, r *record, now time.Time) error {
 	return s.save(tx, r)
 }
 
-// tidy deletes, once an hour, what is past its keeping.
-func (s *Store) tidy(ctx context.Context, now time.Time) error {
-	if !s.clock.Trusted() {
-		return nil // a wrong clock must not delete
-	}
+// tidy deletes, once an hour, what is past its keeping: by the steady clock, so
+// that a wrong time of day deletes nothing.
+func (s *Store) tidy(ctx context.Context, n instant) error {
 	s.mu.Lock()
-	wait := !s.tidied.IsZero() && now.Sub(s.tidied) < tidyRound && now.After(s.tidied)
+	wait := s.tidied != 0 && n.steady-s.tidied < tidyRound.Milliseconds() && n.steady >= s.tidied
 	if !wait {
-		s.tidied = now
+		s.tidied = n.steady
 	}
 	s.mu.Unlock()
 	if wait {
@@ -197,13 +209,19 @@ func (s *Store) tidy(ctx context.Context, now time.Time) error {
 	err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
 		for _, d := range []struct {
 			query string
-			keep  time.Duration
+			args  []any
 		}{
-			{`DELETE FROM idempotency WHERE (scope, key) IN (SELECT scope, key FROM idempotency WHERE created_at < ? LIMIT 5000)`, keepKeys},
-			{`DELETE FROM report WHERE id IN (SELECT id FROM report WHERE message IS NULL AND received_at < ? LIMIT 5000)`, keepOrphans},
-			{`DELETE FROM event WHERE seq IN (SELECT seq FROM event WHERE at < ? ORDER BY at LIMIT 5000)`, keepEvents},
+			{`INSERT INTO tidy_mark (steady, event, report) SELECT ?, coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(id) FROM report), 0)
+				WHERE true ON CONFLICT (steady) DO NOTHING`, []any{n.steady}},
+			{`DELETE FROM idempotency WHERE (scope, key) IN (SELECT scope, key FROM idempotency WHERE created_at < ? LIMIT 5000)`,
+				[]any{n.steady - keepKeys.Milliseconds()}},
+			{`DELETE FROM report WHERE id IN (SELECT id FROM report WHERE message IS NULL
+				AND id <= (SELECT max(report) FROM tidy_mark WHERE steady <= ?) LIMIT 5000)`, []any{n.steady - keepOrphans.Milliseconds()}},
+			{`DELETE FROM event WHERE seq IN (SELECT seq FROM event
+				WHERE seq <= (SELECT max(event) FROM tidy_mark WHERE steady <= ?) ORDER BY seq LIMIT 5000)`, []any{n.steady - keepEvents.Milliseconds()}},
+			{`DELETE FROM tidy_mark WHERE steady < ?`, []any{n.steady - 2*max(keepOrphans, keepEvents).Milliseconds()}},
 		} {
-			if _, err := tx.Exec(d.query, ms(now.Add(-d.keep))); err != nil {
+			if _, err := tx.Exec(d.query, d.args...); err != nil {
 				return err
 			}
 		}

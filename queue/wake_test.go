@@ -102,14 +102,12 @@ func TestWakeDeletesWhatIsPastItsKeeping(t *testing.T) {
 		require.NoError(t, b.db.Read().QueryRow(`SELECT count(*) FROM `+table).Scan(&n))
 		return n
 	}
+	b.clock.forward(tidyRound)
+	b.wake() // notes how far they have come
 	b.clock.forward(7*24*time.Hour - time.Minute)
 	b.wake()
 	require.Equal(t, []int{1, 1}, []int{count("report"), count("event")})
 	b.clock.forward(2 * time.Hour)
-	b.clock.trust(false)
-	b.wake()
-	require.Equal(t, 1, count("report"), "a clock that may be wrong deletes nothing")
-	b.clock.trust(true)
 	b.wake()
 	require.Equal(t, []int{0, 0}, []int{count("report"), count("event")})
 	require.NoError(t, b.Emit(context.Background(), "system.test", struct{}{}))

@@ -1,0 +1,77 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"recado/queue/sqlite"
+)
+
+// Steady is what a Clock may know beside the time of day. Intervals (back-offs,
+// evidence windows, rates) go by it, so that nobody who sets the clock makes
+// them shorter or longer. A Clock without it is never set.
+type Steady interface {
+	// Steady is a time that only passes; over a restart of the box it goes on.
+	Steady() time.Time
+	// Boot counts the starts of the box.
+	Boot() int64
+}
+
+// instant is now, by both clocks, as one piece of work sees it.
+type instant struct {
+	now     time.Time // the time of day; what it decides needs trusted
+	steady  int64     // Unix ms of the steady clock
+	trusted bool
+	boot    int64
+}
+
+func (s *Store) instant() instant {
+	n := instant{trusted: s.clock.Trusted(), now: s.clock.Now()}
+	n.steady = ms(n.now)
+	if c, ok := s.clock.(Steady); ok {
+		n.steady, n.boot = ms(c.Steady()), c.Boot()
+	}
+	return n
+}
+
+// line is how far the time of day is ahead of the steady clock.
+func (n instant) line() int64 { return ms(n.now) - n.steady }
+
+// day is the time of day at a time of the steady clock.
+func (n instant) day(steady int64) time.Time {
+	return n.now.Add(time.Duration(steady-n.steady) * time.Millisecond)
+}
+
+// steadyAt is the steady clock at a time of day that has just been taken.
+func (s *Store) steadyAt(just time.Time) time.Time {
+	c, ok := s.clock.(Steady)
+	switch {
+	case ok:
+		return c.Steady()
+	case just.IsZero():
+		return s.clock.Now()
+	}
+	return just
+}
+
+// longestWait is more than any back-off or evidence window: a wait that ends
+// later was of another clock.
+const longestWait = 24 * time.Hour
+
+// shortenWaits ends the waits that a clock which was set has made endless: those
+// of the versions before there was a steady one, and of a file from elsewhere.
+func (s *Store) shortenWaits(ctx context.Context) error {
+	most := s.instant().steady + longestWait.Milliseconds()
+	return s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+		for _, query := range []string{
+			`UPDATE message SET not_before = ?1 WHERE not_before > ?1 AND state IN ('queued','sending')`,
+			`UPDATE message SET decide_at = ?1 WHERE decide_at > ?1`,
+			`UPDATE message SET avoid_until = ?1 WHERE avoid_until > ?1`,
+		} {
+			if _, err := tx.Exec(query, most); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
