@@ -33,14 +33,14 @@ const hitchesToSlow = 3
 
 // manners are what a modem has turned out to do in its own way.
 type manners struct {
-	constant bool   // gives every submission the same reference
-	wakes    bool   // loses what comes first after a silence
-	counts   string // the SIM whose messages were counted last
+	counted *at.Counted // what references it has given, or still owes
+	wakes   bool        // loses what comes first after a silence
+	counts  string      // the SIM whose messages were counted last
 }
 
 // learnManners keeps what the channel has found out for the next one.
 func (s *session) learnManners() {
-	s.m.life.constant, s.m.life.wakes = s.ch.ConstantReferences(), s.ch.Wakes()
+	s.m.life.counted, s.m.life.wakes = s.ch.Counted(), s.ch.Wakes()
 }
 
 // countAnew tells the channel when another SIM counts the references.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,9 +36,9 @@ type Options struct {
 	// References says that this modem is known to answer a submission by +CMGS: an
 	// OK without one is not its answer.
 	References bool
-	// ConstantReferences says that this modem is known to give every submission the
-	// same reference; else such an answer could be the last one repeated.
-	ConstantReferences bool
+	// Counted is what the last channel to this modem knew of its references (see
+	// Channel.Counted); nil: nothing is known.
+	Counted *Counted
 	// Wakes says that this modem is known to lose the first octet after a silence.
 	Wakes bool
 	// Pace is the least time between a final result and the next command, and
@@ -81,7 +82,10 @@ func New(port io.ReadWriteCloser, o Options) *Channel {
 		port: port, o: o, urcs: urcs,
 		stray: make(chan struct{}, 1), gone: make(chan struct{}), lastRead: time.Now(), escaped: -1, referred: o.References,
 	}
-	l.given.constant = o.ConstantReferences
+	if o.Counted != nil {
+		l.given = o.Counted.given
+		l.given.missing = slices.Clone(l.given.missing)
+	}
 	if o.Wakes {
 		l.waking.learn()
 	}

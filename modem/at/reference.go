@@ -32,11 +32,12 @@ const (
 // 23.040 9.2.3.6: each submission one more, modulo 256). Guarded by line.mu.
 type given struct {
 	known    bool
+	kept     bool // not known, but last is what a constant one was before
 	last     uint8
 	lastAt   time.Time
 	varied   bool          // two have been different
 	same     int           // submissions in a row that got the last reference and no other
-	constant bool          // this modem gives always the same
+	constant bool          // this modem gives always the same: last
 	usual    time.Duration // from Ctrl-Z to the last answer
 	open     int           // submissions since the last answer that were given up on
 	openAt   time.Time     // when the last of them was
@@ -79,6 +80,9 @@ func (g *given) accept(mr int) {
 	if mr < 0 {
 		return
 	}
+	if g.kept && uint8(mr) != g.last {
+		g.varied, g.constant, g.same = true, false, 0 // it was a repetition that looked so
+	}
 	if g.known && uint8(mr) != g.last {
 		g.varied, g.constant, g.same = true, false, 0
 		if skipped := int(uint8(mr) - g.last - 1); skipped <= g.open {
@@ -90,7 +94,7 @@ func (g *given) accept(mr int) {
 		}
 		g.missing = g.missing[max(len(g.missing)-openMost, 0):]
 	}
-	g.known, g.last, g.lastAt, g.open = true, uint8(mr), time.Now(), 0
+	g.known, g.kept, g.last, g.lastAt, g.open = true, false, uint8(mr), time.Now(), 0
 }
 
 // nothingElse: a submission got the last reference once more and nothing else.
@@ -169,13 +173,23 @@ func (c *Channel) CountAnew() {
 	c.line.mu.Lock()
 	defer c.line.mu.Unlock()
 	g := &c.line.given
-	*g = given{constant: g.constant, varied: g.varied, usual: g.usual}
+	*g = given{constant: g.constant, varied: g.varied, usual: g.usual, kept: g.constant && (g.known || g.kept), last: g.last}
 }
 
-// ConstantReferences says that this modem gives every submission the same
-// reference, as far as is known; see Options.
-func (c *Channel) ConstantReferences() bool {
-	c.line.mu.Lock()
-	defer c.line.mu.Unlock()
-	return c.line.given.constant
+// Counted is what is known of the references that a modem gives, for the next
+// channel to it: an answer that was given up on may come when the port has been
+// opened anew.
+type Counted struct{ given given }
+
+// Counted gives it as it is now; what is owed counts as given up on.
+func (c *Channel) Counted() *Counted {
+	l := c.line
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k := &Counted{l.given}
+	k.given.missing = slices.Clone(k.given.missing)
+	if l.owesAnswer() {
+		k.given.giveUp()
+	}
+	return k
 }

@@ -90,7 +90,7 @@ func TestReference_Constant(t *testing.T) {
 		m.hears("\r")
 		m.answersAT(3)
 		require.NoError(t, <-again)
-		require.True(t, c.ConstantReferences())
+		require.True(t, c.Counted().given.constant)
 		done = m.sending(c)
 		m.refers(0) // whose?
 		require.NoError(t, (<-done).Err)
@@ -100,16 +100,28 @@ func TestReference_Constant(t *testing.T) {
 			require.Equal(t, 2*time.Second, time.Since(began))
 		}
 		m.accepts(c, 1)
-		require.False(t, c.ConstantReferences(), "it is not")
+		require.False(t, c.Counted().given.constant, "it is not")
 		done = m.sending(c)
 		m.refers(1)
 		m.refers(2)
 		require.Equal(t, 2, (<-done).MR)
 	})
 	bubble(t, func(t *testing.T) { // it is known
-		c, m := start(t, Options{ConstantReferences: true})
+		c, m := start(t, Options{Counted: &Counted{given{constant: true, kept: true, last: 9}}})
 		for range 3 {
 			m.accepts(c, 9)
+		}
+	})
+	bubble(t, func(t *testing.T) { // a repetition looked so, before the channel or the count began anew
+		c, m := start(t, Options{Counted: &Counted{given{constant: true, kept: true, last: 9}}})
+		for mr := 3; mr < 9; mr += 3 {
+			m.accepts(c, mr)
+			require.False(t, c.Counted().given.constant)
+			done := m.sending(c)
+			m.refers(mr)
+			m.refers(mr + 1)
+			require.Equal(t, mr+1, (<-done).MR)
+			c.CountAnew()
 		}
 	})
 	bubble(t, func(t *testing.T) { // one that gave different ones
@@ -117,7 +129,7 @@ func TestReference_Constant(t *testing.T) {
 		m.accepts(c, 1)
 		m.accepts(c, 2)
 		for i := range sameToConstant {
-			require.False(t, c.ConstantReferences(), i)
+			require.False(t, c.Counted().given.constant, i)
 			done := m.sending(c)
 			m.refers(2)
 			require.Equal(t, ErrNoReference, (<-done).Err)
@@ -129,7 +141,7 @@ func TestReference_Constant(t *testing.T) {
 			c.line.given.open, c.line.given.lastAt = 0, time.Now()
 			c.line.mu.Unlock()
 		}
-		require.True(t, c.ConstantReferences())
+		require.True(t, c.Counted().given.constant)
 	})
 }
 

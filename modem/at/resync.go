@@ -207,14 +207,20 @@ func (l *line) sendLoose(s string) error {
 func (l *line) settled() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if x := l.owed; x != nil && x.sms != nil && x.sms.phase == PhasePDUSent && x.sms.ref == "" && !l.told {
+	if l.owesAnswer() {
 		l.given.giveUp()
-		if x.sms.plain {
+		if l.owed.sms.plain {
 			l.plain++
 		}
 	}
 	l.closeLate()
 	l.owed, l.late, l.soft, l.escaped, l.debt = nil, nil, false, -1, 0
+}
+
+// owesAnswer says that the answer to a submission has not come, and may.
+func (l *line) owesAnswer() bool {
+	x := l.owed
+	return x != nil && x.sms != nil && x.sms.phase == PhasePDUSent && x.sms.ref == "" && !l.told
 }
 
 // doubt makes the next command settle the dialogue first.

@@ -19,8 +19,12 @@ import (
 	"recado/queue/sqlite/shim"
 )
 
-// statesEnv says how many states TestPowerCut builds.
-const statesEnv = "RECADO_POWERCUT_STATES"
+// statesEnv says how many states TestPowerCut builds; statesEach are of one
+// recording.
+const (
+	statesEnv  = "RECADO_POWERCUT_STATES"
+	statesEach = 1000
+)
 
 // record lets the victim work and gives its log, and where in it the database
 // had been made.
@@ -29,7 +33,7 @@ func record(t *testing.T, rounds int) (log []shim.Record, opened int) {
 	dir := fast(t)
 	library, err := shim.Build(dir)
 	require.NoError(t, err)
-	name := filepath.Join(dir, "log")
+	name := filepath.Join(t.TempDir(), "log")
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), victimEnv+"="+filepath.Join(dir, "recado.db"), roundsEnv+"="+strconv.Itoa(rounds))
 	cmd.Env = append(cmd.Env, shim.Env(library, name, "")...)
@@ -145,12 +149,17 @@ func TestPowerCut(t *testing.T) {
 		n, err = strconv.Atoi(text)
 		require.NoError(t, err)
 	}
-	log, opened := record(t, max(60, n/20))
-	begun := time.Now()
-	f := cut(t, log, opened, n, 1)
-	t.Logf("%d records, %d states in %s: %d clean, %d corrupt, %d lost, %d sent without an attempt, %d against the rules",
-		len(log), f.states, time.Since(begun).Round(time.Second), f.clean, f.corrupt, f.lost, f.sent, f.rules)
-	require.Empty(t, f.first, "%d of %d states", f.states-f.clean, f.states)
+	for seed := uint64(1); n > 0; seed++ {
+		// Another recording each: the more there is in the database, the less
+		// does a longer one show.
+		log, opened := record(t, 60)
+		begun := time.Now()
+		f := cut(t, log, opened, min(n, statesEach), seed)
+		n -= f.states
+		t.Logf("%d records, %d states in %s: %d clean, %d corrupt, %d lost, %d sent without an attempt, %d against the rules",
+			len(log), f.states, time.Since(begun).Round(time.Second), f.clean, f.corrupt, f.lost, f.sent, f.rules)
+		require.Empty(t, f.first, "%d of %d states", f.states-f.clean, f.states)
+	}
 }
 
 // TestTheProofHasTeeth: with fewer flushes the same proof finds what is lost and
