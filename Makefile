@@ -12,7 +12,7 @@ export CGO_ENABLED := 1
 GO      ?= go
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build run test check lint check-emulator browser-test bench fuzz stress mutants install clean
+.PHONY: help build run test check lint check-emulator browser-test bench fuzz stress mutants torture install clean
 .DEFAULT_GOAL := help
 # One after the other: the tests share the machine, and go test speaks last.
 .NOTPARALLEL:
@@ -70,6 +70,13 @@ stress: ## Sixteen modems in 500 random troubles, SEEDS times (20), and every fa
 mutants: ## Bugs put into a copy, each of which the tests that it names have to notice
 	@./.ci/need gcc git
 	@GO='$(GO)' ./.ci/mutants/run
+
+torture: ## The long proofs of nothing lost and nothing sent twice: an hour or so
+	@./.ci/need gcc
+	RECADO_POWERCUT_STATES=6000 $(GO) test -count=1 -timeout 1h -v -run '^TestPowerCut$$' ./queue/sqlite/powercut
+	RECADO_LATE_RUNS=10000 $(GO) test -count=1 -timeout 1h -v -run '^TestNoAnswerIsAnothersOwn$$' ./modem
+	RECADO_REPORT_SEEDS=40 $(GO) test -count=1 -timeout 1h -v -run '^TestEveryReportFindsItsOwnMessage$$' ./queue
+	RECADO_INBOUND_SEEDS=20 $(GO) test -count=1 -timeout 1h -v -run '^TestNothingReceivedIsLostOrDoubled$$' ./queue/inbox
 
 install: build ## Binary, units, udev rule under DESTDIR (PREFIX=/usr)
 	install -D -m 755 bin/recado '$(DESTDIR)$(PREFIX)/bin/recado'

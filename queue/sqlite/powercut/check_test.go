@@ -23,8 +23,11 @@ var (
 	errRules   = errors.New("against the rules")    // the stores' own rules do not hold
 )
 
-// options of the victim and of who opens what is left of its file.
-func options() sqlite.Options { return sqlite.Options{Readers: 1} }
+// options of the victim and of who opens what is left of its file: less is kept
+// for a full disk than the product does.
+func options() sqlite.Options {
+	return sqlite.Options{Readers: 1, ReserveWAL: 256 << 10, ReserveFree: 256 << 10}
+}
 
 // state is one crash state with what the victim had said before the cut.
 type state struct {
