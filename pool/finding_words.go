@@ -166,6 +166,15 @@ var findingWords = map[string]words{
 	"no_modem": {
 		sentence{"There is no modem: nothing can be sent or received.", "Plug one in and start recado with --discover, or name its port with --modem."},
 		sentence{"No hay ningún módem: no se puede enviar ni recibir.", "Conecte uno y arranque recado con --discover, o ponga su puerto con --modem."}},
+	"webhook_failing": {
+		sentence{"The webhook {webhook} does not take what it is told[: {reason}]; {waiting} deliveries wait.", "Check its address and the program behind it. They are tried for 72 hours, then given up until somebody replays them."},
+		sentence{"El webhook {webhook} no acepta lo que se le cuenta[: {reason}]; esperan {waiting} entregas.", "Compruebe su dirección y el programa que está detrás. Se intentan durante 72 horas; después se abandonan hasta que alguien las repita."}},
+	"webhook_gone": {
+		sentence{"The webhook {webhook} is switched off: it answered that nobody wants this any more (410).", "Delete it, or correct its address and switch it on again."},
+		sentence{"El webhook {webhook} está desactivado: respondió que ya nadie quiere esto (410).", "Bórrelo, o corrija su dirección y actívelo otra vez."}},
+	"webhook_dead": {
+		sentence{"{dead} deliveries to the webhook {webhook} were given up.", "Replay them on its page, or with POST /api/v1/webhooks/ID/replay; they are kept for 30 days."},
+		sentence{"Se han abandonado {dead} entregas al webhook {webhook}.", "Repítalas en su página, o con POST /api/v1/webhooks/ID/replay; se guardan 30 días."}},
 	"sending_paused": {
 		sentence{"Sending is paused: what is queued stays.", "recado console -c resume sends again."},
 		sentence{"El envío está en pausa: lo que hay en cola espera.", "recado console -c resume lo reanuda."}},

@@ -26,6 +26,7 @@ import (
 	"recado/queue"
 	"recado/queue/inbox"
 	"recado/queue/sqlite"
+	"recado/queue/webhook"
 	"recado/webui/auth"
 )
 
@@ -119,7 +120,10 @@ func newBox(t testing.TB, modems int, change ...func(*Options)) *box {
 	running.Go(func() { _ = b.pool.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait(); _ = b.net.Close() })
 
-	o := Options{Store: store, Inbox: in, Pool: b.pool, Auth: b.auth, Clock: b.clock, Log: log, Registry: registry, Version: "test",
+	hooks, err := webhook.New(context.Background(), b.db, store, webhook.Options{Clock: b.clock, Loopback: true, Log: log})
+	require.NoError(t, err)
+	running.Go(func() { _ = hooks.Run(ctx) })
+	o := Options{Webhooks: hooks, Store: store, Inbox: in, Pool: b.pool, Auth: b.auth, Clock: b.clock, Log: log, Registry: registry, Version: "test",
 		Hosts: []string{"Recado.Example:8080"}}
 	if modems > 0 {
 		o.Emulator = func(_ context.Context, sim, from, text string) error { return b.net.Inbound(sim, from, text) }

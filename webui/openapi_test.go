@@ -201,6 +201,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	require.Equal(t, 204, check("DELETE", "/keys/"+made["id"].(string), "/keys/{id}", nil).StatusCode)
 	b.problem(check("DELETE", "/keys/"+made["id"].(string), "/keys/{id}", nil), 404, "not_found")
 
+	looked := checkWebhooks(t, b, check)
+	b.problem(check("POST", "/webhook-deliveries/"+looked+"/replay", "/webhook-deliveries/{id}/replay", nil), 404, "not_found")
+
 	for path, item := range b.s.api.OpenAPI().Paths {
 		for method, o := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PATCH": item.Patch, "DELETE": item.Delete} {
 			template := strings.TrimPrefix(path, v1)

@@ -23,7 +23,7 @@ var notices = map[string]bool{
 	"queued": true, "scheduled": true, "already": true, "many": true, "cancelled": true, "resolved": true,
 	"replied": true, "saved": true, "restarting": true, "pin": true, "password": true, "person": true, "reset": true,
 	"revoked": true, "arriving": true, "welcome": true, "paused": true, "resumed": true, "read": true,
-	"puk": true, "power": true, "foreign": true, "forgotten": true,
+	"puk": true, "power": true, "foreign": true, "forgotten": true, "hook_deleted": true, "hook_replay": true,
 }
 
 // view is what the layout needs of this request.

@@ -13,7 +13,8 @@ import (
 
 // dashboardPage is what dashboard.html shows.
 type dashboardPage struct {
-	Empty    bool // nothing was ever sent or received
+	Findings []findingView // about webhooks
+	Empty    bool          // nothing was ever sent or received
 	Tiles    []tile
 	Lines    []simView
 	Waiting  bool
@@ -59,6 +60,11 @@ func (s *Server) showDashboard(c echo.Context) error {
 		}
 		p.Empty = len(first) == 0
 	}
+	broken, err := WebhookFindings(ctx, s.hooks, s.clock.Now())
+	if err != nil {
+		return err
+	}
+	p.Findings = s.about(c, broken)
 	if p.Training, err = s.training(c, ""); err != nil {
 		return err
 	}

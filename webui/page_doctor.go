@@ -53,6 +53,9 @@ var findingButtons = map[string]struct {
 	"sim_failing":      {"finding.balance", "sim", "#ussd", false, auth.RoleAdmin},
 	"sim_disabled":     {"finding.enable", "sim", "#edit", false, auth.RoleOperator},
 	"storage_foreign":  {"finding.foreign", "modem", "#storage", false, auth.RoleOperator},
+	"webhook_failing":  {"webhooks.open", "/settings/webhooks", "", false, auth.RoleAdmin},
+	"webhook_gone":     {"webhooks.open", "/settings/webhooks", "", false, auth.RoleAdmin},
+	"webhook_dead":     {"webhooks.open", "/settings/webhooks", "", false, auth.RoleAdmin},
 	"sending_paused":   {"action.resume", "/sending/resume", "", true, auth.RoleOperator},
 }
 

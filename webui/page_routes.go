@@ -65,6 +65,15 @@ func (s *Server) pageRoutes() []route {
 		{"POST", "/settings/people/reset", admin, nil, form(s.resetPassword)},
 		{"POST", "/settings/keys", admin, nil, form(s.addKey)},
 		{"POST", "/settings/keys/revoke", admin, nil, form(s.dropKey)},
+		{"GET", "/settings/webhooks", admin, nil, s.withHooks(s.showWebhooks)},
+		{"POST", "/settings/webhooks", admin, nil, form(s.withHooks(s.addWebhook))},
+		{"GET", "/settings/webhooks/{id}", admin, nil, s.withHooks(s.showWebhook)},
+		{"POST", "/settings/webhooks/{id}", admin, nil, form(s.withHooks(s.editWebhook))},
+		{"POST", "/settings/webhooks/{id}/test", admin, nil, form(s.withHooks(s.testWebhookPage))},
+		{"POST", "/settings/webhooks/{id}/rotate", admin, nil, form(s.withHooks(s.rotateWebhookPage))},
+		{"POST", "/settings/webhooks/{id}/delete", admin, nil, form(s.withHooks(s.deleteWebhookPage))},
+		{"POST", "/settings/webhooks/{id}/replay", admin, nil, form(s.withHooks(s.replayWebhookPage))},
+		{"POST", "/settings/webhooks/{id}/deliveries/{delivery}/replay", admin, nil, form(s.withHooks(s.replayDeliveryPage))},
 	}
 }
 

@@ -47,7 +47,7 @@ type scopeChoice struct {
 }
 
 // offered are the scopes whose part of the API exists.
-var offered = []auth.Scope{auth.MessagesSend, auth.MessagesRead, auth.InboxRead, auth.InboxWrite, auth.SIMsRead, auth.SIMsControl, auth.Admin}
+var offered = []auth.Scope{auth.MessagesSend, auth.MessagesRead, auth.InboxRead, auth.InboxWrite, auth.SIMsRead, auth.SIMsControl, auth.Webhooks, auth.Admin}
 
 func (s *Server) showSettings(c echo.Context) error {
 	return s.settings(c, http.StatusOK, settingsPage{})

@@ -15,6 +15,7 @@ import (
 	"recado/modem"
 	"recado/pool"
 	"recado/queue"
+	"recado/queue/webhook"
 	"recado/webui/auth"
 )
 
@@ -39,7 +40,7 @@ func words(t *testing.T, lang string) map[string]string {
 			}
 		}
 	}
-	for _, file := range []string{lang + ".toml", "network." + lang + ".toml", "modems." + lang + ".toml"} {
+	for _, file := range []string{lang + ".toml", "network." + lang + ".toml", "modems." + lang + ".toml", "webhooks." + lang + ".toml"} {
 		b, err := localeFiles.ReadFile("locales/" + file)
 		require.NoError(t, err)
 		var tree map[string]any
@@ -116,6 +117,13 @@ func made() map[string][]string {
 	for _, r := range auth.Roles() {
 		many["role."] = append(many["role."], string(r))
 		many["role_help."] = append(many["role_help."], string(r))
+	}
+	many["hook_health."] = []string{webhook.HealthNew, webhook.HealthOK, webhook.HealthFailing, webhook.HealthOff, webhook.HealthGone}
+	for _, s := range webhook.States {
+		many["hook_state."] = append(many["hook_state."], string(s))
+	}
+	for _, c := range formOf(webhook.Endpoint{}).Choices {
+		many["hook_event."] = append(many["hook_event."], c.Key)
 	}
 	for _, s := range scopeChoices(nil) {
 		many["scope."] = append(many["scope."], s.Key)

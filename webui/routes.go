@@ -66,6 +66,17 @@ func (s *Server) table() []route {
 		{"GET", v1 + "/events", scope(auth.MessagesRead, auth.InboxRead, auth.SIMsRead, auth.ContactsRead, auth.CampaignsRead, auth.Webhooks),
 			nil, s.streamEvents},
 
+		{"GET", v1 + "/webhooks", scope(auth.Webhooks), s.listWebhooks(), nil},
+		{"POST", v1 + "/webhooks", scope(auth.Webhooks), s.createWebhook(), nil},
+		{"GET", v1 + "/webhooks/{id}", scope(auth.Webhooks), s.getWebhook(), nil},
+		{"PATCH", v1 + "/webhooks/{id}", scope(auth.Webhooks), s.patchWebhook(), nil},
+		{"DELETE", v1 + "/webhooks/{id}", scope(auth.Webhooks), s.deleteWebhook(), nil},
+		{"POST", v1 + "/webhooks/{id}/test", scope(auth.Webhooks), s.testWebhook(), nil},
+		{"POST", v1 + "/webhooks/{id}/rotate", scope(auth.Webhooks), s.rotateWebhook(), nil},
+		{"POST", v1 + "/webhooks/{id}/replay", scope(auth.Webhooks), s.replayWebhook(), nil},
+		{"GET", v1 + "/webhooks/{id}/deliveries", scope(auth.Webhooks), s.listDeliveries(), nil},
+		{"POST", v1 + "/webhook-deliveries/{id}/replay", scope(auth.Webhooks), s.replayDelivery(), nil},
+
 		{"GET", v1 + "/keys", scope(auth.Admin), s.listKeys(), nil},
 		{"POST", v1 + "/keys", scope(auth.Admin), s.createKey(), nil},
 		{"DELETE", v1 + "/keys/{id}", scope(auth.Admin), s.revokeKey(), nil},

@@ -27,6 +27,7 @@ import (
 	"recado/pool"
 	"recado/queue"
 	"recado/queue/inbox"
+	"recado/queue/webhook"
 	"recado/webui/auth"
 )
 
@@ -59,6 +60,8 @@ type Options struct {
 	Bundle func(ctx context.Context, out io.Writer) error
 	// Storage tells how much room there is. May be nil: not known.
 	Storage func() (Storage, error)
+	// Webhooks tell other programs what happens. nil: there are none to be had.
+	Webhooks *webhook.Outbox
 	// Started is when the program did; now when zero.
 	Started time.Time
 }
@@ -84,6 +87,7 @@ type Server struct {
 	bundle   bundleFunc
 	bundles  *rate.Limiter // how often
 	storage  func() (Storage, error)
+	hooks    *webhook.Outbox
 	started  time.Time
 
 	echo     *echo.Echo
@@ -111,7 +115,7 @@ func New(o Options) (*Server, error) {
 		store: o.Store, inbox: o.Inbox, pool: o.Pool, auth: o.Auth, clock: o.Clock, log: o.Log, registry: o.Registry,
 		version: o.Version, emulator: o.Emulator, checks: o.Checks, beside: o.Findings, bundle: o.Bundle, bundles: newBundleLimit(), storage: o.Storage, started: o.Started,
 		hosts: allowedHosts(o.Hosts), csrf: http.NewCrossOriginProtection(), failures: newFailures(),
-		streams: newStreams(),
+		streams: newStreams(), hooks: o.Webhooks,
 	}
 	if s.log == nil {
 		s.log = slog.Default()

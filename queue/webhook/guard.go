@@ -18,6 +18,17 @@ var ErrRefused = errors.New("webhooks do not go to this address")
 
 const maxURL = 2000
 
+// BadURL is an address that cannot be an endpoint's. It is a queue.Invalid.
+type BadURL struct {
+	Code   string // stable: length, ascii, form, user, fragment, scheme, port, host, own, private, special
+	Detail string
+}
+
+func (e *BadURL) Error() string { return "url: " + e.Detail }
+
+// Unwrap gives the queue.Invalid.
+func (e *BadURL) Unwrap() error { return &queue.Invalid{Field: "url", Detail: e.Detail} }
+
 // guard says which addresses webhooks may reach. It is asked about the URL when
 // one is entered, and about the address after DNS, right before the connection.
 type guard struct {
@@ -31,47 +42,51 @@ type guard struct {
 // usual form: what else resolvers take for one (decimal, hex, octal, short) is
 // refused.
 func (g *guard) checkURL(text string, private bool) (*url.URL, error) {
-	bad := func(detail string) error { return &queue.Invalid{Field: "url", Detail: detail} }
+	bad := func(code, detail string) error { return &BadURL{code, detail} }
 	if len(text) > maxURL {
-		return nil, bad("the address is longer than 2000 characters")
+		return nil, bad("length", "the address is longer than 2000 characters")
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' }) {
-		return nil, bad("the address has a space or a letter outside ASCII: write it percent-encoded, and a name as xn--…")
+		return nil, bad("ascii", "the address has a space or a letter outside ASCII: write it percent-encoded, and a name as xn--…")
 	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Opaque != "" || u.Hostname() == "":
-		return nil, bad("this is no address: it must look like https://example.org/path")
+		return nil, bad("form", "this is no address: it must look like https://example.org/path")
 	case u.User != nil:
-		return nil, bad("the address must not hold a name or a password: check the signature instead")
+		return nil, bad("user", "the address must not hold a name or a password: check the signature instead")
 	case u.Fragment != "":
-		return nil, bad("the address must not have a part after #")
+		return nil, bad("fragment", "the address must not have a part after #")
 	case u.Scheme == "http" && !private:
-		return nil, bad("the address must begin with https://; http:// is only for private networks (allow_private)")
+		return nil, bad("scheme", "the address must begin with https://; http:// is only for private networks (allow_private)")
 	case u.Scheme != "https" && u.Scheme != "http":
-		return nil, bad("the address must begin with https://")
+		return nil, bad("scheme", "the address must begin with https://")
 	}
 	port, err := portOf(u)
 	if err != nil || !allowedPort(port, private) {
 		if private {
-			return nil, bad("this port is not allowed: take 443, 80 or one from 1024")
+			return nil, bad("port", "this port is not allowed: take 443, 80 or one from 1024")
 		}
-		return nil, bad("this port is not allowed: take 443, 8443 or 80; others only on private networks (allow_private)")
+		return nil, bad("port", "this port is not allowed: take 443, 8443 or 80; others only on private networks (allow_private)")
 	}
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if err := g.check(ip, private); err != nil {
-			return nil, bad(err.Error())
+			code := "special"
+			if no, is := errors.AsType[*refusal](err); is {
+				code = no.code
+			}
+			return nil, bad(code, err.Error())
 		}
 		return u, nil
 	}
 	labels := strings.Split(host, ".")
 	last := labels[len(labels)-1]
 	if host == "" || strings.ContainsFunc(host, notInName) || slices.Contains(labels, "") || number(last) {
-		return nil, bad("this is no host: write a name, or an address as 192.0.2.1 or [2001:db8::1]")
+		return nil, bad("host", "this is no host: write a name, or an address as 192.0.2.1 or [2001:db8::1]")
 	}
 	if last == "localhost" && !(g.loopback && private) {
-		return nil, bad(ownAdvice)
+		return nil, bad("own", ownAdvice)
 	}
 	return u, nil
 }
@@ -135,33 +150,33 @@ func within(list []netip.Prefix, ip netip.Addr) bool {
 // check says whether a connection to an address may be made.
 func (g *guard) check(ip netip.Addr, private bool) error {
 	if ip.Zone() != "" {
-		return refuse(ip, "link-local addresses are not reached")
+		return refuse(ip, "special", "link-local addresses are not reached")
 	}
 	ip = ip.Unmap()
 	if ip.IsLoopback() {
 		if g.loopback && private {
 			return nil
 		}
-		return refuse(ip, ownAdvice)
+		return refuse(ip, "own", ownAdvice)
 	}
 	switch {
 	case within(metadata, ip):
-		return refuse(ip, "link-local addresses and metadata services are not reached")
+		return refuse(ip, "special", "link-local addresses and metadata services are not reached")
 	case !ip.IsValid(), ip.IsUnspecified(), ip.IsMulticast(), ip.IsLinkLocalUnicast(), within(neverNets, ip):
-		return refuse(ip, "it is no address of a single machine")
+		return refuse(ip, "special", "it is no address of a single machine")
 	}
 	own, err := g.own()
 	if err != nil {
 		return fmt.Errorf("look for the box's own addresses: %w", err)
 	}
 	if slices.Contains(own, ip) && !(g.loopback && private) {
-		return refuse(ip, ownAdvice)
+		return refuse(ip, "own", ownAdvice)
 	}
 	if within(privateNets, ip) {
 		if private {
 			return nil
 		}
-		return refuse(ip, "it is in a private network, which this webhook may not reach: an administrator can allow it (allow_private)")
+		return refuse(ip, "private", "it is in a private network, which this webhook may not reach: an administrator can allow it (allow_private)")
 	}
 	if ip.Is4() {
 		return nil
@@ -174,12 +189,22 @@ func (g *guard) check(ip netip.Addr, private bool) error {
 	case sixto4.Contains(ip):
 		return g.check(netip.AddrFrom4([4]byte(octets[2:6])), private)
 	case !global6.Contains(ip):
-		return refuse(ip, "it is no address of a single machine")
+		return refuse(ip, "special", "it is no address of a single machine")
 	}
 	return nil
 }
 
-func refuse(ip netip.Addr, why string) error { return fmt.Errorf("%w (%s): %s", ErrRefused, ip, why) }
+// refusal says why an address is not connected to. It is an ErrRefused.
+type refusal struct {
+	ip   netip.Addr
+	code string // as BadURL's
+	why  string
+}
+
+func refuse(ip netip.Addr, code, why string) error { return &refusal{ip, code, why} }
+
+func (r *refusal) Error() string     { return fmt.Sprintf("%v (%s): %s", ErrRefused, r.ip, r.why) }
+func (r *refusal) Is(err error) bool { return err == ErrRefused }
 
 // ownAddresses are those of the machine's interfaces.
 func ownAddresses() ([]netip.Addr, error) {

@@ -171,6 +171,7 @@ func (o *Outbox) request(ctx context.Context, e *endpoint, event queue.Event, se
 // explain says what went wrong without naming more than it must.
 func explain(err error) string {
 	var (
+		no   *refusal
 		dns  *net.DNSError
 		cert *tls.CertificateVerificationError
 		host x509.HostnameError
@@ -179,10 +180,9 @@ func explain(err error) string {
 		late interface{ Timeout() bool }
 	)
 	switch {
+	case errors.As(err, &no):
+		return no.Error()
 	case errors.Is(err, ErrRefused):
-		if errors.As(err, &wire) {
-			return wire.Err.Error()
-		}
 		return ErrRefused.Error()
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return "there is no such name in the DNS"

@@ -270,7 +270,7 @@ try {
   await accessible(page, 'a code that is refused');
 
   now('every page: axe in both themes and languages, nothing wider than a phone');
-  const pages = ['/', '/write?to=%2B34600111222', '/messages', message, '/inbox', '/inbox?with=%2B34600111222', '/lines', sim, modem, modemLocked, '/doctor', '/settings', '/nowhere'];
+  const pages = ['/', '/write?to=%2B34600111222', '/messages', message, '/inbox', '/inbox?with=%2B34600111222', '/lines', sim, modem, modemLocked, '/doctor', '/settings', '/settings/webhooks', '/nowhere'];
   for (const [lang, scheme] of [['es', 'light'], ['en', 'dark']]) {
     await page.emulateMedia({ colorScheme: scheme });
     await page.goto(at('/'));
