@@ -15,3 +15,6 @@ func Undone(err error) bool {
 
 // Unwritable says that the disk was at fault, for now or for good.
 func Unwritable(err error) bool { return Undone(err) || errors.Is(err, sqlite.ErrReadOnly) }
+
+// Storage is the health of the database that the queue is in.
+func (s *Store) Storage() sqlite.Health { return s.db.Health() }

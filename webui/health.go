@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"recado/queue/sqlite"
 )
 
 // Check is one thing that the box's health depends on.
@@ -71,6 +73,10 @@ func (s *Server) health(ctx context.Context) Health {
 	if _, err := s.store.LastEvent(ctx); err != nil {
 		s.log.Error("the database does not answer", "err", err)
 		database = Check{"database", Fail, "the database does not answer; see the log"}
+	} else if h := s.store.Storage(); h.State == sqlite.HealthReadOnly {
+		database = Check{"database", Fail, h.Detail}
+	} else if h.Detail != "" && h.State != sqlite.HealthChecking {
+		database = Check{"database", Warn, h.Detail}
 	}
 	add(database)
 	lines := Check{"lines", Pass, ""}
