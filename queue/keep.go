@@ -68,10 +68,11 @@ func (s *Store) keepFor(ctx context.Context, ret Retention, now time.Time, span 
 		for _, c := range []Class{OTP, Alert, Normal, Bulk} {
 			k := ret.Of(c)
 			for _, job := range []struct {
-				due string
-				old time.Duration
-				do  func(tx *sqlite.Tx, seqs []int64, now time.Time) error
-			}{{dueBody, k.Body, s.blank}, {dueMetadata, k.Metadata, s.drop}} {
+				due    string
+				old    time.Duration
+				secure bool
+				do     func(tx *sqlite.Tx, seqs []int64, now time.Time) error
+			}{{dueBody, k.Body, true, s.blank}, {dueMetadata, k.Metadata, false, s.drop}} {
 				seqs, err := s.seqs(ctx, job.due, string(c), ms(now.Add(-job.old)), keepBatch)
 				if err != nil {
 					return false, err
@@ -80,7 +81,14 @@ func (s *Store) keepFor(ctx context.Context, ret Retention, now time.Time, span 
 					continue
 				}
 				worked = true
-				if err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error { return job.do(tx, seqs, now) }); err != nil {
+				// Overwriting costs next to nothing for texts, which lie inside pages
+				// that are written anyway; only long ones give pages back. Whole rows
+				// give back many, and have no text any more.
+				write := func(tx *sqlite.Tx) error { return job.do(tx, seqs, now) }
+				if job.secure {
+					write = sqlite.Secure(write)
+				}
+				if err := s.db.Write(ctx, sqlite.Ordinary, write); err != nil {
 					return false, err
 				}
 			}

@@ -202,6 +202,12 @@ func (s *Store) eraseRaw(ctx context.Context, forms []string, e *Erased) error {
 // eraseAudit masks the number in the audit trail, whose rows stay, and adds who
 // erased it.
 func (s *Store) eraseAudit(ctx context.Context, forms []string, who string, e *Erased) error {
+	name := forms[0]
+	for _, f := range forms {
+		if f[0] == '+' {
+			name = f
+		}
+	}
 	// The longest first: one form is part of another.
 	forms = slices.Clone(forms)
 	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
@@ -242,7 +248,7 @@ func (s *Store) eraseAudit(ctx context.Context, forms []string, who string, e *E
 			}
 		}
 		e.Audit = len(changed)
-		_, err = tx.Exec(`INSERT INTO audit (at, who, action, object, detail) VALUES (?, ?, 'erase', ?, ?)`, ms(s.clock.Now()), who, queue.Masked(forms[0]),
+		_, err = tx.Exec(`INSERT INTO audit (at, who, action, object, detail) VALUES (?, ?, 'erase', ?, ?)`, ms(s.clock.Now()), who, queue.Masked(name),
 			fmt.Sprintf("%d messages, %d received, %d reports, %d events", e.Messages, e.Inbound, e.Reports, e.Events))
 		return err
 	}))

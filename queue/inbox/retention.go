@@ -71,13 +71,14 @@ func (s *Store) keepFor(ctx context.Context, k queue.Keep, now time.Time, span t
 	for {
 		worked := false
 		for _, job := range []struct {
-			due  string
-			args []any
-			do   func(tx *sqlite.Tx, n int64, now time.Time) error
+			due    string
+			args   []any
+			secure bool
+			do     func(tx *sqlite.Tx, n int64, now time.Time) error
 		}{
-			{dueUnstamped, []any{0, keepBatch}, stampMessage}, {dueRawUnstamped, []any{0, keepBatch}, stampRaw},
-			{dueBody, []any{body, keepBatch}, s.blank}, {dueMetadata, []any{meta, keepBatch}, s.drop},
-			{dueRaw, []any{body, keepBatch}, s.blankRaw}, {dueHash, []any{meta, keepBatch, ms(now.Add(-keepHash))}, s.dropRaw},
+			{dueUnstamped, []any{0, keepBatch}, false, stampMessage}, {dueRawUnstamped, []any{0, keepBatch}, false, stampRaw},
+			{dueBody, []any{body, keepBatch}, true, s.blank}, {dueMetadata, []any{meta, keepBatch}, false, s.drop},
+			{dueRaw, []any{body, keepBatch}, true, s.blankRaw}, {dueHash, []any{meta, keepBatch, ms(now.Add(-keepHash))}, false, s.dropRaw},
 		} {
 			list, err := numbersOf(ctx, s.db.Read(), job.due, job.args...)
 			if err != nil {
@@ -87,7 +88,7 @@ func (s *Store) keepFor(ctx context.Context, k queue.Keep, now time.Time, span t
 				continue
 			}
 			worked = true
-			err = s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+			write := func(tx *sqlite.Tx) error {
 				slice := time.Now()
 				for _, n := range list {
 					if err := job.do(tx, n, now); err != nil {
@@ -98,8 +99,11 @@ func (s *Store) keepFor(ctx context.Context, k queue.Keep, now time.Time, span t
 					}
 				}
 				return nil
-			})
-			if err != nil {
+			}
+			if job.secure {
+				write = sqlite.Secure(write)
+			}
+			if err := s.db.Write(ctx, sqlite.Ordinary, write); err != nil {
 				return err
 			}
 		}
