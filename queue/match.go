@@ -113,7 +113,10 @@ func (s *Store) match(tx *sqlite.Tx, rep report) (found, error) {
 	if c := lostAt(lost, rep.mr, when, span); c != nil {
 		return found{attempt: &c.attempt}, nil
 	}
-	if c := stray(list, rep); c != nil {
+	// By a clock that is known it is of a lost one, and only which is in doubt:
+	// then no other has it, and nothing is learnt from it.
+	doubt := known && slices.ContainsFunc(lost, func(c candidate) bool { return c.away(when) <= span })
+	if c := stray(list, rep); c != nil && !doubt {
 		return s.learn(tx, rep, c, len(list) == 1)
 	}
 	if c := lostAt(lost, rep.mr, when, 0); c != nil {

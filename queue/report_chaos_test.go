@@ -17,7 +17,7 @@ import (
 )
 
 // reportSeedsEnv says how many worlds TestEveryReportFindsItsOwnMessage lives
-// through: one else.
+// through: two else.
 const reportSeedsEnv = "RECADO_REPORT_SEEDS"
 
 // same is the number that most of the messages go to.
@@ -179,7 +179,7 @@ func (w *world) live() {
 // references come round four times, with reports that are early, late, doubled,
 // provisional, of lost answers, and over restarts and moves of the SIM.
 func TestEveryReportFindsItsOwnMessage(t *testing.T) {
-	seeds := 1
+	seeds := 2
 	if text := os.Getenv(reportSeedsEnv); text != "" {
 		var err error
 		seeds, err = strconv.Atoi(text)
