@@ -37,7 +37,7 @@ type chores struct {
 	list []*chore
 
 	acknowledge, hangUp, readHints, delete, sweepHere, sweepMems,
-	doUSSD, checkLost, checkHealth, checkUsed, checkSettings, checkOperator, checkSIM, checkLosses, checkWell, checkPace, resume, askMissed *chore
+	doUSSD, checkLost, checkHealth, checkUsed, checkSettings, checkOperator, checkSIM, checkLosses, checkWell, checkPace, checkClock, resume, askMissed *chore
 }
 
 func (s *session) planChores() {
@@ -58,13 +58,14 @@ func (s *session) planChores() {
 	c.checkLosses = &chore{run: s.forgetLosses, patience: time.Minute}
 	c.checkWell = &chore{run: s.stillWell, patience: time.Second}
 	c.checkPace = &chore{run: s.forgetPace, patience: time.Minute}
+	c.checkClock = &chore{run: s.unlessPassive(s.readClock), every: clockEvery, patience: time.Minute}
 	c.resume = &chore{run: s.resumeSIM}
 	c.askMissed = &chore{run: s.unlessPassive(s.makeUp), patience: 10 * time.Second}
 	c.list = []*chore{
 		c.resume,
 		c.acknowledge, c.hangUp, c.readHints, c.delete, c.sweepHere, c.sweepMems,
 		c.doUSSD, c.checkLost, c.checkHealth, c.checkUsed, c.checkSettings, c.checkOperator, c.checkSIM, c.checkLosses, c.checkWell, c.checkPace,
-		c.askMissed,
+		c.checkClock, c.askMissed,
 	}
 }
 
@@ -114,6 +115,11 @@ func (s *session) serve(ctx context.Context) error {
 	s.want(s.checkWell, wellAfter)
 	if m.life.pace > 0 {
 		s.want(s.checkPace, m.life.paceAgain)
+	}
+	if _, ok := m.c.Sink.(TimeSink); ok {
+		s.want(s.checkClock, clockSoon)
+	} else {
+		s.checkClock.due = time.Time{}
 	}
 	if s.unswept {
 		s.unswept = false

@@ -377,7 +377,7 @@ func TestClassify(t *testing.T) {
 		`+CMTI: "SM",3`: urcHint, `+CDSI: "SR",0`: urcHint, "+CREG: 1": urcReg, "+CEREG: 5": urcReg,
 		"RING": urcRing, "+CRING: VOICE": urcRing, "RDY": urcBoot, "^SYSSTART": urcBoot, "NORMAL POWER DOWN": urcBoot,
 		"^SMMEMFULL: \"SM\"": urcFull, "+SMS FULL": urcFull, "+CPIN: NOT READY": urcSIM, "^SIMST:0": urcSIM,
-		"^RSSI:18": urcOther, "^BOOT:1,0,0,0,72": urcOther, "*PSUTTZ: 26,11,22": urcOther, "": urcOther, "+CMT: ,24": urcOther,
+		"^RSSI:18": urcOther, "^BOOT:1,0,0,0,72": urcOther, "*PSUTTZ: 26,11,22": urcTime, `+CTZV: "+04"`: urcTime, "": urcOther, "+CMT: ,24": urcOther,
 	} {
 		require.Equal(t, want, classify(line, s.family()), line)
 	}

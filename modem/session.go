@@ -69,6 +69,7 @@ type session struct {
 	hushes
 	untold
 	chores
+	zone         zone
 	ussd         ussd
 	sent         int       // submissions of this session
 	lastSend     time.Time // when the last one ended

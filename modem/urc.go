@@ -13,7 +13,7 @@ import (
 type urcKind uint8
 
 const (
-	urcOther urcKind = iota // time zones, chatter, signal: nothing of ours
+	urcOther urcKind = iota // chatter, signal: nothing of ours
 	urcHint                 // +CMTI, +CDSI: something was stored
 	urcReg                  // +CREG, +CGREG, +CEREG
 	urcRing                 // a call
@@ -22,6 +22,7 @@ const (
 	urcFull                 // the SMS storage is full
 	urcRoom                 // how full the SMS storage is may have changed
 	urcBoot                 // the modem has restarted, or is going down
+	urcTime                 // the network has told the time
 	urcLate                 // a part of it is ready: long after a start, or when the SIM was read anew
 )
 
@@ -54,6 +55,8 @@ func classify(line string, f *family.Family) urcKind {
 		return urcFull
 	case beginsWithAny(line, simNews):
 		return urcSIM
+	case beginsWithAny(line, toldTime):
+		return urcTime
 	}
 	return urcOther
 }
@@ -140,6 +143,8 @@ func (s *session) react(line string) {
 		_, rest, _ := strings.Cut(line, ":")
 		mem, index := parseHint(rest)
 		s.noteHint(hint{mem: mem, index: index, heard: time.Now()})
+	case urcTime:
+		s.heardTime()
 	case urcReg:
 		s.toldMode = time.Time{} // some forget their settings with the network
 		domain, rest, ok := strings.Cut(line, ":")

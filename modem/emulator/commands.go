@@ -42,8 +42,8 @@ func commands() map[string]entry {
 		"+CLIP": {run: clip, test: "(0,1)"},
 		"+CRC":  {run: accept, test: "(0,1)"},
 		"+CCLK": {run: clock},
-		"+CTZU": {run: accept, test: "(0,1)"},
-		"+CTZR": {run: accept, test: "(0,1)"},
+		"+CTZU": {run: zones("+CTZU", func(r *rtc) *int { return &r.update }), test: "(0-3)"},
+		"+CTZR": {run: zones("+CTZR", func(r *rtc) *int { return &r.report }), test: "(0-3)"},
 		"+CLCC": {run: accept}, "+CPBS": {run: accept, test: `("SM","ON")`},
 		"+WS46": {run: accept},
 	}
@@ -226,15 +226,6 @@ func clip(s *session, c command) error {
 		return nil
 	}
 	s.m.state.clip, _ = strconv.Atoi(c.args)
-	return nil
-}
-
-func clock(s *session, c command) error {
-	if c.verb == read {
-		now := s.m.net.o.Now()
-		_, offset := now.Zone()
-		s.say(fmt.Sprintf(`+CCLK: "%s%+03d"`, now.Format("06/01/02,15:04:05"), offset/900))
-	}
 	return nil
 }
 

@@ -93,6 +93,8 @@ func (m *Modem) atOnce(f Fault) bool {
 			ICCID: luhn(fmt.Sprintf("893407980000%06d", serial)), IMSI: fmt.Sprintf("21407%010d", 8000000+serial),
 			Number: fmt.Sprintf("+346980%05d", serial),
 		})
+	case FaultNetworkTime, FaultClockUnset:
+		m.clockFault(f)
 	case FaultCall:
 		m.Ring("+34600999888", orCode(f.Code, 5))
 	default:

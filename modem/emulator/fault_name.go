@@ -21,6 +21,7 @@ func Faults() []FaultKind {
 		FaultSpontaneousError,
 		FaultHang, FaultSilentReboot, FaultForgets, FaultSlowBoot, FaultBrownOut, FaultSIMOut, FaultSIMSwap, FaultCall,
 		FaultNoSMS, FaultCDSIWrong, FaultCSMPWipes,
+		FaultNetworkTime, FaultClockUnset,
 	}
 }
 

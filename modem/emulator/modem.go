@@ -71,6 +71,7 @@ type Modem struct {
 	hung     bool   // as FaultHang says
 	taken    string // the ICCID of the SIM that a fault took out
 	state    atState
+	rtc      rtc
 	stores   map[string]*store
 	changed  chan struct{} // closed, and made anew, when the port comes or goes
 }

@@ -222,6 +222,9 @@ func (m *Modem) setRegistrationLocked(stat int) {
 			m.sayLocked(fmt.Sprintf("%s: %d,%s", name, stat, m.cell(i)), "")
 		}
 	}
+	if stat == regHome {
+		m.tellTimeLocked()
+	}
 }
 
 func registrations() [3]string { return [3]string{"+CREG", "+CGREG", "+CEREG"} }

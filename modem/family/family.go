@@ -70,6 +70,10 @@ type Family struct {
 	// USSDTimeout is how long the network's answer to a USSD request may take.
 	USSDTimeout time.Duration
 
+	// ZoneUpdate is the value of AT+CTZU that has the modem's clock set to local
+	// time by the network.
+	ZoneUpdate int
+
 	// RadioOff switches the radio off (RadioOn brings it back). Without "AT"; ""
 	// when that must never be done.
 	RadioOff, RadioOn string
@@ -115,6 +119,7 @@ var Generic = Family{
 	Charset:       "GSM",
 	USSD:          []USSDCoding{USSDText, USSDUCS2, USSDPacked},
 	USSDTimeout:   30 * time.Second,
+	ZoneUpdate:    1,
 	RadioOff:      "+CFUN=4",
 	RadioOn:       "+CFUN=1",
 	Reset:         "+CFUN=1,1",

@@ -16,6 +16,7 @@ var quectel = variant(func(f *Family) {
 	// Never ds 2: reports are announced in SM and kept in SR, where they are lost.
 	f.CNMI = ladder([]int{2, 1}, []int{1}, 0)
 	f.CMS = quectelCodes()
+	f.ZoneUpdate = 3 // with 1 the clock says UTC, and the zone beside it
 	f.Boot = append(f.Boot[:len(f.Boot):len(f.Boot)], "APP RDY")
 })
 

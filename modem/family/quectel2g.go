@@ -12,5 +12,6 @@ var _ = variant(func(f *Family) {
 	f.ICCID = []string{"+QCCID", "+CCID", "+CRSM=176,12258,0,0,10"}
 	f.CNMI = ladder([]int{2, 1}, []int{1}, 0)
 	f.CMS = quectelCodes()
+	f.ZoneUpdate = 3 // with 1 the clock says UTC, and the zone beside it
 	f.Pace, f.AfterPrompt = 50*time.Millisecond, 20*time.Millisecond
 })
