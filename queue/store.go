@@ -88,6 +88,11 @@ func New(ctx context.Context, db *sqlite.DB, o Options) (*Store, error) {
 	if s.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, fmt.Errorf("register the queue's metrics: %w", err)
 	}
+	if o.Registerer != nil {
+		if err := db.Metrics(o.Registerer); err != nil {
+			return nil, fmt.Errorf("register the database's metrics: %w", err)
+		}
+	}
 	if s.rate, err = loadRate(ctx, db, s.instant()); err != nil {
 		return nil, fmt.Errorf("count what was sent: %w", err)
 	}
