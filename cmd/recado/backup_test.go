@@ -282,6 +282,12 @@ func TestDamageAtStart(t *testing.T) {
 			require.NoError(t, os.Truncate(path, 0))
 			require.NoError(t, os.WriteFile(path+"-wal", bytes.Repeat([]byte{1}, 9000), 0o600))
 		}, "restored"},
+		{"rotten while it was off", true, func(t *testing.T, path string) {
+			st, err := os.Stat(path)
+			require.NoError(t, err)
+			flips(t, path)
+			require.NoError(t, os.Chtimes(path, st.ModTime(), st.ModTime())) // as if nobody had touched it
+		}, "restored"},
 		{"gone", true, func(t *testing.T, path string) {
 			require.NoError(t, os.Remove(path))
 			require.NoError(t, os.RemoveAll(path+"-wal"))

@@ -93,20 +93,23 @@ func backupChecks(dir dataDir, keeper *backup.Keeper) []webui.Check {
 // openDatabase opens the database of a locked folder. One that is damaged is put aside, and
 // the newest good automatic backup takes its place, or what can still be read of it.
 func openDatabase(ctx context.Context, dir dataDir, key []byte, log *slog.Logger) (*sqlite.DB, error) {
-	folder := dir.folder(log)
-	options := sqlite.Options{Log: log}
 	reason := dir.lost()
 	if reason == nil {
-		db, err := sqlite.Open(ctx, dir.database(), options)
-		if !errors.Is(err, sqlite.ErrDamaged) {
+		db, err := sqlite.Open(ctx, dir.database(), sqlite.Options{Log: log})
+		if err == nil || !sqlite.IsDamage(err) {
 			return db, err
 		}
 		reason = err
 	}
-	if _, err := folder.Recover(ctx, key, reason, backup.RestoreOptions{At: time.Now(), Free: dir.free}); err != nil {
+	return recoverDatabase(ctx, dir, key, log, reason)
+}
+
+// recoverDatabase puts a damaged database aside, and opens what takes its place.
+func recoverDatabase(ctx context.Context, dir dataDir, key []byte, log *slog.Logger, reason error) (*sqlite.DB, error) {
+	if _, err := dir.folder(log).Recover(ctx, key, reason, backup.RestoreOptions{At: time.Now(), Free: dir.free}); err != nil {
 		return nil, fmt.Errorf("bring back a backup: %w", err)
 	}
-	return sqlite.Open(ctx, dir.database(), options)
+	return sqlite.Open(ctx, dir.database(), sqlite.Options{Log: log})
 }
 
 // lost says that the database is gone although there was one: SQLite would begin an empty

@@ -53,10 +53,23 @@ func openStores(ctx context.Context, dir dataDir, phones phoneFlag, clock queue.
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	messages, err := queue.New(ctx, db, queue.Options{
-		Clock: clock, Numbers: queue.NewNumbers(phones.Country, phones.Abroad), Log: log, Registerer: metrics, Key: key,
+	registered := &register{Registerer: metrics}
+	options := queue.Options{
+		Clock: clock, Numbers: queue.NewNumbers(phones.Country, phones.Abroad), Log: log, Key: key,
 		Instance: instance,
-	})
+	}
+	if metrics != nil {
+		options.Registerer = registered
+	}
+	messages, err := queue.New(ctx, db, options)
+	if err != nil && sqlite.IsDamage(err) {
+		// What rots while the box is off, and is not in the pages that opening reads.
+		registered.undo()
+		if db, err = recoverDatabase(ctx, dir, key, log, errors.Join(err, db.Close())); err != nil {
+			return nil, err
+		}
+		messages, err = queue.New(ctx, db, options)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read the queue: %w", err), db.Close())
 	}
@@ -67,4 +80,26 @@ func openStores(ctx context.Context, dir dataDir, phones phoneFlag, clock queue.
 		auth:  auth.New(db, clock, auth.Options{Log: log}),
 		key:   key,
 	}, nil
+}
+
+// register remembers what it has registered, for a second try.
+type register struct {
+	prometheus.Registerer
+	list []prometheus.Collector
+}
+
+// Register implements prometheus.Registerer.
+func (r *register) Register(c prometheus.Collector) error {
+	err := r.Registerer.Register(c)
+	if err == nil {
+		r.list = append(r.list, c)
+	}
+	return err
+}
+
+func (r *register) undo() {
+	for _, c := range r.list {
+		r.Unregister(c)
+	}
+	r.list = nil
 }

@@ -268,6 +268,19 @@ func TestWhatIsNoGoodArchiveIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
+func TestAFileIsReadBack(t *testing.T) {
+	one, two := archive(t, box(t, "uno")), archive(t, box(t, "dos"))
+	want, err := Verify(t.Context(), bytes.NewReader(one), quick)
+	require.NoError(t, err)
+	name := filepath.Join(t.TempDir(), "a")
+	require.NoError(t, os.WriteFile(name, one, 0o600))
+	require.NoError(t, VerifyFile(t.Context(), name, quick, want))
+	require.NoError(t, os.WriteFile(name, two, 0o600))
+	require.ErrorIs(t, VerifyFile(t.Context(), name, quick, want), ErrArchive, "another one")
+	require.NoError(t, os.WriteFile(name, one[:len(one)-1], 0o600))
+	require.ErrorIs(t, VerifyFile(t.Context(), name, quick, want), ErrArchive)
+}
+
 // TestASealThatCostsTooMuchIsRefused: an archive may not have this box spend
 // gigabytes on its passphrase.
 func TestASealThatCostsTooMuchIsRefused(t *testing.T) {

@@ -192,6 +192,9 @@ func Inspect(ctx context.Context, path string, deep bool) (f Figures, err error)
 	return f, nil
 }
 
+// IsDamage says that SQLite found a database damaged, or that it is none.
+func IsDamage(err error) bool { return errors.Is(damage(err), ErrDamaged) }
+
 // newest is the schema that this program makes.
 func newest() (know int64) {
 	entries, err := fs.ReadDir(migrations, "migrations")
@@ -239,6 +242,9 @@ func backup(ctx context.Context, db *sql.DB, file string) error {
 	if _, err := db.ExecContext(ctx, `VACUUM INTO ?`, part); err != nil {
 		return err
 	}
+	if err := markCopy(ctx, part); err != nil {
+		return err
+	}
 	if err := syncFile(part); err != nil {
 		return err
 	}
@@ -246,6 +252,21 @@ func backup(ctx context.Context, db *sql.DB, file string) error {
 		return err
 	}
 	return syncFile(filepath.Dir(file))
+}
+
+// markCopy has what is unfinished in a copy held should it ever take the place of
+// the database: by then it may have been sent (see queue.MarkRestored). Versions
+// before schema 5 do not know it.
+func markCopy(ctx context.Context, file string) error {
+	db := sql.OpenDB(wary{file, "mode=rw"})
+	db.SetMaxOpenConns(1)
+	var known int
+	err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'setting'`).Scan(&known)
+	if err == nil && known > 0 {
+		_, err = db.ExecContext(ctx, `INSERT INTO setting (key, value) VALUES ('restore_epoch', 'before migrating, ' || lower(hex(randomblob(16))))
+			ON CONFLICT (key) DO UPDATE SET value = excluded.value`)
+	}
+	return errors.Join(err, db.Close())
 }
 
 var oldCopyName = regexp.MustCompile(`\.schema(\d+)-(\d{8}-\d{6})\.bak(\.part)?$`)
