@@ -208,6 +208,12 @@ var findingWords = map[string]words{
 	"database_unchecked": {
 		sentence{"The database was not checked to the end: {reason}.", "Run recado doctor again when the box is quiet."},
 		sentence{"La base de datos no se ha comprobado entera: {reason}.", "Repita recado doctor cuando el equipo esté tranquilo."}},
+	"database_read_only": {
+		sentence{"Nothing can be stored any more, and so nothing is sent: {reason}.", "Check the disk or replace it, make sure of a backup, then restart Recado."},
+		sentence{"Ya no se puede guardar nada, y por eso no se envía nada: {reason}.", "Revise el disco o cámbielo, asegúrese de tener una copia y reinicie Recado."}},
+	"database_write_failed": {
+		sentence{"The disk failed once to write: {reason}.", "Check the disk; replace it when this comes again."},
+		sentence{"El disco ha fallado una vez al escribir: {reason}.", "Revise el disco; cámbielo si se repite."}},
 	"disk_full": {
 		sentence{"The data folder's disk is nearly full: {free} MB left.", "Make room: without it nothing is accepted any more."},
 		sentence{"El disco de los datos está casi lleno: quedan {free} MB.", "Haga sitio: sin él no se acepta nada más."}},

@@ -42,6 +42,7 @@ func (w *ward) beside(context.Context) []pool.Finding {
 		}
 	}
 	list = append(list, diskFindings(w.dir)...)
+	list = append(list, storageFindings(w.db)...)
 	list = append(list, permissionFindings(w.dir)...)
 	list = append(list, backupFindings(w.dir, w.keeper)...)
 	switch {
