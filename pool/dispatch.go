@@ -33,7 +33,7 @@ func (p *Pool) dispatch(ctx context.Context) {
 			told = false
 		}
 		now := time.Now()
-		p.progressed.Store(now.UnixNano())
+		p.progressed.Store(int64(now.Sub(p.began)))
 		failpoint.Hit(failpoint.DispatchRound)
 		if told || now.Sub(last) >= safetyRound {
 			last = now
@@ -87,6 +87,7 @@ func (p *Pool) keepTime(ctx context.Context) {
 	var inboxAt time.Time
 	u := upkeep{last: time.Now(), away: map[string]time.Time{}}
 	for {
+		p.timed.Store(int64(time.Since(p.began)))
 		failpoint.Hit(failpoint.TimeRound)
 		next, err := p.store.Wake(ctx)
 		p.complain(ctx, "looking for messages that are due", err)

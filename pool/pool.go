@@ -79,8 +79,10 @@ type Pool struct {
 	keys sync.Mutex
 	// work has a token when something may have become claimable, or a line free.
 	work chan struct{}
-	// progressed is the dispatcher's last round, Unix ns of the monotonic clock.
-	progressed atomic.Int64
+	// progressed is the last round of the dispatcher, timed that of the keeper of
+	// time, both on the monotonic clock since began.
+	progressed, timed atomic.Int64
+	began             time.Time
 	// complained is when a disk that cannot be written was last logged, Unix ns.
 	complained atomic.Int64
 
@@ -100,6 +102,7 @@ func New(o Options) *Pool {
 	return &Pool{
 		store: o.Store, inbox: o.Inbox, clock: o.Clock, log: o.Log,
 		met:   newMetrics(o.Registerer),
+		began: time.Now(),
 		work:  make(chan struct{}, 1),
 		watch: map[chan struct{}]bool{},
 		sims:  map[string]*simRecord{},
@@ -153,7 +156,8 @@ func (p *Pool) Run(ctx context.Context) error {
 	if err := p.loadOwed(ctx); err != nil {
 		return err
 	}
-	p.progressed.Store(time.Now().UnixNano())
+	p.progressed.Store(int64(time.Since(p.began)))
+	p.timed.Store(int64(time.Since(p.began)))
 	p.store.OnReady(p.kick)
 	p.store.OnProved(func(attempt int64) {
 		for _, l := range p.all() {
@@ -237,9 +241,12 @@ func (p *Pool) Ready() int {
 	return n
 }
 
-// Progress is when the dispatcher last went round: at least every second while
-// it is well. For the watchdog.
-func (p *Pool) Progress() time.Time { return time.Unix(0, p.progressed.Load()) }
+// Progress is when both the dispatcher and the keeper of time had gone round
+// last: at least every second while they are well. For the watchdog. It has a
+// monotonic reading: the wall clock may jump.
+func (p *Pool) Progress() time.Time {
+	return p.began.Add(time.Duration(min(p.progressed.Load(), p.timed.Load())))
+}
 
 // Watch returns a channel that gets a token after something visible changed: a
 // modem's state, a signal, what a line sends. Call the function when done.

@@ -105,6 +105,11 @@ func (p *progress) watch(log *slog.Logger) (stop func(context.Context) error) {
 			switch {
 			case ctx.Err() != nil:
 				return
+			case p.standing() != nil:
+				// What stands still for so long will not move again: not waiting for the
+				// watchdog's own time too, the program is serving again within 30 s.
+				log.Error("no progress, systemd is asked to start recado anew", "error", err)
+				_, _ = daemon.SdNotify(false, "WATCHDOG=trigger")
 			case err != nil:
 				log.Error("no progress, the watchdog is not told otherwise", "error", err)
 			default:
