@@ -24,20 +24,23 @@ build: ## bin/recado
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/recado ./cmd/recado
 
 run: build ## The appliance with four emulated modems on http://127.0.0.1:8080/
-	bin/recado serve --emulate 4 --trust-clock --data ./data --listen 127.0.0.1:8080
+	bin/recado serve --emulate 4 --trust-clock --webhook-loopback --data ./data --listen 127.0.0.1:8080
 
 test: lint check-emulator browser-test mutants check ## Everything; installs from Debian and npm what it needs and is not there
 
 check: ## go test with the race detector
 	@./.ci/need gcc systemd-analyze
 	$(GO) test -race -timeout 30m ./...
+	$(GO) test -tags failpoints ./queue/failpoint
 
 lint: ## gofmt, go vet, staticcheck
 	@./.ci/need gcc
 	@unformatted=$$(find . -name '*.go' -not -path '*/node_modules/*' -exec gofmt -l {} +); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w" $$unformatted >&2; exit 1; fi
 	$(GO) vet -tags peers ./...
+	$(GO) vet -tags failpoints ./queue/... ./pool ./cmd/recado/...
 	$(GO) tool staticcheck -tags peers ./...
+	$(GO) tool staticcheck -tags failpoints ./queue/failpoint ./pool
 
 check-emulator: ## gammu, smstools and Kannel drive the emulated modems
 	@./.ci/need gcc gammu smsd bearerbox
@@ -76,6 +79,7 @@ torture: ## The long proofs of nothing lost and nothing sent twice: an hour or s
 	RECADO_POWERCUT_STATES=6000 $(GO) test -count=1 -timeout 1h -v -run '^TestPowerCut$$' ./queue/sqlite/powercut
 	RECADO_LATE_RUNS=10000 $(GO) test -count=1 -timeout 1h -v -run '^TestNoAnswerIsAnothersOwn$$' ./modem
 	RECADO_REPORT_SEEDS=40 $(GO) test -count=1 -timeout 1h -v -run '^TestEveryReportFindsItsOwnMessage$$' ./queue
+	RECADO_PROOF_KILLS=2000 RECADO_PROOF_HITS=1,2,3,5,7,13 RECADO_PROOF_ROUNDS=3 $(GO) test -count=1 -timeout 3h -v ./cmd/recado/proof
 	RECADO_INBOUND_SEEDS=20 $(GO) test -count=1 -timeout 1h -v -run '^TestNothingReceivedIsLostOrDoubled$$' ./queue/inbox
 
 install: build ## Binary, units, udev rule under DESTDIR (PREFIX=/usr)
