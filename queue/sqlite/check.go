@@ -91,9 +91,9 @@ func figures(ctx context.Context, db *sql.DB) (Figures, error) {
 	return f, nil
 }
 
-// tableNames are the tables, without SQLite's own.
+// tableNames are the tables, without SQLite's own and the reserve's.
 func tableNames(ctx context.Context, db *sql.DB) (tables []string, err error) {
-	rows, err := db.QueryContext(ctx, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
+	rows, err := db.QueryContext(ctx, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'reserve_room' ORDER BY name")
 	if err != nil {
 		return nil, err
 	}
