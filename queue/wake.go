@@ -218,7 +218,10 @@ func (s *Store) tidy(ctx context.Context, n instant) error {
 			{`DELETE FROM report WHERE id IN (SELECT id FROM report WHERE message IS NULL
 				AND id <= (SELECT max(report) FROM tidy_mark WHERE steady <= ?) LIMIT 5000)`, []any{n.steady - keepOrphans.Milliseconds()}},
 			{`DELETE FROM event WHERE seq IN (SELECT seq FROM event
-				WHERE seq <= (SELECT max(event) FROM tidy_mark WHERE steady <= ?) ORDER BY seq LIMIT 5000)`, []any{n.steady - keepEvents.Milliseconds()}},
+				WHERE seq <= (SELECT max(event) FROM tidy_mark WHERE steady <= ?)
+				AND NOT EXISTS (SELECT 1 FROM webhook w WHERE w.active = 1 AND w.cursor < event.seq)
+				AND NOT EXISTS (SELECT 1 FROM webhook w JOIN webhook_delivery d ON d.webhook = w.id AND d.event = event.seq
+					WHERE d.state IN ('pending','dead')) ORDER BY seq LIMIT 5000)`, []any{n.steady - keepEvents.Milliseconds()}},
 			{`DELETE FROM tidy_mark WHERE steady < ?`, []any{n.steady - 2*max(keepOrphans, keepEvents).Milliseconds()}},
 		} {
 			if _, err := tx.Exec(d.query, d.args...); err != nil {

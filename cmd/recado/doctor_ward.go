@@ -13,6 +13,7 @@ import (
 	"recado/pool"
 	"recado/queue/backup"
 	"recado/queue/sqlite"
+	"recado/queue/webhook"
 )
 
 // ward is what the doctor looks at in a program that has the data open: the daemon, or a
@@ -28,13 +29,14 @@ type ward struct {
 	// usb and check are nil without a daemon; usb also without --discover.
 	usb     *tty.Discovery
 	check   *progress
+	hooks   *webhook.Outbox
 	started time.Time
 	// keeper makes the automatic backups; nil without a daemon.
 	keeper *backup.Keeper
 }
 
 // beside is what the pool's findings do not tell: of the program, the disk, the USB bus.
-func (w *ward) beside(context.Context) []pool.Finding {
+func (w *ward) beside(ctx context.Context) []pool.Finding {
 	var list []pool.Finding
 	if w.check != nil {
 		if err := w.check.standing(); err != nil {
@@ -44,6 +46,7 @@ func (w *ward) beside(context.Context) []pool.Finding {
 	list = append(list, diskFindings(w.dir)...)
 	list = append(list, storageFindings(w.db)...)
 	list = append(list, permissionFindings(w.dir)...)
+	list = append(list, w.webhookFindings(ctx)...)
 	list = append(list, backupFindings(w.dir, w.keeper)...)
 	switch {
 	case w.usb != nil:

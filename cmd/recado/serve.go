@@ -29,6 +29,7 @@ type serveCmd struct {
 	phoneFlag
 	actuatorFlags
 	backupFlags
+	webhookFlags
 	Listen     string   `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the pages and the API; 0.0.0.0:8080 opens them to the LAN (${default})."`
 	Modem      []string `placeholder:"PORT" help:"A modem's port: /dev/…, usb:PATH:INTERFACE, a pty, or tcp:HOST:PORT. Repeat for more."`
 	Discover   bool     `help:"Find USB modems by themselves, and follow them as they come and go."`
@@ -144,6 +145,18 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 		}
 	}
 
+	// Other programs are told what happens.
+	hooks, err := c.outbox(ctx, kept, clock, log, registry)
+	if err != nil {
+		return fmt.Errorf("prepare webhooks: %w", err)
+	}
+	telling, stopTelling := context.WithCancel(context.WithoutCancel(ctx))
+	told := parts.start("webhooks", func() error { return hooks.Run(telling) })
+	down.add("webhooks", func(bound context.Context) error {
+		stopTelling()
+		return await(bound, told, 7*time.Second)
+	})
+
 	// The pages and the API, for the LAN and for the local socket.
 	listener, err := listen(c.Listen)
 	if err != nil {
@@ -151,11 +164,11 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 	}
 	addresses := urls(listener.Addr())
 	check := &progress{db: kept.db, pool: lines, usb: usb, started: started, dir: dir, keeper: keeper}
-	seen := &ward{pool: lines, db: kept.db, dir: dir, book: book, named: c.Modem, usb: usb, check: check, started: started, keeper: keeper}
+	seen := &ward{pool: lines, db: kept.db, dir: dir, book: book, named: c.Modem, usb: usb, check: check, started: started, keeper: keeper, hooks: hooks}
 	options := webui.Options{
 		Store: kept.queue, Inbox: kept.inbox, Pool: lines, Auth: kept.auth,
 		Clock: clock, Log: log, Registry: registry, Version: versionText(),
-		Hosts: c.Host, Checks: check.checks, Started: started, Storage: dir.room, Findings: seen.beside,
+		Hosts: c.Host, Checks: check.checks, Started: started, Storage: dir.room, Findings: seen.beside, Webhooks: hooks,
 		Bundle: func(ctx context.Context, out io.Writer) error {
 			return seen.supportBundle(ctx, out, c.configFlag, c.TrustClock)
 		},
