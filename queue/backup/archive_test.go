@@ -262,6 +262,26 @@ func TestWhatIsNoGoodArchiveIsRefused(t *testing.T) {
 		require.ErrorIs(t, err, ErrArchive, name)
 		require.NotErrorIs(t, err, ErrPassphrase, name)
 	}
+	// Cut where the tar inside has ended already, within what tar fills up with.
+	identity, err := quick.identity()
+	require.NoError(t, err)
+	plain, err := age.Decrypt(bytes.NewReader(good), identity)
+	require.NoError(t, err)
+	inside, err := io.ReadAll(plain)
+	require.NoError(t, err)
+	recipient, err := quick.recipient()
+	require.NoError(t, err)
+	var padded bytes.Buffer
+	w, err := age.Encrypt(&padded, recipient)
+	require.NoError(t, err)
+	_, err = w.Write(append(inside, make([]byte, 300_000)...))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	_, err = Verify(t.Context(), bytes.NewReader(padded.Bytes()), quick)
+	require.NoError(t, err)
+	_, err = Verify(t.Context(), bytes.NewReader(padded.Bytes()[:padded.Len()-100_000]), quick)
+	require.ErrorIs(t, err, ErrArchive)
+
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = Verify(over, bytes.NewReader(good), quick)
