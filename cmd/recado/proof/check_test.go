@@ -230,8 +230,8 @@ func checkReceiving(o outcome, broken report) {
 		}
 	}
 	for text, n := range brought {
-		// Two equal ones of one sender in one second count once (queue/states.md).
-		if there[text] > n || there[text] == 0 {
+		// What lies on a SIM still is read later. Two equal ones of one sender in one second count once (queue/states.md).
+		if there[text] > n || there[text] == 0 && o.Drained {
 			broken(inboundOnce, "%q came %d times and is there %d times", text, n, there[text])
 		}
 	}
