@@ -128,6 +128,11 @@ func TestOneBadEventBlocksNoOther(t *testing.T) {
 	b.until(e.ID, func(e Endpoint) bool { return e.Pending == 1 })
 	for tries := 1; ; tries++ { // it goes on being tried for 72 h, and no more often than it should
 		b.pass(6 * time.Hour)
+		require.Eventually(t, func() bool { // what is due has been tried
+			list, _, err := b.o.Deliveries(t.Context(), e.ID, Pending, 1, "")
+			require.NoError(t, err)
+			return len(list) == 0 || time.Until(list[0].NextAt) > time.Second
+		}, 30*time.Second, time.Millisecond)
 		e, err := b.o.Get(t.Context(), e.ID)
 		require.NoError(t, err)
 		if e.Dead == 1 {
