@@ -48,6 +48,8 @@ type line struct {
 	used time.Time
 	health
 	reports reports
+	// up is since when the modem has been ready without a break; zero: it is not.
+	up time.Time
 }
 
 func newLine(p *Pool, port Port) *line {
@@ -57,7 +59,7 @@ func newLine(p *Pool, port Port) *line {
 		settle = -1
 	}
 	l.modem = modem.New(modem.Config{
-		Name: port.Name, Open: tapped(port.Open), Sink: sink{l}, Log: p.log, Now: p.clock.Now, Settle: settle,
+		Name: port.Name, Open: tapped(port.Open), Sink: l.sink(), Log: p.log, Now: p.clock.Now, Settle: settle,
 		USBPath: port.USBPath, PINs: pinMemory{p.store}, USBReset: port.USBReset, PowerCycle: port.PowerCycle, Disturb: l.mayDisturb,
 	})
 	l.heard = l.modem.Snapshot()

@@ -48,6 +48,8 @@ type Options struct {
 	Clock      queue.Clock
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // nil: no metrics
+	// Evidence is told what the networks say of the time; nil: nobody is.
+	Evidence Evidence
 }
 
 // Sentinels that callers branch on.
@@ -70,6 +72,7 @@ type Pool struct {
 	clock queue.Clock
 	log   *slog.Logger
 	met   *metrics
+	times Evidence // nil: none
 
 	paused   atomic.Bool
 	draining atomic.Bool
@@ -100,7 +103,7 @@ type Pool struct {
 // New makes a pool without lines; Add them, then Run.
 func New(o Options) *Pool {
 	return &Pool{
-		store: o.Store, inbox: o.Inbox, clock: o.Clock, log: o.Log,
+		store: o.Store, inbox: o.Inbox, clock: o.Clock, log: o.Log, times: o.Evidence,
 		met:   newMetrics(o.Registerer),
 		began: time.Now(),
 		work:  make(chan struct{}, 1),

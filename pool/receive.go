@@ -19,6 +19,7 @@ func (s sink) Store(ctx context.Context, r modem.Received) error {
 	if l.simKey() == "" {
 		l.apply(l.modem.Snapshot()) // found while the modem was still coming up
 	}
+	l.weigh(r)
 	me := l.queueLine()
 	if key := leftBehind(r, l.said().SIM); key != "" {
 		me.ICCID, me.IMSI, me.Number = key, r.IMSI, l.p.numberOf(key, "")
@@ -51,6 +52,7 @@ func leftBehind(r modem.Received, now modem.SIM) string {
 func (s sink) Changed(snap modem.Snapshot) {
 	s.l.apply(snap)
 	s.l.sawSMSC()
+	s.l.sawUp(s.l.said().State)
 	s.l.hint()
 	s.l.p.changed()
 	if s.l.takeable() {

@@ -1,57 +1,97 @@
 package main
 
 import (
+	"log/slog"
 	"os"
-	"sync"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"recado/queue/clock"
 )
 
-// systemClock is the wall clock of the box, and whether it may be believed. A box without
-// a battery starts at an old but plausible time; until it has been set, nothing that depends on
-// wall time may happen (reliability: the clock).
-type systemClock struct {
-	// always is --trust-clock.
-	always bool
-	// synchronised asks the system whether somebody set the clock.
-	synchronised func() bool
-
-	mu      sync.Mutex
-	asked   time.Time // monotonic
-	trusted bool
+// newClock is the clock of the box. always is --trust-clock.
+func newClock(always bool) *clock.Clock {
+	return clock.New(clock.Options{Sources: box{}.clock(), Word: always, Built: built()})
 }
 
-func newClock(always bool) *systemClock {
-	return &systemClock{always: always, synchronised: clockSynchronised}
+// clock makes serve's clock.
+func (c *serveCmd) clock(log *slog.Logger) *clock.Clock {
+	from := box{}.clock()
+	if c.IgnoreNTP {
+		from.NTP = nil
+	}
+	return clock.New(clock.Options{Sources: from, Word: c.TrustClock, Built: built(), Log: log})
 }
 
-// Now is the time of day.
-func (c *systemClock) Now() time.Time { return time.Now() }
-
-// Trusted says whether Now may be believed. It asks the system at most every 10 s, and a clock
-// that was once right stays so: what keeps time afterwards is the crystal.
-func (c *systemClock) Trusted() bool {
-	if c.always {
-		return true
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.trusted || !c.asked.IsZero() && time.Since(c.asked) < 10*time.Second {
-		return c.trusted
-	}
-	c.asked = time.Now()
-	c.trusted = c.synchronised()
-	return c.trusted
+// clock is where a box's time comes from.
+func (b box) clock() clock.Sources {
+	return clock.Sources{Wall: time.Now, Boot: sinceBoot, BootID: bootID(), NTP: func() clock.Sync {
+		return ntpState(timesyncMark, kernelSynchronised)
+	}}
 }
 
-// clockSynchronised is true when NTP has set the clock: systemd-timesyncd leaves a file,
-// others clear STA_UNSYNC in the kernel (adjtimex(2)). The file comes first because
-// ProtectClock= forbids adjtimex even for reading.
-func clockSynchronised() bool {
-	if _, err := os.Stat("/run/systemd/timesync/synchronized"); err == nil {
-		return true
+// sinceBoot is CLOCK_BOOTTIME: it goes on while the box is suspended, and nobody
+// can set it.
+func sinceBoot() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return time.Duration(time.Now().UnixNano()) // no such clock: then no step is seen
 	}
+	return time.Duration(t.Nano())
+}
+
+// bootID names this start of the box. The unit hands it in, as ProcSubset=pid
+// hides the file.
+func bootID() string {
+	if id := strings.ReplaceAll(os.Getenv("RECADO_BOOT_ID"), "-", ""); id != "" {
+		return id
+	}
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.ReplaceAll(strings.TrimSpace(string(id)), "-", "")
+}
+
+// built is when this program was made, as far as the Go tool noted it.
+func built() time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return time.Time{}
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.time" {
+			t, err := time.Parse(time.RFC3339, s.Value)
+			if err == nil {
+				return t
+			}
+		}
+	}
+	return time.Time{}
+}
+
+// ntpState puts together what is known of NTP: systemd-timesyncd touches a file
+// whenever it has set the clock; all others clear STA_UNSYNC in the kernel, which
+// the kernel sets when anybody else sets the clock. ProtectClock= forbids asking
+// the kernel, so that the file comes first.
+func ntpState(file func() (int64, bool), kernel func() bool) clock.Sync {
+	mark, set := file()
+	synchronised := kernel()
+	return clock.Sync{Synchronised: set || synchronised, Mark: mark, Bound: synchronised}
+}
+
+func timesyncMark() (int64, bool) {
+	info, err := os.Stat("/run/systemd/timesync/synchronized")
+	if err != nil {
+		return 0, false
+	}
+	return info.ModTime().UnixNano(), true
+}
+
+func kernelSynchronised() bool {
 	var state unix.Timex
 	if _, err := unix.Adjtimex(&state); err != nil {
 		return false

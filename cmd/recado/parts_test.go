@@ -97,25 +97,6 @@ func TestRootBecomesTheFoldersOwner(t *testing.T) {
 	require.False(t, needed, "root's own folder")
 }
 
-func TestTheClockIsAskedNowAndThen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		asked, synchronised := 0, false
-		clock := newClock(false)
-		clock.synchronised = func() bool { asked++; return synchronised }
-		require.False(t, clock.Trusted())
-		require.False(t, clock.Trusted())
-		require.Equal(t, 1, asked)
-		synchronised = true
-		time.Sleep(10 * time.Second) // the bubble's clock
-		require.True(t, clock.Trusted())
-		synchronised = false
-		time.Sleep(time.Hour)
-		require.True(t, clock.Trusted(), "what was right once keeps time by itself")
-		require.Equal(t, 2, asked)
-		require.True(t, newClock(true).Trusted())
-	})
-}
-
 func TestLogbook(t *testing.T) {
 	book := newLogbook()
 	var journal strings.Builder

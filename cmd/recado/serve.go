@@ -36,6 +36,7 @@ type serveCmd struct {
 	Emulate    int      `placeholder:"N" help:"Add N emulated modems on an emulated network."`
 	OpenLimits bool     `help:"No per-SIM limits and no quiet hours, for measuring (this version has none yet)."`
 	TrustClock bool     `help:"Take the system clock as right from the start."`
+	IgnoreNTP  bool     `help:"Do not believe the system when it says that NTP has set its clock."`
 	Host       []string `placeholder:"NAME" help:"Another name under which browsers may ask for this box."`
 	LogLevel   string   `default:"info" enum:"debug,info,warn,error" help:"How much to log: debug, info, warn, error."`
 }
@@ -97,12 +98,18 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	clock := newClock(c.TrustClock)
+	clock := c.clock(log)
 	kept, err := openStores(ctx, dir, c.phoneFlag, clock, log, registry)
 	if err != nil {
 		return err
 	}
 	down.add("database", func(context.Context) error { return kept.db.Close() })
+	timing, stopTiming := context.WithCancel(context.WithoutCancel(ctx))
+	timed := parts.start("the clock", func() error { return clock.Run(timing) })
+	down.add("clock", func(bound context.Context) error {
+		stopTiming()
+		return await(bound, timed, 4*time.Second)
+	})
 	keeper, err := c.backupFlags.keeper(dir, kept, clock, log)
 	if err != nil {
 		return err
@@ -116,7 +123,7 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 
 	// The modems.
 	lines := pool.New(pool.Options{
-		Store: kept.queue, Inbox: kept.inbox, Clock: clock, Log: log, Registerer: registry,
+		Store: kept.queue, Inbox: kept.inbox, Clock: clock, Log: log, Registerer: registry, Evidence: clock,
 	})
 	recovery := actuators{actuatorFlags: c.actuatorFlags, log: log}
 	network, err := addModems(lines, c, recovery, dir, down)

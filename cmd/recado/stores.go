@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"recado/queue"
+	"recado/queue/clock"
 	"recado/queue/inbox"
 	"recado/queue/sqlite"
 	"recado/webui/auth"
@@ -32,7 +33,7 @@ func (s *stores) low() bool {
 
 // openStores opens the database of a locked data folder, brings its schema up to this
 // version's and puts right what an interrupted run left open.
-func openStores(ctx context.Context, dir dataDir, phones phoneFlag, clock queue.Clock, log *slog.Logger, metrics prometheus.Registerer) (*stores, error) {
+func openStores(ctx context.Context, dir dataDir, phones phoneFlag, clock *clock.Clock, log *slog.Logger, metrics prometheus.Registerer) (*stores, error) {
 	// First of all: a restore that was interrupted may bring another key.
 	if err := dir.folder(log).Clean(); err != nil {
 		return nil, err
@@ -61,14 +62,21 @@ func openStores(ctx context.Context, dir dataDir, phones phoneFlag, clock queue.
 	if metrics != nil {
 		options.Registerer = registered
 	}
-	messages, err := queue.New(ctx, db, options)
+	// Back-offs and windows of before go on by the clock's memory.
+	read := func() (*queue.Store, error) {
+		if err := clock.Load(ctx, db); err != nil {
+			return nil, err
+		}
+		return queue.New(ctx, db, options)
+	}
+	messages, err := read()
 	if err != nil && sqlite.IsDamage(err) {
 		// What rots while the box is off, and is not in the pages that opening reads.
 		registered.undo()
 		if db, err = recoverDatabase(ctx, dir, key, log, errors.Join(err, db.Close())); err != nil {
 			return nil, err
 		}
-		messages, err = queue.New(ctx, db, options)
+		messages, err = read()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read the queue: %w", err), db.Close())

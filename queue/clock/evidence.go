@@ -50,7 +50,10 @@ func (c *Clock) NITZ(modem string, told time.Time, zoned, fromNetwork bool) {
 	if !ok || zoned && v.line < c.high-step {
 		return
 	}
-	v.sure, v.zoned = fromNetwork && zoned, zoned
+	// It goes on as it was set.
+	was := c.networks[modem]
+	kept := was.sure && (v.line-was.line).Abs() <= step
+	v.sure, v.zoned = zoned && (fromNetwork || kept), zoned
 	remember(c.networks, modem, v)
 	c.weigh(boot)
 }

@@ -76,8 +76,11 @@ func (c *Clock) remember(m memory) {
 	c.steady = m.Steady
 	high := m.High
 	if !same {
-		// The box has been on since for at least as long as it has been up now.
 		c.boot++
+	}
+	if !same && (m.Up > boot || m.BootID != "" && c.o.Sources.BootID != "") {
+		// A new start of the box, whose clock begins anew; else nothing says that it
+		// is one.
 		c.steady += m.Up
 		high += m.Up
 	}
