@@ -234,3 +234,16 @@ func quick(t *testing.T) string {
 	}
 	return t.TempDir()
 }
+
+// TestEvidenceIsOfTheSameSIM: a report that came for one SIM proves nothing of
+// what another may have sent.
+func TestEvidenceIsOfTheSameSIM(t *testing.T) {
+	b := newBox(t)
+	m := b.submit(Request{Class: OTP})
+	_, a := b.gated(line(1))
+	b.outcome(a, lost())
+	b.report(line(2), m.To, 7, stDelivered, b.clock.Now())
+	require.Equal(t, Uncertain, b.get(m.ID).State)
+	b.report(line(1), m.To, 7, stDelivered, b.clock.Now().Add(time.Second))
+	require.Equal(t, Delivered, b.get(m.ID).State)
+}
