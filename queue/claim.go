@@ -93,10 +93,11 @@ const mostDamaged = 32
 // trusted is now in the schema's milliseconds, 0 while the clock cannot be
 // trusted: then nothing expires.
 func (s *Store) trusted() int64 {
-	if !s.clock.Trusted() {
+	n := s.instant()
+	if !n.trusted {
 		return 0
 	}
-	return ms(s.clock.Now())
+	return ms(n.now)
 }
 
 // Unclaim gives a message back before its gate: nothing of this claim was

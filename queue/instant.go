@@ -13,8 +13,17 @@ import (
 type Steady interface {
 	// Steady is a time that only passes; over a restart of the box it goes on.
 	Steady() time.Time
-	// Boot counts the starts of the box.
-	Boot() int64
+	// Instant is all of it at one moment, and how often the box was started: no
+	// clock is set between its parts.
+	Instant() (now, steady time.Time, boot int64, trusted bool)
+}
+
+// SteadyNow is the steady clock of c.
+func SteadyNow(c Clock) time.Time {
+	if s, ok := c.(Steady); ok {
+		return s.Steady()
+	}
+	return c.Now()
 }
 
 // instant is now, by both clocks, as one piece of work sees it.
@@ -26,12 +35,14 @@ type instant struct {
 }
 
 func (s *Store) instant() instant {
-	n := instant{trusted: s.clock.Trusted(), now: s.clock.Now()}
-	n.steady = ms(n.now)
-	if c, ok := s.clock.(Steady); ok {
-		n.steady, n.boot = ms(c.Steady()), c.Boot()
+	c, ok := s.clock.(Steady)
+	if !ok {
+		n := instant{trusted: s.clock.Trusted(), now: s.clock.Now()}
+		n.steady = ms(n.now)
+		return n
 	}
-	return n
+	now, steady, boot, trusted := c.Instant()
+	return instant{now: now, steady: ms(steady), boot: boot, trusted: trusted}
 }
 
 // line is how far the time of day is ahead of the steady clock.

@@ -31,11 +31,12 @@ const (
 // keep deletes what has been kept long enough: texts, then messages. A part of
 // it, when there is much: the next call goes on where it was. Nothing while the
 // clock is not trusted: a wrong one must not delete.
-func (s *Store) keep(ctx context.Context, now time.Time) error {
+func (s *Store) keep(ctx context.Context, n instant) error {
+	now := n.now
 	if err := s.sweep(ctx, sweepPace); err != nil {
 		return fmt.Errorf("look for damage: %w", err)
 	}
-	if !s.clock.Trusted() {
+	if !n.trusted {
 		return nil
 	}
 	s.mu.Lock()

@@ -140,9 +140,9 @@ func (s *Store) ended(r *record) {
 	switch {
 	case !r.State.final() && (r.State != Uncertain || r.decideAt != 0):
 		r.endedAt = 0
-	case r.endedAt == 0 && s.clock.Trusted():
-		r.endedAt = ms(s.clock.Now())
 	case r.endedAt == 0:
-		r.endedAt = -1
+		if r.endedAt = s.trusted(); r.endedAt == 0 {
+			r.endedAt = -1
+		}
 	}
 }

@@ -41,7 +41,7 @@ func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
 	if err := s.redate(ctx, n); err != nil {
 		return time.Time{}, err
 	}
-	if err := s.keep(ctx, n.now); err != nil {
+	if err := s.keep(ctx, n); err != nil {
 		return time.Time{}, err
 	}
 	for _, job := range []struct {

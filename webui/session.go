@@ -51,7 +51,7 @@ func (s *Server) fromSession(c echo.Context, touch bool) (auth.Principal, error)
 	if id == "" {
 		return auth.Principal{}, nil
 	}
-	now := s.clock.Now()
+	now := s.auth.Steady()
 	seen := time.Unix(s.sessions.GetInt64(ctx, sessionSeen), 0)
 	person, err := s.auth.Person(ctx, id)
 	if err == auth.ErrNoPerson || now.Sub(seen) > sessionIdle {
@@ -85,7 +85,7 @@ func (s *Server) signIn(c echo.Context, p auth.Person) error {
 	if err != nil {
 		return err
 	}
-	now := s.clock.Now()
+	now := s.auth.Steady()
 	s.sessions.SetDeadline(ctx, now.Add(sessionLife).UTC())
 	s.sessions.Put(ctx, auth.SessionPerson, p.ID)
 	s.sessions.Put(ctx, sessionSeen, now.Unix())

@@ -195,11 +195,13 @@ func (c *Clock) Steady() time.Time {
 	return wall(c.steady, boot)
 }
 
-// Boot counts the starts of the box that this database has seen.
-func (c *Clock) Boot() int64 {
+// Instant is Now, Steady and Trusted of one moment, and how many starts of the
+// box this database has seen.
+func (c *Clock) Instant() (now, steady time.Time, boot int64, trusted bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.boot
+	up := c.look()
+	return c.now(up), wall(c.steady, up), c.boot, c.trusted
 }
 
 // AtLeast is Now when that is trusted, else a time that is certainly over: what

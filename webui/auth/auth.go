@@ -96,6 +96,18 @@ func New(db *sqlite.DB, clock queue.Clock, o Options) *Store {
 // now is the wall clock as Unix milliseconds UTC.
 func (s *Store) now() int64 { return s.clock.Now().UnixMilli() }
 
+// Steady is the clock that sessions end by and wrong tries are counted by:
+// nobody can set it, so that a wrong time of day signs nobody out.
+func (s *Store) Steady() time.Time { return queue.SteadyNow(s.clock) }
+
+// over is a time that is certainly over: now, when that is trusted.
+func (s *Store) over() time.Time {
+	if c, ok := s.clock.(interface{ AtLeast() time.Time }); ok {
+		return c.AtLeast()
+	}
+	return s.clock.Now()
+}
+
 // Audit adds a row to the audit trail: who did what to which object. Detail must
 // hold nothing secret and no text of a message.
 func (s *Store) Audit(ctx context.Context, who Principal, action, object, detail string) error {

@@ -171,7 +171,7 @@ func (s *Store) Login(ctx context.Context, name, password, ip string) (Person, e
 	if len(who) > 512 {
 		return Person{}, ErrBadLogin
 	}
-	if wait := s.logins.try(who, s.clock.Now()); wait > 0 {
+	if wait := s.logins.try(who, s.Steady()); wait > 0 {
 		return Person{}, &Throttled{RetryAfter: wait}
 	}
 	var encoded string

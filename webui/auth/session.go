@@ -27,7 +27,7 @@ func (st sessions) FindCtx(ctx context.Context, token string) ([]byte, bool, err
 	sum := sha256.Sum256([]byte(token))
 	var data []byte
 	err := st.s.db.Read().QueryRowContext(ctx,
-		`SELECT data FROM session WHERE token = ? AND expiry > ?`, sum[:], st.s.now()).Scan(&data)
+		`SELECT data FROM session WHERE token = ? AND expiry > ?`, sum[:], st.s.Steady().UnixMilli()).Scan(&data)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, false, nil
 	}
@@ -44,7 +44,7 @@ func (st sessions) CommitCtx(ctx context.Context, token string, data []byte, exp
 	}
 	person, _ := values[SessionPerson].(string)
 	return st.s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
-		if _, err := tx.Exec(`DELETE FROM session WHERE expiry <= ?`, st.s.now()); err != nil {
+		if _, err := tx.Exec(`DELETE FROM session WHERE expiry <= ?`, st.s.Steady().UnixMilli()); err != nil {
 			return err
 		}
 		_, err := tx.Exec(`INSERT INTO session(token, data, expiry, person) VALUES (?,?,?,?)

@@ -41,7 +41,7 @@ func (s *Store) Claim(ctx context.Context, code, name, password, language string
 	} else if !needed {
 		return Person{}, ErrSetupDone
 	}
-	if wait := s.claims.try("", s.clock.Now()); wait > 0 {
+	if wait := s.claims.try("", s.Steady()); wait > 0 {
 		return Person{}, &Throttled{RetryAfter: wait}
 	}
 	s.setupMu.Lock()
