@@ -38,6 +38,13 @@ func (m *Modem) tellTimeLocked() {
 	}
 }
 
+// ReportsTime says that AT+CTZR asked for the network's time.
+func (m *Modem) ReportsTime() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rtc.report > 0
+}
+
 // clockFault is atOnce for the faults of the time.
 func (m *Modem) clockFault(f Fault) {
 	m.mu.Lock()
