@@ -197,6 +197,26 @@ func TestWitnesses(t *testing.T) {
 	require.True(t, w.clock.Trusted(), "the system's is right, they say")
 }
 
+// An operator was wrong, and NTP knows better: what is unfinished keeps as much
+// of its validity as it had.
+func TestATrustedClockIsPutRight(t *testing.T) {
+	w := newWorld(t, t.TempDir())
+	defer func() { require.NoError(t, w.db.Close()) }()
+	w.off, w.lied = -50*time.Minute, true
+	require.NoError(t, w.clock.Trust(context.Background(), "ana", time.Time{}))
+	w.look()
+	p := w.submit(time.Time{}, time.Hour)
+	w.ntp()
+	w.lied = false
+	w.pass(45 * time.Minute)
+	require.Equal(t, queue.Queued, p.state)
+	m, err := w.store.Message(context.Background(), p.id)
+	require.NoError(t, err)
+	require.WithinDuration(t, p.accepted, m.CreatedAt, time.Second, "and its times are the right ones")
+	w.pass(20 * time.Minute)
+	require.Equal(t, queue.Expired, p.state)
+}
+
 // A mark of what is over: no clock behind it is believed by stamps alone.
 func TestHighWater(t *testing.T) {
 	w := newWorld(t, t.TempDir())

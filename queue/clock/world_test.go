@@ -35,6 +35,7 @@ type world struct {
 	boots  int
 	sync   clock.Sync
 	noID   bool // /proc is not there to be read
+	lied   bool // somebody vouched for a wrong time
 	zone   *time.Location
 	db     *sqlite.DB
 	clock  *clock.Clock
@@ -142,7 +143,7 @@ func (w *world) look() {
 	s := w.clock.Steady()
 	require.False(w.t, s.Before(w.steady), "the steady clock went back from %s to %s", w.steady, s)
 	w.steady = s
-	if w.clock.Trusted() {
+	if w.clock.Trusted() && !w.lied {
 		require.WithinDuration(w.t, w.true, w.clock.Now(), slack, "a wrong clock is trusted: %+v", w.clock.Status())
 	}
 	for _, p := range w.told {
