@@ -32,8 +32,12 @@ type SentCounts struct {
 // ClockStatus says whether the time can be believed: nothing scheduled happens
 // while it cannot.
 type ClockStatus struct {
-	Now     time.Time `json:"now"`
-	Trusted bool      `json:"trusted"`
+	Now     time.Time  `json:"now"`
+	Trusted bool       `json:"trusted"`
+	Source  *string    `json:"source" doc:"Who vouches for it: ntp, nitz, scts, operator, flag; null nobody"`
+	Since   *time.Time `json:"since" doc:"Since when"`
+	Reason  *string    `json:"reason" doc:"Why it is not trusted, in English"`
+	Offset  float64    `json:"offset_seconds" doc:"How far it is ahead of the operating system's clock"`
 }
 
 // StorageStatus is the room left, in bytes.
@@ -41,6 +45,8 @@ type StorageStatus struct {
 	Free     *int64 `json:"free_bytes" doc:"On the data folder's disk; null when not known"`
 	Total    *int64 `json:"total_bytes"`
 	Database *int64 `json:"database_bytes"`
+	State    string `json:"state" enum:"ok,checking,low,full,read_only,unknown" doc:"low: new work but alerts is refused; full: all new work is, what is queued is sent; read_only: nothing can be written; checking: it is looked over after an unclean end"`
+	Detail   string `json:"detail" doc:"Why, and what to do"`
 }
 
 func (s *Server) getStatus() *operation {
@@ -72,8 +78,7 @@ func (s *Server) status(ctx context.Context) (Status, error) {
 	st := Status{Queue: map[string]map[string]int{}, Today: map[string]int{},
 		Sent:       SentCounts{stats.SentMinute, stats.SentHour, stats.SentDay},
 		LinesReady: s.pool.Ready(), Uncertain: stats.Uncertain, Unread: unread, Paused: s.pool.Paused(),
-		Clock:   ClockStatus{Now: s.clock.Now().UTC().Truncate(time.Millisecond), Trusted: s.clock.Trusted()},
-		Version: s.version, StartedAt: s.started.UTC().Truncate(time.Millisecond)}
+		Clock: s.clockStatus(), Storage: StorageStatus{State: "unknown"}, Version: s.version, StartedAt: s.started.UTC().Truncate(time.Millisecond)}
 	for _, state := range []queue.State{queue.Scheduled, queue.Held, queue.Queued, queue.Sending} {
 		classes := map[string]int{}
 		for _, class := range []queue.Class{queue.OTP, queue.Alert, queue.Normal, queue.Bulk} {
@@ -89,8 +94,12 @@ func (s *Server) status(ctx context.Context) (Status, error) {
 		if err != nil {
 			s.log.Warn("the room on the disk is not known", "err", err)
 		} else {
-			st.Storage = StorageStatus{&room.Free, &room.Total, &room.Database}
+			st.Storage.Free, st.Storage.Total, st.Storage.Database = &room.Free, &room.Total, &room.Database
 		}
+	}
+	if s.care.Health != nil {
+		h := s.care.Health()
+		st.Storage.State, st.Storage.Detail = h.State, h.Detail
 	}
 	return st, nil
 }

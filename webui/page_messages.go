@@ -212,6 +212,17 @@ func timelineItemOf(l *locale, e queue.TimelineEntry, segments int, names func(s
 		detail = append(detail, l.tor("resolve."+action, action), l.t("timeline.by", "Who", cmp.Or(name, who)))
 	case "cancelled":
 		item.Icon = "ban"
+	case "held":
+		item.Icon, item.Tone = "pause", "warn"
+		detail = append(detail, l.tor("held_reason."+e.Detail, e.Detail))
+	case "released", "discarded":
+		item.Icon, item.Tone = "play", "info"
+		if e.Event == "discarded" {
+			item.Icon, item.Tone = "ban", "idle"
+		}
+		_, who, _ := strings.Cut(e.Detail, "by ")
+		_, name, _ := strings.Cut(who, ":")
+		detail = append(detail, l.t("timeline.by", "Who", cmp.Or(name, who)))
 	}
 	item.Title = l.tor("timeline."+key, e.Event)
 	if e.SIM != "" && e.Event == "gate" {

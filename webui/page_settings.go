@@ -27,6 +27,8 @@ type settingsPage struct {
 	Classes            []string
 	Key                struct{ Name, Class, Expires string }
 	Secret, SecretName string // of a key just made: shown this once
+
+	Care carePage
 }
 
 type personRow struct {
@@ -56,7 +58,11 @@ func (s *Server) showSettings(c echo.Context) error {
 // settings shows the page; p has what is special this time.
 func (s *Server) settings(c echo.Context, status int, p settingsPage) error {
 	ctx := c.Request().Context()
-	if s.person(c).Role == auth.RoleAdmin {
+	admin := s.person(c).Role == auth.RoleAdmin
+	if err := s.fillCare(c, &p.Care, admin); err != nil {
+		return err
+	}
+	if admin {
 		people, err := s.auth.People(ctx)
 		if err != nil {
 			return err

@@ -41,6 +41,7 @@ type view struct {
 	Unread      int
 	Paused      bool
 	Emulated    bool
+	Alarms      []alarm
 	Insecure    bool // plain HTTP from another machine
 	Version     string
 	It          any // the page's own data
@@ -156,7 +157,14 @@ func (v *views) hashAssets() error {
 
 func (v *views) funcs(l *locale) template.FuncMap {
 	return template.FuncMap{
-		"t":     l.t,
+		"t": func(key string, args ...any) string {
+			if len(args) == 1 { // a list made in Go
+				if list, ok := args[0].([]any); ok {
+					args = list
+				}
+			}
+			return l.t(key, args...)
+		},
 		"tn":    l.tn,
 		"tor":   l.tor,
 		"num":   l.num,
@@ -179,6 +187,7 @@ func (v *views) funcs(l *locale) template.FuncMap {
 		"stateIcon": stateIcon,
 		"simhref":   simAddress,
 		"add":       func(a, b int) int { return a + b },
+		"kb":        func(n int64) string { return l.num(int((n + 1023) >> 10)) },
 	}
 }
 

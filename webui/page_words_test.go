@@ -15,6 +15,7 @@ import (
 	"recado/modem"
 	"recado/pool"
 	"recado/queue"
+	"recado/queue/clock"
 	"recado/queue/webhook"
 	"recado/webui/auth"
 )
@@ -40,7 +41,7 @@ func words(t *testing.T, lang string) map[string]string {
 			}
 		}
 	}
-	for _, file := range []string{lang + ".toml", "network." + lang + ".toml", "modems." + lang + ".toml", "webhooks." + lang + ".toml"} {
+	for _, file := range []string{lang + ".toml", "network." + lang + ".toml", "modems." + lang + ".toml", "care." + lang + ".toml", "webhooks." + lang + ".toml"} {
 		b, err := localeFiles.ReadFile("locales/" + file)
 		require.NoError(t, err)
 		var tree map[string]any
@@ -82,7 +83,7 @@ func made() map[string][]string {
 		"sim_help.": {pool.SIMDisabled, pool.SIMLimitReached, pool.SIMNoCredit, pool.SIMQuarantined, "no_modem"},
 		"timeline.": {"accepted", "gate", "answer_accepted", "answer_rejected", "answer_ambiguous", "answer_not_sent",
 			"answer_duplicate", "report_ok", "report_trying", "report_failed", "retry", "undecided", "resolved", "proved",
-			"late_answer", "report_other_sim", queue.TimelineExpired, queue.TimelineCancelled},
+			"late_answer", "report_other_sim", "held", "released", "discarded", queue.TimelineExpired, queue.TimelineCancelled},
 		"resolve.":      {queue.ResolveSent, queue.ResolveFailed, queue.ResolveResend},
 		"severity.":     {pool.FindingFail, pool.FindingWarn, pool.FindingInfo},
 		"reports_by.n":  {"0", "1", "2"},
@@ -91,7 +92,15 @@ func made() map[string][]string {
 		"ussd.": {string(modem.USSDReplyWanted), string(modem.USSDTerminated), string(modem.USSDElsewhere),
 			string(modem.USSDUnsupported), string(modem.USSDTimeout)},
 		"reason.": {queue.ReasonAnswerLost, queue.ReasonNoEvidence, queue.ReasonRejected, queue.ReasonPartial, queue.ReasonValidity,
-			queue.ReasonResolved},
+			queue.ReasonResolved, queue.ReasonRestored, queue.ReasonCloned, queue.ReasonLate, queue.ReasonClock, queue.ReasonDiscarded,
+			queue.ReasonCorrupt},
+		"held_reason.": {queue.ReasonRestored, queue.ReasonCloned, queue.ReasonLate, queue.ReasonClock},
+		"held.ask_":    {"release", "discard", "release_help", "discard_help"}, "held.go_": {"release", "discard"},
+		"alarm.": {"clock", "clock_more", "low", "low_more", "full", "full_more", "read_only", "read_only_more", "checking", "checking_more",
+			"data_restored", "data_restored_more", "data_salvaged", "data_salvaged_more", "data_fresh", "data_fresh_more", "held",
+			"noted", "clock_right"},
+		"clock.by_":     {clock.SourceNTP, clock.SourceNITZ, clock.SourceSCTS, clock.SourceOperator, clock.SourceFlag},
+		"clock.policy_": {"hold", "send", "skip", "hold_help", "send_help", "skip_help"},
 	}
 	for _, s := range queue.States {
 		many["state."] = append(many["state."], string(s))

@@ -61,6 +61,14 @@ func (s *Server) table() []route {
 		{"GET", v1 + "/status", scope(auth.SIMsRead, auth.MessagesRead), s.getStatus(), nil},
 		{"POST", v1 + "/sending/pause", scope(auth.SIMsControl), s.pauseSending(), nil},
 		{"POST", v1 + "/sending/resume", scope(auth.SIMsControl), s.resumeSending(), nil},
+		{"GET", v1 + "/clock", scope(auth.SIMsRead, auth.MessagesRead), s.getClock(), nil},
+		{"PATCH", v1 + "/clock", scope(auth.SIMsControl), s.patchClock(), nil},
+		{"POST", v1 + "/clock/trust", scope(auth.SIMsControl), s.trustClock(), nil},
+		{"GET", v1 + "/backups", scope(auth.Admin), s.listBackups(), nil},
+		{"POST", v1 + "/backups", scope(auth.Admin), s.makeBackup(), nil},
+		{"GET", v1 + "/retention", scope(auth.Admin), s.getRetention(), nil},
+		{"PATCH", v1 + "/retention", scope(auth.Admin), s.patchRetention(), nil},
+		{"POST", v1 + "/erase", scope(auth.Admin), s.eraseNumber(), nil},
 
 		// Each event is shown only to who may read its kind.
 		{"GET", v1 + "/events", scope(auth.MessagesRead, auth.InboxRead, auth.SIMsRead, auth.ContactsRead, auth.CampaignsRead, auth.Webhooks),

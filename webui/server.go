@@ -60,6 +60,8 @@ type Options struct {
 	Bundle func(ctx context.Context, out io.Writer) error
 	// Storage tells how much room there is. May be nil: not known.
 	Storage func() (Storage, error)
+	// Care is for those who look after the data.
+	Care Care
 	// Webhooks tell other programs what happens. nil: there are none to be had.
 	Webhooks *webhook.Outbox
 	// Started is when the program did; now when zero.
@@ -87,6 +89,7 @@ type Server struct {
 	bundle   bundleFunc
 	bundles  *rate.Limiter // how often
 	storage  func() (Storage, error)
+	care     Care
 	hooks    *webhook.Outbox
 	started  time.Time
 
@@ -113,7 +116,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		store: o.Store, inbox: o.Inbox, pool: o.Pool, auth: o.Auth, clock: o.Clock, log: o.Log, registry: o.Registry,
-		version: o.Version, emulator: o.Emulator, checks: o.Checks, beside: o.Findings, bundle: o.Bundle, bundles: newBundleLimit(), storage: o.Storage, started: o.Started,
+		version: o.Version, emulator: o.Emulator, checks: o.Checks, beside: o.Findings, bundle: o.Bundle, bundles: newBundleLimit(), storage: o.Storage, started: o.Started, care: o.Care,
 		hosts: allowedHosts(o.Hosts), csrf: http.NewCrossOriginProtection(), failures: newFailures(),
 		streams: newStreams(), hooks: o.Webhooks,
 	}

@@ -35,6 +35,7 @@ func attachAlone(ctx context.Context, dir dataDir, phones phoneFlag, lock io.Clo
 	web, err := webui.New(webui.Options{
 		Store: kept.queue, Inbox: kept.inbox, Pool: lines, Auth: kept.auth,
 		Clock: clock, Log: log, Version: versionText(), Storage: dir.room,
+		Care: dir.care(kept, clock, nil),
 	})
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("prepare the data's handlers: %w", err), closer())

@@ -176,6 +176,7 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 		Store: kept.queue, Inbox: kept.inbox, Pool: lines, Auth: kept.auth,
 		Clock: clock, Log: log, Registry: registry, Version: versionText(),
 		Hosts: c.Host, Checks: check.checks, Started: started, Storage: dir.room, Findings: seen.beside, Webhooks: hooks,
+		Care: dir.care(kept, clock, keeper),
 		Bundle: func(ctx context.Context, out io.Writer) error {
 			return seen.supportBundle(ctx, out, c.configFlag, c.TrustClock)
 		},
