@@ -14,6 +14,7 @@ import (
 
 	"recado/modem/emulator"
 	"recado/pool"
+	"recado/queue"
 )
 
 // TestOpenAPIDescribesTheTable: the document is 3.1, whole, and has exactly the
@@ -91,7 +92,10 @@ func asList(v any) []any {
 // TestAnswersAreAsDescribed takes real answers of every operation and checks
 // them against the schemas.
 func TestAnswersAreAsDescribed(t *testing.T) {
-	b := newBox(t, 1)
+	b := newBox(t, 1, func(o *Options) {
+		o.Care = Care{Time: &told{wall: o.Clock.(*wall)}, Backups: &copies{},
+			Erase: func(context.Context, string, string) (Erased, error) { return Erased{Messages: 1}, nil }}
+	})
 	b.ready(1)
 	registry := b.s.api.OpenAPI().Components.Schemas
 	seen := map[string]bool{}
@@ -201,6 +205,13 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	require.Equal(t, 204, check("DELETE", "/keys/"+made["id"].(string), "/keys/{id}", nil).StatusCode)
 	b.problem(check("DELETE", "/keys/"+made["id"].(string), "/keys/{id}", nil), 404, "not_found")
 
+	checkCare(t, b, check)
+
+	// What was sent has come to its end: its reports are no webhook's any more.
+	require.Eventually(t, func() bool {
+		list, _, err := b.s.store.Messages(t.Context(), queue.Filter{States: []queue.State{queue.Queued, queue.Sending, queue.Sent}})
+		return err == nil && len(list) == 0
+	}, 20*time.Second, 20*time.Millisecond)
 	looked := checkWebhooks(t, b, check)
 	b.problem(check("POST", "/webhook-deliveries/"+looked+"/replay", "/webhook-deliveries/{id}/replay", nil), 404, "not_found")
 
@@ -212,6 +223,34 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 			}
 		}
 	}
+}
+
+// checkCare walks what looks after the data.
+func checkCare(t *testing.T, b *box, check func(method, path, template string, body any) answer) {
+	t.Helper()
+	later, err := b.s.store.Submit(t.Context(), queue.Request{To: []string{"+34600111222", "+34600111223"}, Text: "mañana",
+		SendAt: b.clock.Now().Add(time.Hour)}, nil)
+	require.NoError(t, err)
+	for _, deed := range []string{"release", "discard"} {
+		_, err := b.s.store.HoldAll(t.Context(), queue.ReasonRestored)
+		require.NoError(t, err)
+		require.Equal(t, 2.0, check("GET", "/held", "/held", nil).json(t)["total"])
+		if deed == "release" {
+			one := "/messages/" + later.Messages[0].ID + "/release"
+			require.Equal(t, "scheduled", check("POST", one, "/messages/{id}/release", nil).json(t)["state"])
+			b.problem(check("POST", one, "/messages/{id}/release", nil), 409, "conflict")
+		}
+		check("POST", "/held/"+deed, "/held/"+deed, map[string]any{"reason": "restored"})
+	}
+	b.problem(check("POST", "/held/release", "/held/release", map[string]any{}), 422, "invalid")
+	check("GET", "/clock", "/clock", nil)
+	check("PATCH", "/clock", "/clock", map[string]any{"misfire_grace": 60, "misfire_policy": "send"})
+	check("POST", "/clock/trust", "/clock/trust", map[string]any{})
+	check("GET", "/backups", "/backups", nil)
+	check("POST", "/backups", "/backups", nil)
+	check("GET", "/retention", "/retention", nil)
+	check("PATCH", "/retention", "/retention", map[string]any{"alert": map[string]any{"body_seconds": 86400}})
+	check("POST", "/erase", "/erase", map[string]any{"number": "600111222"})
 }
 
 func TestDocsNeedNothingFromElsewhere(t *testing.T) {
