@@ -175,5 +175,5 @@ func TestBurst(t *testing.T) {
 	got, seen = nil, nil
 	grown := int64(heap()) - int64(before)
 	require.Less(t, grown, int64(8<<20))
-	t.Log(fmt.Sprintf("%d events in %v, %.0f a second, heap grew by %d KiB", n, took.Round(time.Millisecond), n/took.Seconds(), grown>>10))
+	t.Logf("%d events in %v, %.0f a second, heap grew by %d KiB", n, took.Round(time.Millisecond), n/took.Seconds(), grown>>10)
 }

@@ -35,7 +35,6 @@ const (
 // submission names one segment of one message in the ledger.
 type submission struct {
 	to, text string // text of a message of one segment
-	n        int
 }
 
 // part reads a segment's number and its message's reference; 1, "" when it is a
