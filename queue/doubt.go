@@ -29,6 +29,25 @@ func doubted(tx *sqlite.Tx, r *record) (list []int, err error) {
 	return list, rows.Err()
 }
 
+// mayRetryAll asks mayRetry of every segment that is uncertain.
+func mayRetryAll(tx *sqlite.Tx, r *record) (bool, error) {
+	for _, g := range r.Segments {
+		if g.State != SegmentUncertain {
+			continue
+		}
+		var l losses
+		err := tx.QueryRow(`SELECT count(*), count(*) FILTER (WHERE edition = ?1 AND code <> ?2) FROM attempt
+			WHERE message = ?3 AND n = ?4 AND outcome = 'ambiguous'`, r.edition, codeRestart, r.Seq, g.N).Scan(&l.all, &l.counted)
+		if err != nil {
+			return false, fmt.Errorf("count lost answers: %w", err)
+		}
+		if !mayRetry(r.Delivery, l) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // leaveOpen ends a message that cannot be sent any more, but of which an
 // earlier attempt may have arrived: to call it expired or failed would be a
 // guess. It is uncertain for good, with the error that ended it; evidence and

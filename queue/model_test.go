@@ -23,11 +23,24 @@ type mSegment struct {
 	won   *mAttempt
 }
 
+// mayRetry is whether it is sent again when no evidence has come.
+func (g *mSegment) mayRetry(c Class) bool {
+	counted := 0
+	for _, a := range g.lost {
+		if !a.crashed {
+			counted++
+		}
+	}
+	all := len(g.lost) + g.past
+	return c == Alert && counted < 3 && all < 10 || c == Normal && all < 2
+}
+
 type mAttempt struct {
-	id     int64
-	mr     int
-	gateAt time.Time
-	line   int
+	crashed bool // what cost its answer was our end
+	id      int64
+	mr      int
+	gateAt  time.Time
+	line    int
 }
 
 type mMessage struct {
@@ -47,6 +60,13 @@ type mMessage struct {
 	notBefore  time.Time
 	decideAt   time.Time
 	hold       bool // it is not put back into the queue
+	created    time.Time
+}
+
+// mayBeBlank: its text may have been deleted, of which the model knows nothing
+// (the tests of retention do).
+func (m *mMessage) mayBeBlank(now time.Time) bool {
+	return m.class == OTP && !now.Before(m.created.Add(mostOTPBody))
 }
 
 func (m *mMessage) count(states ...SegmentState) (n int) {
@@ -92,9 +112,9 @@ func (m *mMessage) next() int {
 	})
 }
 
-// tries is how many answers may be lost before it is left uncertain.
-func (m *mMessage) tries() int {
-	return map[Class]int{OTP: 1, Bulk: 1, Normal: 2, Alert: 3}[m.class]
+// mayRetry asks its uncertain segments.
+func (m *mMessage) mayRetry() bool {
+	return !slices.ContainsFunc(m.segments, func(g mSegment) bool { return g.state == SegmentUncertain && !g.mayRetry(m.class) })
 }
 
 type machine struct {
@@ -132,7 +152,7 @@ func (k *machine) submit(t *rapid.T) {
 		text = strings.Repeat("largo ", 40)
 	}
 	m := k.box.submit(Request{To: []string{fmt.Sprintf("+34600%06d", len(k.messages)*1001)}, Text: text, Class: class, ValidFor: maxValid})
-	model := &mMessage{id: m.ID, to: m.To, seq: m.Seq, class: class, line: -1, avoid: -1, segments: make([]mSegment, len(m.Segments))}
+	model := &mMessage{id: m.ID, to: m.To, seq: m.Seq, class: class, created: k.clock.Now(), line: -1, avoid: -1, segments: make([]mSegment, len(m.Segments))}
 	for i := range model.segments {
 		model.segments[i].state = SegmentPending
 	}
@@ -294,7 +314,7 @@ func (k *machine) evidence(t *rapid.T) {
 	n := rapid.IntRange(1, len(m.segments)).Draw(t, "segment")
 	good := rapid.Bool().Draw(t, "delivered")
 	g := &m.segments[n-1]
-	if m.open > 0 || g.state == SegmentDelivered || g.state == SegmentUndelivered {
+	if m.open > 0 || g.state == SegmentDelivered || g.state == SegmentUndelivered || m.mayBeBlank(k.clock.Now()) {
 		return
 	}
 	a := g.won
@@ -354,6 +374,9 @@ func (k *machine) resolve(t *rapid.T) {
 	m := rapid.SampledFrom(k.messages).Draw(t, "message")
 	action := rapid.SampledFrom([]string{ResolveResend, ResolveSent, ResolveFailed}).Draw(t, "action")
 	was := m.state()
+	if was == Uncertain && m.mayBeBlank(k.clock.Now()) {
+		return
+	}
 	_, err := k.Resolve(context.Background(), m.id, action, "model")
 	if was != Uncertain {
 		require.ErrorIs(t, err, ErrState)
@@ -381,7 +404,7 @@ func (k *machine) time(t *rapid.T) {
 	for _, m := range k.messages {
 		if !m.decideAt.IsZero() && !m.decideAt.After(now) && m.state() == Uncertain {
 			m.decideAt = time.Time{}
-			if m.lost < m.tries() {
+			if m.mayRetry() {
 				m.flagged = true
 				for i := range m.segments {
 					if m.segments[i].state == SegmentUncertain {
@@ -426,6 +449,7 @@ func (k *machine) crash(*rapid.T) {
 			continue
 		}
 		m := k.of[l]
+		a.crashed = true
 		k.lose(m, &m.segments[m.open-1], a)
 		m.open, k.open[l], k.of[l] = 0, nil, nil
 	}

@@ -216,7 +216,7 @@ func (s *Store) recover(ctx context.Context) error {
 			return err
 		}
 		for _, id := range open {
-			o := Outcome{Verdict: Ambiguous, MR: -1, Code: "restart", Class: "unknown", At: now,
+			o := Outcome{Verdict: Ambiguous, MR: -1, Code: codeRestart, Class: "unknown", At: now,
 				Detail: "Recado stopped while the answer was awaited"}
 			if err := s.outcome(tx, id, o); err != nil {
 				return err

@@ -57,16 +57,33 @@ const (
 	ReasonTextDeleted = "text_deleted"
 )
 
-// mayRetry says whether a message whose answer was lost is sent again after
-// its window. lost counts its lost answers. What is at most once is not, also
-// not a segment of a long message, which a phone would drop as a repeat: the
-// network must not get the same twice.
-func mayRetry(d Delivery, lost int) bool {
+const (
+	// mostLost is how many lost answers of one segment, as it is encoded now, end
+	// what is at least once. Those that this program's own ends cost do not count:
+	// they say nothing of the network or the modem.
+	mostLost = 3
+	// mostTries bounds all lost answers of one segment, whatever cost them.
+	mostTries = 10
+)
+
+// codeRestart is of an attempt whose answer was lost because Recado ended.
+const codeRestart = "restart"
+
+// losses are the lost answers of one segment of which nothing has come since.
+type losses struct {
+	all     int // of all editions
+	counted int // of the present edition, without those that a restart cost
+}
+
+// mayRetry says whether a segment whose answer was lost is sent again after its
+// window. What is at most once is not, also not a segment of a long message,
+// which a phone would drop as a repeat: the network must not get the same twice.
+func mayRetry(d Delivery, lost losses) bool {
 	switch d {
 	case AtLeastOnce:
-		return lost < 3
+		return lost.counted < mostLost && lost.all < mostTries
 	case Bounded:
-		return lost < 2
+		return lost.all < 2
 	}
 	return false
 }

@@ -146,8 +146,11 @@ func (s *Store) decide(tx *sqlite.Tx, r *record, n instant) error {
 		return nil
 	}
 	r.decideAt = 0
-	expired := n.trusted && !r.ExpiresAt.After(n.now)
-	if expired || !mayRetry(r.Delivery, r.lost) {
+	again, err := mayRetryAll(tx, r)
+	if err != nil {
+		return err
+	}
+	if expired := n.trusted && !r.ExpiresAt.After(n.now); expired || !again {
 		r.Reason = ReasonNoEvidence
 		if err := s.note(tx, r.Seq, "undecided", "no evidence came; it is not sent again by itself"); err != nil {
 			return err
