@@ -55,7 +55,7 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 	err = s.db.WriteNew(ctx, d.Class == Alert, func(tx *sqlite.Tx) error {
 		res = Result{Rejected: rejected}
 		if key != nil {
-			kept, err := s.kept(tx, key, d.instant)
+			kept, err := s.kept(tx.QueryRow, key, d.instant)
 			if err != nil || kept != nil {
 				res.Replayed = kept
 				return err
@@ -87,6 +87,13 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 	switch {
 	case errors.Is(err, ErrAllRejected):
 		return Result{Rejected: rejected}, err
+	case key != nil && (errors.Is(err, sqlite.ErrFull) || errors.Is(err, sqlite.ErrReadOnly)):
+		// What has been answered is answered again, whether more can be kept or not.
+		ask := func(query string, args ...any) *sql.Row { return s.db.Read().QueryRowContext(ctx, query, args...) }
+		if kept, known := s.kept(ask, key, d.instant); kept != nil || errors.Is(known, ErrMismatch) {
+			return Result{Replayed: kept}, known
+		}
+		return Result{}, err
 	case err != nil:
 		return Result{}, err
 	}
@@ -96,9 +103,9 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 }
 
 // kept gives the answer that an Idempotency-Key had; nil when it is new.
-func (s *Store) kept(tx *sqlite.Tx, key *Idempotency, n instant) ([]byte, error) {
+func (s *Store) kept(ask func(string, ...any) *sql.Row, key *Idempotency, n instant) ([]byte, error) {
 	var hash, answer []byte
-	err := tx.QueryRow(`SELECT hash, answer FROM idempotency WHERE scope = ? AND key = ? AND created_at > ?`,
+	err := ask(`SELECT hash, answer FROM idempotency WHERE scope = ? AND key = ? AND created_at > ?`,
 		key.Scope, key.Key, n.steady-keepKeys.Milliseconds()).Scan(&hash, &answer)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
