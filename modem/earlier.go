@@ -89,6 +89,8 @@ func (s *session) greet(ctx context.Context) error {
 // hearEarlier listens, writing nothing, until the answer comes or time is up.
 func (s *session) hearEarlier(ctx context.Context, until time.Time) (came bool, err error) {
 	m := s.m
+	m.update(func(n *Snapshot) { n.Earlier = true })
+	defer m.update(func(n *Snapshot) { n.Earlier = false })
 	m.setState(StateUnknown, "the network's answer to a message from before the restart may still come: listening for it")
 	s.ch.AwaitEarlier()
 	m.mu.Lock()

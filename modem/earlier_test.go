@@ -105,6 +105,7 @@ func TestAnAnswerFromBeforeTheRestart(t *testing.T) {
 	late := emulator.Fault{Kind: emulator.FaultLateCMGS, Delay: 8 * time.Second}
 	afterRestart(t, &late, submitted, Owed{Listen: 20 * time.Second, Until: 180 * time.Second}, func(l *lifeOf, late <-chan Outcome, start time.Time) {
 		l.state(StateUnknown, time.Second)
+		require.True(t, l.m.Snapshot().Earlier)
 		for len(late) == 0 {
 			require.True(t, l.silent(), "nothing is written while the answer is owed")
 			require.Less(t, time.Since(start), 15*time.Second)
@@ -117,6 +118,7 @@ func TestAnAnswerFromBeforeTheRestart(t *testing.T) {
 		require.Equal(t, entries[0].MR, o.MR)
 		nothingCame(t, late)
 		l.state(StateReady, 10*time.Second)
+		require.False(t, l.m.Snapshot().Earlier)
 		next, _ := l.send("+34600111333", "después")
 		require.Equal(t, Accepted, next.Verdict)
 		require.Equal(t, o.MR+1, next.MR)

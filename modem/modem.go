@@ -106,6 +106,9 @@ type Snapshot struct {
 	Port, USBPath                 string
 	State                         State
 	Since                         time.Time
+	// Earlier: the modem listens for what an earlier run is owed (see Expect), and
+	// has not been asked for anything yet, nor for its SIM.
+	Earlier bool
 	// Reason says in plain words what an operator should know or do; "" when
 	// all is well. LastError is the last fault, kept.
 	Reason, LastError string

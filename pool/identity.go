@@ -88,11 +88,15 @@ func rawKey(port string, s modem.Snapshot) string {
 		return s.SIM.ICCID
 	case s.SIM.IMSI != "":
 		return "imsi-" + s.SIM.IMSI
-	case known(s.State):
-		return "port-" + port
+	case known(s.State) && !s.Earlier:
+		return standIn(port)
 	}
 	return ""
 }
+
+// standIn is what a SIM is called that says neither ICCID nor IMSI, and the SIM
+// of a port whose reports come before it has been asked.
+func standIn(port string) string { return "port-" + port }
 
 // known says that a modem in this state has been asked for its SIM's identity.
 func known(s modem.State) bool {

@@ -28,6 +28,9 @@ func (s sink) Store(ctx context.Context, r modem.Received) error {
 		l.mu.Lock()
 		l.reports.came = true
 		l.mu.Unlock()
+		if me.ICCID == "" {
+			me.ICCID = standIn(l.port.Name) // until follow knows better
+		}
 		return l.p.store.Report(ctx, queue.ReportIn{ICCID: me.ICCID, IMSI: me.IMSI, Modem: me.Modem, PDU: r.PDU, At: r.At})
 	}
 	return l.p.inbox.Ingest(ctx, inbox.In{
@@ -91,6 +94,9 @@ func (l *line) follow(ctx context.Context) {
 		if now := l.simRow(key, s); key != "" && now != row {
 			row = now
 			err := l.p.saw(ctx, now)
+			if own := standIn(l.port.Name); err == nil && key != own {
+				err = l.p.store.AdoptReports(ctx, own, key)
+			}
 			if err == nil {
 				err = l.p.store.SawPort(ctx, l.port.Name, s.ID, key)
 			}

@@ -151,6 +151,51 @@ func (s *Store) matchOrphans(tx *sqlite.Tx, iccid string) error {
 	return nil
 }
 
+// AdoptReports says which SIM the reports are of that came before it was known,
+// and were stored under a stand-in for its ICCID: they find their segments now.
+func (s *Store) AdoptReports(ctx context.Context, standIn, iccid string) error {
+	var n int
+	err := s.db.Read().QueryRowContext(ctx, `SELECT count(*) FROM report WHERE message IS NULL AND iccid = ?`, standIn).Scan(&n)
+	if err == nil && n > 0 {
+		err = s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error {
+			raws, err := orphansOf(tx, standIn)
+			if err != nil {
+				return err
+			}
+			for id, raw := range raws {
+				hash := reportHash(ReportIn{ICCID: iccid, PDU: pdu.Received{Raw: raw}})
+				if _, err := tx.Exec(`UPDATE report SET iccid = ?, hash = ? WHERE id = ?`, iccid, hash, id); err != nil {
+					return err
+				}
+			}
+			return s.matchOrphans(tx, iccid)
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("find the SIM's reports of before it was known: %w", err)
+	}
+	return nil
+}
+
+// orphansOf are the octets of a SIM's reports that found no segment, by id.
+func orphansOf(tx *sqlite.Tx, iccid string) (map[int64][]byte, error) {
+	rows, err := tx.Query(`SELECT id, raw FROM report WHERE message IS NULL AND iccid = ?`, iccid)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	raws := map[int64][]byte{}
+	for rows.Next() {
+		var id int64
+		var raw []byte
+		if err := rows.Scan(&id, &raw); err != nil {
+			return nil, err
+		}
+		raws[id] = raw
+	}
+	return raws, rows.Err()
+}
+
 // apply changes the segment and the message by what a report says.
 func (s *Store) apply(tx *sqlite.Tx, rep report, a *attempt) error {
 	status := pdu.StatusOf(rep.status)

@@ -127,8 +127,9 @@ func checkDevice(device string) (pty bool, err error) {
 	return false, nil
 }
 
-// setLine makes the line raw, 115200 8N1, no flow control, and throws away
-// input of before.
+// setLine makes the line raw, 115200 8N1, no flow control. What the modem said
+// before is not thrown away: it may be the answer that an earlier run of the
+// program is owed, or a report that comes once only.
 func setLine(fd int, device string, pty bool) error {
 	// The library opens without O_CLOEXEC. No child may be forked while its
 	// descriptor and its pipe are open.
@@ -150,9 +151,6 @@ func setLine(fd int, device string, pty bool) error {
 	}
 	if err := unix.IoctlSetInt(fd, request, 0); err != nil {
 		return fmt.Errorf("set the line of %s: %w", device, err)
-	}
-	if err := unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIFLUSH); err != nil {
-		return fmt.Errorf("flush %s: %w", device, err)
 	}
 	return nil
 }
