@@ -18,7 +18,8 @@ import (
 // carePage is the part of the settings that looks after the data.
 type carePage struct {
 	Clock    Clock
-	Takes    bool // an operator's word for the time
+	By       string // who vouches for it; "" nobody
+	Takes    bool   // an operator's word for the time
 	Policies []string
 	Grace    int // minutes
 	Backups  *Backups
@@ -49,6 +50,9 @@ func (s *Server) fillCare(c echo.Context, p *carePage, admin bool) error {
 	var err error
 	if p.Clock, err = s.clockNow(ctx); err != nil {
 		return err
+	}
+	if p.Clock.Source != nil {
+		p.By = *p.Clock.Source
 	}
 	p.Takes, p.Policies, p.Grace, p.MinPass = s.care.Time != nil, misfirePolicies, p.Clock.MisfireGrace/60, backup.MinPassphrase
 	if !admin {

@@ -182,6 +182,7 @@ func TestSomebodyVouchesForTheTime(t *testing.T) {
 	b.ask("GET", v1+"/status", nil, &st)
 	require.Equal(t, "operator", *st.Clock.Source)
 	require.Equal(t, 90.0, st.Clock.Offset)
+	require.Contains(t, p.page("/settings"), "Somebody of yours vouched for the time.")
 
 	require.Equal(t, http.StatusUnprocessableEntity, p.post("/settings/clock", url.Values{"now": {"1990-01-01T00:00"}}).StatusCode)
 	require.Equal(t, http.StatusUnprocessableEntity, p.post("/settings/clock", url.Values{"now": {"mañana"}}).StatusCode)
