@@ -71,6 +71,9 @@ type DB struct {
 
 	stopCheck context.CancelFunc
 	checked   sync.WaitGroup
+
+	closing  sync.Once
+	closeErr error
 }
 
 // Open opens the file, makes it when there is none (mode 0600), verifies the
@@ -220,8 +223,14 @@ func (db *DB) Read() *sql.DB {
 // able to. A watchdog that sees it stand still knows that the writer hangs.
 func (db *DB) Progress() time.Time { return db.w.progressAt() }
 
-// Close refuses new writes, commits those that wait, and closes the file.
+// Close refuses new writes, commits those that wait, and closes the file. Who
+// closes it again gets what the first time gave.
 func (db *DB) Close() error {
+	db.closing.Do(func() { db.closeErr = db.close() })
+	return db.closeErr
+}
+
+func (db *DB) close() error {
 	db.stopCheck()
 	db.checked.Wait()
 	werr := db.w.close()

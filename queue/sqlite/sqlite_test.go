@@ -277,6 +277,7 @@ func TestCloseCommitsWhatWaits(t *testing.T) {
 	}
 	require.NoError(t, db.Close())
 	wg.Wait()
+	require.NoError(t, db.Close(), "a second time is no error")
 	db, err = Open(context.Background(), path, Options{})
 	require.NoError(t, err)
 	defer db.Close()
