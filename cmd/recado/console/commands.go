@@ -33,6 +33,8 @@ func commands() []command {
 	var (
 		modem  = argument{name: "MODEM", prompt: "a.modem", propose: (*session).onlyModem}
 		sim    = argument{name: "SIM", prompt: "a.sim", propose: (*session).onlySIM}
+		reason = argument{name: "REASON|all", prompt: "a.reason", propose: (*session).onlyReason}
+		class  = argument{name: "CLASS", optional: true}
 		person = argument{name: "PERSON", prompt: "a.person", propose: (*session).onlyAdmin}
 	)
 	return []command{
@@ -55,8 +57,17 @@ func commands() []command {
 		{name: "ussd", help: "c.ussd", args: []argument{sim, {name: "CODE", prompt: "a.code"}, {name: "REPLIES", optional: true}}, rest: true, needs: true, run: (*session).ussd},
 		{name: "send", help: "c.send", args: []argument{{name: "TO", prompt: "a.to"}, {name: "TEXT", prompt: "a.text"}}, rest: true, run: (*session).send},
 		{name: "queue", help: "c.queue", run: (*session).queue},
+		{name: "held list", help: "c.held", run: (*session).heldList},
+		{name: "held release", help: "c.release", args: []argument{reason, class}, run: (*session).release},
+		{name: "held discard", help: "c.discard", args: []argument{reason, class}, run: (*session).discard},
+		{name: "uncertain list", help: "c.uncertain", run: (*session).uncertain},
+		{name: "uncertain resolve", help: "c.resolve", args: []argument{{name: "ID", prompt: "a.id"}, {name: "resend|mark_sent|mark_failed", prompt: "a.resolve"}}, run: (*session).resolve},
 		{name: "pause", help: "c.pause", run: (*session).pause},
 		{name: "resume", help: "c.resume", run: (*session).resume},
+		{name: "clock", help: "c.clock", run: (*session).clock},
+		{name: "clock trust", help: "c.trust", args: []argument{{name: "TIME", optional: true}}, rest: true, needs: true, run: (*session).trustClock},
+		{name: "backup list", help: "c.backups", needs: true, run: (*session).backups},
+		{name: "backup now", help: "c.backup", needs: true, run: (*session).backupNow},
 		{name: "log", help: "c.log", needs: true, run: (*session).log},
 		{name: "doctor", help: "c.doctor", run: (*session).doctor},
 		{name: "password", help: "c.password", args: []argument{person}, run: (*session).password},
@@ -92,7 +103,8 @@ func find(line string) (command, []string, bool) {
 		}
 	}
 	alias := map[string]string{"?": "help", "exit": "quit", "logout": "quit", "modem": "modem list", "modems": "modem list",
-		"sim": "sim list", "sims": "sim list"}
+		"sim": "sim list", "sims": "sim list",
+		"held": "held list", "uncertain": "uncertain list", "backup": "backup list", "backups": "backup list"}
 	for _, n := range []int{2, 1} {
 		if len(fields) < n {
 			continue

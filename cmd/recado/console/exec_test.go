@@ -2,8 +2,10 @@ package console
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -15,7 +17,19 @@ func TestEveryMenuItemHasAScriptableTwin(t *testing.T) {
 		shows   []string // all of them
 		asks    string   // the request that changes something
 	}{
-		{command: "status", shows: []string{"1.2.3", "Lines ready                       6", "queued: 7", "1/20/300", "Uncertain                         5", "2 MB"}},
+		{command: "status", shows: []string{"1.2.3", "Lines ready                       6", "queued: 7", "1/20/300", "Uncertain                         5", "2 MB",
+			"Held                              6 (held list)", "trusted (ntp)", "Storage                           low: make room"}},
+		{command: "held", shows: []string{"restored  otp    2", "late      bulk   4"}},
+		{command: "held release restored", shows: []string{"Done: 2. Still held: 4."}, asks: `POST /api/v1/held/release {"reason":"restored"}`},
+		{command: "held release restored otp", shows: []string{"Done: 2."}, asks: `POST /api/v1/held/release {"class":"otp","reason":"restored"}`},
+		{command: "held discard all", shows: []string{"Done: 6. Still held: 0."}, asks: `POST /api/v1/held/discard {"all":true}`},
+		{command: "uncertain list", shows: []string{"0194", "*********222", "no_answer", "There are more."}},
+		{command: "uncertain resolve 0194 mark_sent", shows: []string{"Done. sent"}, asks: `POST /api/v1/messages/0194/resolve {"action":"mark_sent"}`},
+		{command: "clock", shows: []string{"trusted        no", "nobody vouches", "hold, 15m0s"}},
+		{command: "clock trust", shows: []string{"trusted        yes", "operator"}, asks: "POST /api/v1/clock/trust {}"},
+		{command: "clock trust 2026-11-22T13:00:00+01:00", shows: []string{"operator"}, asks: `POST /api/v1/clock/trust {"now":"2026-11-22T12:00:00Z"}`},
+		{command: "backup", shows: []string{"no room", "20261122-110000.age", "3"}},
+		{command: "backup now", shows: []string{"Done."}, asks: "POST /api/v1/backups"},
 		{command: "lines", shows: []string{"Cita", "Movistar", "-71 dBm", "ready", "42"}},
 		{command: "modem list", shows: []string{"860000000000017", "locked", "held by smsd (PID 12): stop it"}},
 		{command: "modem show 1", shows: []string{"EC25", "893400000000000001"}},
@@ -70,6 +84,10 @@ func TestExecRefusesWhatItCannotDo(t *testing.T) {
 		{"modem history 1 none", "use: modem history MODEM [LINES]"},
 		{"puk 1", "type the PUK and the new PIN"},
 		{"send 600111222", "use: send TO TEXT"},
+		{"held release", "use: held release REASON|all [CLASS]"},
+		{"uncertain resolve 0194", "use: uncertain resolve ID"},
+		{"uncertain resolve 0194 forget", "use: uncertain resolve ID resend|mark_sent|mark_failed"},
+		{"clock trust tomorrow", "type the time as"},
 		{"lang fr", "languages: es, en"},
 		{"password jefa", "type the password"},
 	} {
@@ -91,10 +109,33 @@ func TestExecSaysWhatTheApplianceSays(t *testing.T) {
 	require.EqualError(t, err, "to: this is no number")
 }
 
+// A large number is worked off in several requests; what is not held is not asked for.
+func TestHeldInParts(t *testing.T) {
+	box := twoModems(t)
+	parts := []int{3, 1}
+	box.answers["POST /api/v1/held/discard"] = func() string {
+		n := parts[0]
+		parts = parts[1:]
+		return fmt.Sprintf(`{"done":%d,"left":2}`, n)
+	}
+	var out strings.Builder
+	require.NoError(t, New(Options{API: box}).Exec(t.Context(), "held discard late", &out))
+	require.Equal(t, "Done: 4. Still held: 2.\n", out.String())
+	require.Len(t, box.wasAsked(), 2)
+	require.EqualError(t, New(Options{API: box}).Exec(t.Context(), "held discard late otp", &out), "nothing of that is held")
+	require.Len(t, box.wasAsked(), 2)
+}
+
+func TestATimeIsTheBoxsWithoutAZone(t *testing.T) {
+	at, err := typedTime("2026-11-30 09:15")
+	require.NoError(t, err)
+	require.Equal(t, time.Date(2026, 11, 30, 9, 15, 0, 0, time.Local), at)
+}
+
 func TestWithoutADaemonNothingIsAskedOfModems(t *testing.T) {
 	box := twoModems(t)
 	box.alone = true
-	for _, command := range []string{"lines", "modem list", "modem restart 1", "modem trace 1", "sim list", "pin 1", "puk 1", "sim forget-pin 1", "modem history 1", "modem power 1", "log"} {
+	for _, command := range []string{"lines", "modem list", "modem restart 1", "modem trace 1", "sim list", "pin 1", "puk 1", "sim forget-pin 1", "modem history 1", "modem power 1", "log", "clock trust", "backup list", "backup now"} {
 		err := New(Options{API: box, Secrets: strings.NewReader("1234\n")}).Exec(t.Context(), command, &strings.Builder{})
 		require.ErrorContains(t, err, "recado is not running", command)
 	}

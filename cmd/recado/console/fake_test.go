@@ -13,7 +13,7 @@ import (
 // box is an appliance for tests: answers by "METHOD path", and what was asked.
 type box struct {
 	t       *testing.T
-	answers map[string]any // an error is given back as such
+	answers map[string]any // an error is given back as such, a func is asked each time
 	alone   bool
 	log     io.ReadCloser
 
@@ -42,6 +42,9 @@ func (b *box) Do(_ context.Context, method, path string, in, out any) error {
 	}
 	if out == nil {
 		return nil
+	}
+	if next, is := answer.(func() string); is {
+		answer = next()
 	}
 	return json.Unmarshal([]byte(answer.(string)), out)
 }
@@ -72,8 +75,8 @@ func twoModems(t *testing.T) *box {
 		"GET /control/info": `{"version":"1.2.3","host":"caja","addresses":["http://192.168.1.9:8080/"],"pid":7,
 			"started":"2026-11-01T10:00:00Z","setup_code":"ABCD-EFGH","clock_trusted":true}`,
 		"GET /control/users": `[{"name":"ana","role":"reader"},{"name":"jefa","role":"admin"}]`,
-		"GET /api/v1/status": `{"version":"1.2.3","queue":{"queued":{"normal":3,"bulk":4},"held":{"normal":0}},
-			"sent":{"last_minute":1,"last_hour":20,"last_day":300},"lines_ready":6,"uncertain":5,"storage":{"free_bytes":2097152}}`,
+		"GET /api/v1/status": `{"version":"1.2.3","queue":{"queued":{"normal":3,"bulk":4},"held":{"normal":6}},
+			"sent":{"last_minute":1,"last_hour":20,"last_day":300},"clock":{"trusted":true,"source":"ntp"},"lines_ready":6,"uncertain":5,"storage":{"free_bytes":2097152,"state":"low","detail":"make room"}}`,
 		"GET /api/v1/modems": `{"items":[
 			{"id":"860000000000017","port":"/dev/ttyUSB2","model":"EC25","state":"ready","sim":"893400000000000001"},
 			{"id":"/dev/ttyUSB9","port":"/dev/ttyUSB9","state":"locked","reason":"held by smsd (PID 12): stop it"}],"next":null}`,
@@ -97,7 +100,20 @@ func twoModems(t *testing.T) *box {
 		"POST /control/modems/860000000000017/pin":    `{}`,
 		"POST /control/users/jefa/password":           `{}`,
 		"POST /api/v1/messages":                       `{"messages":[{"id":"0193","state":"queued"}],"rejected":[]}`,
-		"POST /api/v1/sending/pause":                  `{}`,
-		"POST /api/v1/sending/resume":                 `{}`,
+		"GET /api/v1/held": `{"total":6,"items":[{"reason":"restored","class":"otp","count":2,"oldest":"2026-11-01T10:00:00Z"},
+			{"reason":"late","class":"bulk","count":4,"oldest":"2026-11-02T10:00:00Z"}]}`,
+		"GET /api/v1/clock": `{"now":"2026-11-22T12:00:00Z","trusted":false,"source":null,"since":null,"reason":"nobody vouches for the time",
+			"offset_seconds":0,"misfire_grace":900,"misfire_policy":"hold"}`,
+		"GET /api/v1/backups": `{"last_at":"2026-11-22T11:00:00Z","next_at":null,"paused":true,"error":"no room","folder":null,
+			"items":[{"name":"20261122-110000.age","at":"2026-11-22T11:00:00Z","size_bytes":2049}]}`,
+		"GET /api/v1/messages?state=uncertain&limit=50": `{"items":[{"id":"0194","to":"+34600111222","text":"SECRETO","class":"otp",
+			"state":"uncertain","reason":"no_answer","created_at":"2026-11-01T10:00:00Z"}],"next":"x"}`,
+		"POST /api/v1/held/release":          `{"done":2,"left":4}`,
+		"POST /api/v1/held/discard":          `{"done":6,"left":0}`,
+		"POST /api/v1/messages/0194/resolve": `{"id":"0194","state":"sent"}`,
+		"POST /api/v1/clock/trust":           `{"now":"2026-11-22T12:00:00Z","trusted":true,"source":"operator","misfire_grace":900,"misfire_policy":"hold"}`,
+		"POST /api/v1/backups":               `{}`,
+		"POST /api/v1/sending/pause":         `{}`,
+		"POST /api/v1/sending/resume":        `{}`,
 	}}
 }

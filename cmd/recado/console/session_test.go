@@ -168,6 +168,20 @@ func TestSessionOnATerminal(t *testing.T) {
 	p.expect("Done.")
 	p.expect(prompt)
 
+	// What cannot be undone is asked for once more.
+	p.types("held discard\r")
+	p.expect("Reason, or all: ")
+	p.types("late\r")
+	p.expect("Discard 4 messages for good? [y/N] ")
+	p.types("\r")
+	p.expect("Cancelled.")
+	p.expect(prompt)
+	p.types("clock trust\r")
+	p.expect("[y/N] ")
+	p.types("y\r")
+	p.expect("operator")
+	p.expect(prompt)
+
 	p.types("quit\r")
 	p.expect("Goodbye.")
 	require.NoError(t, <-ended)
@@ -176,6 +190,7 @@ func TestSessionOnATerminal(t *testing.T) {
 		`POST /api/v1/messages {"text":"Hola","to":"600111222"}`,
 		"POST /api/v1/sending/pause",
 		`POST /control/users/jefa/password {"password":"correcto caballo"}`,
+		"POST /api/v1/clock/trust {}",
 	}, box.wasAsked())
 }
 

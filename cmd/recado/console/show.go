@@ -80,8 +80,11 @@ type statusAnswer struct {
 	LinesReady int `json:"lines_ready"`
 	Uncertain  int `json:"uncertain"`
 	Storage    struct {
-		Free *int64 `json:"free_bytes"`
+		Free   *int64 `json:"free_bytes"`
+		State  string `json:"state"`
+		Detail string `json:"detail"`
 	} `json:"storage"`
+	Clock clockAnswer `json:"clock"`
 }
 
 func (s *session) status([]string) error {
@@ -105,16 +108,26 @@ func (s *session) status([]string) error {
 		row("l.ready", status.LinesReady)
 	}
 	row("l.sending", s.choose(info.Paused, "l.stopped", "l.running"))
-	for _, state := range []string{"scheduled", "held", "queued", "sending"} {
+	if n := sum(status.Queue["held"]); n > 0 {
+		row("l.held", fmt.Sprintf("%d (held list)", n))
+	}
+	for _, state := range []string{"scheduled", "queued", "sending"} {
 		if n := sum(status.Queue[state]); n > 0 {
 			row("l.queue", fmt.Sprintf("%s: %d", state, n))
 		}
 	}
 	row("l.sent", fmt.Sprintf("%d/%d/%d", status.Sent.Minute, status.Sent.Hour, status.Sent.Day))
 	row("l.uncertain", status.Uncertain)
-	row("l.clock", s.choose(info.ClockTrusted, "l.trusted", "l.untrusted"))
+	clock := s.choose(info.ClockTrusted, "l.trusted", "l.untrusted")
+	if why := cmp.Or(status.Clock.Source, status.Clock.Reason); why != "" {
+		clock += " (" + why + ")"
+	}
+	row("l.clock", clock)
 	if free := status.Storage.Free; free != nil {
 		row("l.storage", fmt.Sprintf("%d MB", *free>>20))
+	}
+	if st := status.Storage; st.State != "" {
+		row("l.state.of", strings.TrimSuffix(st.State+": "+st.Detail, ": "))
 	}
 	return nil
 }
