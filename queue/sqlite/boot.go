@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,9 +16,9 @@ import (
 	sqlite3 "github.com/mattn/go-sqlite3"
 )
 
-// bootCheck is how long Open looks a file over that was not closed in order; the
-// rest follows in the background.
-const bootCheck = 8 * time.Second
+// bootCheck is how long Open looks a file over that was not closed in order, of
+// the 10 s in which all must be ready on a slow card; the rest follows in the background.
+const bootCheck = 5 * time.Second
 
 // cleanName is the marker that an orderly Close leaves: what the file was like.
 func cleanName(path string) string { return path + ".clean" }
@@ -65,6 +66,30 @@ func leaveMarker(path string) error {
 		return err
 	}
 	return syncFile(filepath.Dir(path))
+}
+
+// logMoved says that all of the WAL is in the file itself.
+func logMoved(db *sql.DB) bool {
+	var busy, all, moved int64
+	err := db.QueryRow("PRAGMA wal_checkpoint(FULL)").Scan(&busy, &all, &moved)
+	return err == nil && busy == 0 && all == moved
+}
+
+// forgetLog makes a WAL whose content is in the file an empty one of the same
+// size (without its header, https://sqlite.org/fileformat2.html#the_write_ahead_log,
+// it holds no frames). It stays for the reserve; left as it was, SQLite would
+// apply it to whatever file somebody puts beside it, such as another box's.
+func forgetLog(name string) error {
+	const header = 32
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(make([]byte, header), 0)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // checkAtOpen looks the file over for at most bound. done is false when that was

@@ -233,8 +233,12 @@ func (db *DB) Close() error {
 func (db *DB) close() error {
 	db.stopCheck()
 	db.checked.Wait()
-	werr := db.w.close()
-	err := errors.Join(werr, db.Read().Close(), db.wdb.Close(), db.file.Close())
+	err := errors.Join(db.w.close(), db.Read().Close())
+	moved := err == nil && db.w.over.Load() == nil && logMoved(db.wdb)
+	err = errors.Join(err, db.wdb.Close(), db.file.Close())
+	if err == nil && moved {
+		err = forgetLog(db.path + "-wal")
+	}
 	if err == nil && db.w.over.Load() == nil {
 		if err := leaveMarker(db.path); err != nil {
 			db.log.Warn("the database will be looked over at the next start", "error", err)
