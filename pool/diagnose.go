@@ -38,6 +38,7 @@ func (p *Pool) Findings(ctx context.Context) []Finding {
 	if p.Paused() {
 		list = append(list, NewFinding("sending_paused", FindingWarn, AboutProgram, "", nil))
 	}
+	list = append(list, p.heldFindings(ctx)...)
 	if !p.clock.Trusted() {
 		list = append(list, NewFinding("clock_untrusted", FindingWarn, AboutBox, "", nil))
 	}
@@ -53,6 +54,24 @@ func (p *Pool) Findings(ctx context.Context) []Finding {
 		list = append(list, v.findings()...)
 	}
 	return list
+}
+
+// heldFindings tell of messages that leave only when somebody decides so.
+func (p *Pool) heldFindings(ctx context.Context) []Finding {
+	held, err := p.store.HeldCounts(ctx)
+	if err != nil {
+		return nil // a database that cannot be read has findings of its own
+	}
+	n, reasons := 0, map[string]bool{}
+	for _, g := range held {
+		n += g.N
+		reasons[g.Reason] = true
+	}
+	if n == 0 {
+		return nil
+	}
+	facts := map[string]string{"count": strconv.Itoa(n), "reasons": strings.Join(slices.Sorted(maps.Keys(reasons)), ", ")}
+	return []Finding{NewFinding("messages_held", FindingWarn, AboutProgram, "", facts)}
 }
 
 // vitals are what a line's findings are drawn from.

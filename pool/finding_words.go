@@ -178,9 +178,12 @@ var findingWords = map[string]words{
 	"sending_paused": {
 		sentence{"Sending is paused: what is queued stays.", "recado console -c resume sends again."},
 		sentence{"El envío está en pausa: lo que hay en cola espera.", "recado console -c resume lo reanuda."}},
+	"messages_held": {
+		sentence{"Messages that are held and do not leave by themselves: {count}[ ({reasons})].", "See why, then release or discard them: recado console -c 'held list', 'held release REASON', 'held discard REASON'."},
+		sentence{"Mensajes retenidos, que no salen solos: {count}[ ({reasons})].", "Mire por qué y libérelos o descártelos: recado console -c 'held list', 'held release MOTIVO', 'held discard MOTIVO'."}},
 	"clock_untrusted": {
-		sentence{"The clock is not known to be right: nothing scheduled is sent and nothing expires.", "Give the box a time server (NTP) or a clock chip, or set the time and start with --trust-clock."},
-		sentence{"No consta que el reloj esté en hora: no se envía nada programado ni caduca nada.", "Dé al equipo un servidor de hora (NTP) o un reloj, o póngalo en hora y arranque con --trust-clock."}},
+		sentence{"The clock is not known to be right: nothing scheduled is sent and nothing expires.", "If its time is right, say so: recado console -c 'clock trust'. For good: a time server (NTP) or a clock chip."},
+		sentence{"No consta que el reloj esté en hora: no se envía nada programado ni caduca nada.", "Si está en hora, dígalo: recado console -c 'clock trust'. Para siempre: un servidor de hora (NTP) o un reloj."}},
 	"program_stopped": {
 		sentence{"Recado is not running: nothing is sent or received.", "Start it: systemctl start recado, or recado serve."},
 		sentence{"Recado no está en marcha: no se envía ni se recibe nada.", "Arránquelo: systemctl start recado, o recado serve."}},

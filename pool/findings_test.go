@@ -11,6 +11,7 @@ import (
 
 	"recado/modem/emulator"
 	"recado/pool"
+	"recado/queue"
 )
 
 // codes of the findings, "fail sim_pin".
@@ -53,6 +54,16 @@ func testFindingsOfALiveBox(t *testing.T) {
 	require.Contains(t, got[1].Do, "pin emulated:2")
 	says, _ := got[1].In("es")
 	require.Equal(t, "La SIM del módem de emulated:2 pide su PIN (intentos que quedan: 3).", says)
+
+	r.submit(queue.Request{To: []string{"600111222", "600111333"}, Text: "espera", Class: queue.Normal})
+	_, err := r.store.HoldAll(t.Context(), queue.ReasonRestored)
+	require.NoError(t, err)
+	r.until("what is held is told", func() bool {
+		got = r.pool.Findings(t.Context())
+		return got[1].Code == "messages_held"
+	})
+	require.Equal(t, map[string]string{"count": "2", "reasons": "restored"}, got[1].Facts)
+	require.Contains(t, got[1].Do, "held list")
 
 	good.Unplug()
 	r.until("the port is gone", func() bool {

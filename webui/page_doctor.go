@@ -56,6 +56,8 @@ var findingButtons = map[string]struct {
 	"webhook_failing":  {"webhooks.open", "/settings/webhooks", "", false, auth.RoleAdmin},
 	"webhook_gone":     {"webhooks.open", "/settings/webhooks", "", false, auth.RoleAdmin},
 	"webhook_dead":     {"webhooks.open", "/settings/webhooks", "", false, auth.RoleAdmin},
+	"messages_held":    {"alarm.held_look", "/held", "", false, auth.RoleReader},
+	"clock_untrusted":  {"clock.title", "/settings#clock", "", false, auth.RoleOperator},
 	"sending_paused":   {"action.resume", "/sending/resume", "", true, auth.RoleOperator},
 }
 
@@ -82,6 +84,7 @@ func (s *Server) aboutOne(ctx context.Context, l *locale, who auth.Principal, f 
 	if technology := f.Facts["technology"]; technology != "" {
 		f.Facts["technology"] = l.tor("tech."+technology, technology)
 	}
+	delete(f.Facts, "reasons") // codes, which the page that the button leads to has words for
 	id := f.Facts["modem"]
 	m, there := s.pool.Modem(id)
 	sim, err := s.pool.SIM(ctx, f.Facts["sim"])

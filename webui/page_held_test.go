@@ -104,6 +104,8 @@ func TestHeldPagesAskBack(t *testing.T) {
 	ids := b.holds(30, queue.ReasonCloned)
 	p := b.looks(auth.RoleOperator)
 	require.Contains(t, p.page("/"), "60 messages are held")
+	require.Contains(t, p.page("/doctor"), "do not leave by themselves: 60.")
+	require.Contains(t, p.page("/doctor"), `<a class="btn" href="/held">`)
 	page := p.page("/held")
 	require.Contains(t, page, "Release 60 messages")
 	require.Contains(t, page, "30")
