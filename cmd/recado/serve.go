@@ -99,7 +99,9 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	clock := c.clock(log)
+	opened := extendStart()
 	kept, err := openStores(ctx, dir, c.phoneFlag, clock, log, registry)
+	opened()
 	if err != nil {
 		return err
 	}

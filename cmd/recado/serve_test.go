@@ -317,6 +317,7 @@ func TestSystemdIsTold(t *testing.T) {
 	}
 	d := launchWith(t, []string{"NOTIFY_SOCKET=" + address, "WATCHDOG_USEC=600000"},
 		"serve", "--data", dataFolder(t), "--listen", "127.0.0.1:0", "--emulate", "1")
+	hears("EXTEND_TIMEOUT_USEC=60000000") // while the database is opened
 	hears("READY=1")
 	hears("WATCHDOG=1")
 	hears("WATCHDOG=1")

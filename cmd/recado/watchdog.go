@@ -80,6 +80,38 @@ func (p *progress) checks(context.Context) []webui.Check {
 	return checks
 }
 
+const (
+	// extendEvery is how often systemd is asked for extendBy more while the database
+	// is opened: a migration of a million messages on a slow card, or a restore, takes
+	// minutes. Not longer than extendMost, in case it hangs.
+	extendEvery = 10 * time.Second
+	extendBy    = time.Minute
+	extendMost  = time.Hour
+)
+
+// extendStart asks systemd for more time to start, until the stop that it returns.
+func extendStart() (stop func()) {
+	ctx, cancel := context.WithTimeout(context.Background(), extendMost)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(extendEvery)
+		defer tick.Stop()
+		for {
+			_, _ = daemon.SdNotify(false, fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", extendBy.Microseconds()))
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
 // watch pets systemd's watchdog, as long as there is progress, until the stop that it returns.
 // Without a watchdog (no WATCHDOG_USEC) it does nothing.
 func (p *progress) watch(log *slog.Logger) (stop func(context.Context) error) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/pressly/goose/v3"
 
@@ -38,7 +40,7 @@ func migrate(ctx context.Context, db *sql.DB, path string, o Options) error {
 	return migrateFrom(ctx, db, path, steps, o)
 }
 
-func migrateFrom(ctx context.Context, db *sql.DB, path string, steps fs.FS, o Options) error {
+func migrateFrom(ctx context.Context, db *sql.DB, path string, steps fs.FS, o Options) (err error) {
 	have, err := schemaVersion(ctx, db)
 	if err != nil {
 		return fmt.Errorf("read the schema's version: %w", err)
@@ -60,10 +62,24 @@ func migrateFrom(ctx context.Context, db *sql.DB, path string, steps fs.FS, o Op
 		}
 		o.Log.Info("backed up before migrating", "file", filepath.Base(file), "schema", have)
 	}
+	if have > 0 && have < know {
+		// What SQLite needs to take one statement back may be as large as the table.
+		if err := store(ctx, db, "FILE", "1"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, store(context.WithoutCancel(ctx), db, "MEMORY", "2")) }()
+	}
 	for have < know {
+		begun := time.Now()
+		if have > 0 {
+			o.Log.Info("migrating; with very many messages this takes minutes", "from", have, "of", know)
+		}
 		r, err := p.UpByOne(ctx)
 		if err != nil {
 			return fmt.Errorf("migrate from schema %d: %w", have, err)
+		}
+		if have > 0 {
+			o.Log.Info("migrated", "schema", r.Source.Version, "took", time.Since(begun).Round(time.Millisecond))
 		}
 		have = r.Source.Version
 		failpoint.Hit(failpoint.MigrateMiddle)
@@ -71,6 +87,18 @@ func migrateFrom(ctx context.Context, db *sql.DB, path string, steps fs.FS, o Op
 	// A failure to tidy up keeps nobody from working.
 	if err := tidyOldCopies(path); err != nil {
 		o.Log.Warn("old backups stay beside the database", "error", err)
+	}
+	return nil
+}
+
+// store says where the connection keeps what is for a moment only (temp_store).
+func store(ctx context.Context, db *sql.DB, where, want string) error {
+	if _, err := db.ExecContext(ctx, "PRAGMA temp_store="+where); err != nil {
+		return fmt.Errorf("set temp_store: %w", err)
+	}
+	var got string
+	if err := db.QueryRowContext(ctx, "PRAGMA temp_store").Scan(&got); err != nil || got != want {
+		return errors.Join(fmt.Errorf("setting temp_store is %q, not %q", got, want), err)
 	}
 	return nil
 }

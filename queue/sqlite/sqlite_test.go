@@ -307,7 +307,7 @@ func TestMigrationsBackUpWhatIsThere(t *testing.T) {
 	require.Empty(t, none, "a new file has nothing to keep")
 
 	steps := fstest.MapFS{
-		"99999_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE more (n INTEGER);\n-- +goose Down\nSELECT 1;\n")},
+		"99999_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE more AS SELECT temp_store FROM pragma_temp_store;\n-- +goose Down\nSELECT 1;\n")},
 	}
 	ours, err := migrations.ReadDir("migrations")
 	require.NoError(t, err)
@@ -322,7 +322,10 @@ func TestMigrationsBackUpWhatIsThere(t *testing.T) {
 	o := Options{Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Date(2026, 11, 22, 1, 2, 3, 0, time.UTC) }}
 	require.NoError(t, migrateFrom(context.Background(), raw, path, steps, o))
 	var n int
-	require.NoError(t, raw.QueryRow(`SELECT count(*) FROM more`).Scan(&n))
+	require.NoError(t, raw.QueryRow(`SELECT temp_store FROM more`).Scan(&n))
+	require.Equal(t, 1, n, "what undoes a statement that changes every row is not kept in memory")
+	require.NoError(t, raw.QueryRow(`PRAGMA temp_store`).Scan(&n))
+	require.Equal(t, 2, n)
 	require.NoError(t, raw.Close())
 
 	copyOf := fmt.Sprintf("%s.schema%d-20261122-010203.bak", path, know)
