@@ -31,7 +31,9 @@ func TestAnAnswerAfterTheRestart(t *testing.T) {
 		b.ended()
 		require.True(t, b.start(""))
 		b.until("listening", 10*time.Second, func() bool {
-			var modems struct{ Items []struct{ State, Reason string } }
+			var modems struct {
+				Items []struct{ State, Reason string }
+			}
 			return b.get("/api/v1/modems", &modems) == nil && len(modems.Items) == 1 && strings.Contains(modems.Items[0].Reason, "from before the restart")
 		})
 	}
