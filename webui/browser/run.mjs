@@ -4,8 +4,8 @@
 //
 // The setup code opens the door, a message is written, leaves on an emulated
 // SIM, its delivery report is seen, an answer comes in and is answered. A SIM gets
-// its PIN, the network is asked for the balance, the check-up gives its bundle. Beside
-// that, every page is looked at by axe, in both themes and languages, at 320,
+// its PIN, the network is asked for the balance, the check-up gives its bundle. What looks after
+// the data is walked through on a second box (care.mjs). Beside that, every page is looked at by axe, in both themes and languages, at 320,
 // 360 and 1280 px. It needs Debian's chromium; where it is elsewhere, say so in
 // CHROMIUM. On failure a picture of the page is left in the folder of ARTIFACTS.
 import assert from 'node:assert/strict';
@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { chromium } from 'playwright-core';
 import { pin, puk, start } from './appliance.mjs';
+import { care } from './care.mjs';
 import { accessible, bigEnough, fits, watch } from './eyes.mjs';
 
 const binary = process.argv[2];
@@ -325,6 +326,8 @@ try {
   await page.getByRole('button', { name: 'Check' }).click();
   await page.getByRole('button', { name: 'Send 1 message' }).click();
   await page.getByRole('heading', { name: '+34 655 11 14 44' }).waitFor();
+
+  await care(binary, { visitor: (options) => visitor(options, [/status of 422/]), now, password });
 
   assert.deepEqual(complaints, [], 'the pages complained');
 } catch (error) {
