@@ -69,16 +69,20 @@ func (s *Store) steadyAt(just time.Time) time.Time {
 // later was of another clock.
 const longestWait = 24 * time.Hour
 
+// shortenSQL looks only at what waits: a partial index is used where its own
+// condition is repeated.
+var shortenSQL = []string{
+	`UPDATE message INDEXED BY message_backoff SET not_before = ?1 WHERE not_before > ?1 AND not_before > 0 AND state IN ('queued','sending')`,
+	`UPDATE message INDEXED BY message_decide SET decide_at = ?1 WHERE decide_at > ?1 AND decide_at > 0`,
+	`UPDATE message INDEXED BY message_avoid SET avoid_until = ?1 WHERE avoid_until > ?1 AND avoid_until > 0`,
+}
+
 // shortenWaits ends the waits that a clock which was set has made endless: those
 // of the versions before there was a steady one, and of a file from elsewhere.
 func (s *Store) shortenWaits(ctx context.Context) error {
 	most := s.instant().steady + longestWait.Milliseconds()
 	return s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
-		for _, query := range []string{
-			`UPDATE message SET not_before = ?1 WHERE not_before > ?1 AND state IN ('queued','sending')`,
-			`UPDATE message SET decide_at = ?1 WHERE decide_at > ?1`,
-			`UPDATE message SET avoid_until = ?1 WHERE avoid_until > ?1`,
-		} {
+		for _, query := range shortenSQL {
 			if _, err := tx.Exec(query, most); err != nil {
 				return err
 			}

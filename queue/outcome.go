@@ -237,9 +237,13 @@ func (s *Store) recover(ctx context.Context) error {
 	})
 }
 
+// unansweredSQL names the index: to have them in order SQLite would rather read
+// every attempt there ever was.
+const unansweredSQL = `SELECT id FROM attempt INDEXED BY attempt_open_sim WHERE phase = 'prepared' ORDER BY id`
+
 // unanswered are the attempts without an end, and the SIMs with orphan reports.
 func unanswered(tx *sqlite.Tx) (open []int64, sims []string, err error) {
-	rows, err := tx.Query(`SELECT id FROM attempt WHERE phase = 'prepared' ORDER BY id`)
+	rows, err := tx.Query(unansweredSQL)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -29,13 +29,17 @@ const (
 	usualLeast = 5
 )
 
+// owedSQL looks at the attempts since ?1 only; to have them by SIM SQLite would
+// rather read all.
+const owedSQL = `SELECT a.id, m.id, g.tpdu, a.iccid, a.modem, a.gate_at
+	FROM attempt a JOIN message m ON m.seq = a.message JOIN segment g ON g.message = a.message AND g.n = a.n
+	WHERE a.id IN (SELECT max(id) FROM attempt INDEXED BY attempt_at WHERE gate_at > ?1 GROUP BY iccid)
+		AND a.outcome = 'ambiguous' AND a.boot_id <> ?2 ORDER BY a.id`
+
 // Owed lists the last attempt of each SIM, where it is an earlier run's, is
 // ambiguous, and passed its gate in the time within before now.
 func (s *Store) Owed(ctx context.Context, within time.Duration) ([]Owed, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT a.id, m.id, g.tpdu, a.iccid, a.modem, a.gate_at
-		FROM attempt a JOIN message m ON m.seq = a.message JOIN segment g ON g.message = a.message AND g.n = a.n
-		WHERE a.id IN (SELECT max(id) FROM attempt WHERE gate_at > ?1 GROUP BY iccid)
-			AND a.outcome = 'ambiguous' AND a.boot_id <> ?2 ORDER BY a.id`, ms(s.clock.Now().Add(-within)), s.boot)
+	rows, err := s.db.Read().QueryContext(ctx, owedSQL, ms(s.clock.Now().Add(-within)), s.boot)
 	if err != nil {
 		return nil, fmt.Errorf("look for answers that are owed: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"recado/queue/sqlite"
@@ -50,17 +51,34 @@ func (s *Store) Discard(ctx context.Context, f HeldFilter, who string) (n int, e
 // decideHeld works the filter's messages off in batches.
 func (s *Store) decideHeld(ctx context.Context, f HeldFilter, who, event string, do func(*sqlite.Tx, []int64) error) (n int, err error) {
 	begun := time.Now() // monotonic
-	var after, upTo int64
+	var from, after, upTo int64
+	var parts []heldPart
 	for first := true; ; first = false {
 		var seqs []int64
+		next, last := parts, after
 		err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) (err error) {
+			next, last, seqs = parts, after, nil
 			if first {
-				if after, upTo, err = heldRange(tx, f.ID); err != nil {
+				if from, upTo, err = heldRange(tx, f.ID); err != nil {
 					return err
 				}
+				if next, err = heldParts(tx, f); err != nil {
+					return err
+				}
+				last = from
 			}
-			if seqs, err = heldBatch(tx, f, after, upTo); err != nil || len(seqs) == 0 {
-				return err
+			for ; len(next) > 0; next, last = next[1:], from {
+				some, err := next[0].batch(tx, last, upTo, holdBatch-len(seqs))
+				if err != nil {
+					return err
+				}
+				if seqs = append(seqs, some...); len(seqs) == holdBatch {
+					last = seqs[holdBatch-1]
+					break
+				}
+			}
+			if len(seqs) == 0 {
+				return nil
 			}
 			list, err := json.Marshal(seqs)
 			if err != nil {
@@ -81,7 +99,7 @@ func (s *Store) decideHeld(ctx context.Context, f HeldFilter, who, event string,
 		if len(seqs) == 0 {
 			return n, nil
 		}
-		n, after = n+len(seqs), seqs[len(seqs)-1]
+		n, parts, after = n+len(seqs), next, last
 		if f.Within > 0 && time.Since(begun) > f.Within {
 			return n, nil
 		}
@@ -104,22 +122,51 @@ func heldRange(tx *sqlite.Tx, id string) (after, upTo int64, err error) {
 	return r.Seq - 1, r.Seq, nil
 }
 
-func heldBatch(tx *sqlite.Tx, f HeldFilter, after, upTo int64) (seqs []int64, err error) {
-	rows, err := tx.Query(`SELECT seq FROM message WHERE state = 'held' AND seq > ?1 AND seq <= ?2
-		AND (?3 = '' OR reason = ?3) AND (?4 = '' OR class = ?4) ORDER BY seq LIMIT ?5`,
-		after, upTo, f.Reason, string(f.Class), holdBatch)
+// heldPart is what is held for one reason of one class, or, zero, all of it: each
+// has an index that gives it in order, without looking at the others.
+type heldPart struct {
+	reason string
+	class  Class
+}
+
+const (
+	heldAll  = `SELECT seq FROM message INDEXED BY message_state WHERE state = 'held' AND seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3`
+	heldSome = `SELECT seq FROM message INDEXED BY message_held WHERE state = 'held' AND seq > ?1 AND seq <= ?2 AND reason = ?4 AND class = ?5 ORDER BY seq LIMIT ?3`
+)
+
+// heldParts are the parts that a filter means, the urgent classes first.
+func heldParts(tx *sqlite.Tx, f HeldFilter) (parts []heldPart, err error) {
+	if f.Reason == "" && f.Class == "" {
+		return []heldPart{{}}, nil
+	}
+	rows, err := tx.Query(`SELECT reason, class FROM held_tally WHERE n > 0 AND (?1 = '' OR reason = ?1) AND (?2 = '' OR class = ?2) ORDER BY reason, class`,
+		f.Reason, string(f.Class))
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var seq int64
-		if err := rows.Scan(&seq); err != nil {
+		var p heldPart
+		if err := rows.Scan(&p.reason, &p.class); err != nil {
 			return nil, err
 		}
-		seqs = append(seqs, seq)
+		parts = append(parts, p)
 	}
-	return seqs, rows.Err()
+	slices.SortStableFunc(parts, func(a, b heldPart) int { return policies[a.class].lane - policies[b.class].lane })
+	return parts, rows.Err()
+}
+
+// query lists the next of a part.
+func (p heldPart) query(after, upTo int64, most int) (query string, args []any) {
+	if p == (heldPart{}) {
+		return heldAll, []any{after, upTo, most}
+	}
+	return heldSome, []any{after, upTo, most, p.reason, string(p.class)}
+}
+
+func (p heldPart) batch(tx *sqlite.Tx, after, upTo int64, most int) ([]int64, error) {
+	query, args := p.query(after, upTo, most)
+	return numbersOf(tx, query, args...)
 }
 
 // auditHeld records who decided what of how many: a row a batch, each with
