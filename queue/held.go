@@ -286,6 +286,10 @@ func (r *record) underHold() {
 	}
 	switch r.State {
 	case Queued, Sending, Scheduled:
+		if r.hold == ReasonDiscarded {
+			r.discarded()
+			return
+		}
 		r.State, r.Reason = Held, r.hold
 		r.claimedBy, r.notBefore, r.decideAt = "", 0, 0
 		r.avoidSIM, r.avoidUntil = "", 0

@@ -261,6 +261,16 @@ func pastValidity(tx *sqlite.Tx, list string, now int64) (seqs []int64, err erro
 	return seqs, rows.Err()
 }
 
+// discarded ends a message that somebody does not want sent: it is now known
+// how much of it the network has.
+func (r *record) discarded() {
+	r.State, r.Reason = Failed, ReasonDiscarded
+	if left := r.left(); left > 0 {
+		r.Reason = ReasonPartial
+		r.Error = &Error{Code: ReasonDiscarded, Detail: fmt.Sprintf("%d of %d segments had been sent when it was discarded", left, len(r.Segments))}
+	}
+}
+
 // discard ends held messages, each told of: whoever sent it waits for its end.
 func (s *Store) discard(tx *sqlite.Tx, seqs []int64) error {
 	for _, seq := range seqs {
@@ -268,24 +278,20 @@ func (s *Store) discard(tx *sqlite.Tx, seqs []int64) error {
 		if err != nil {
 			return err
 		}
-		by := r.Reason
 		open, err := s.leaveOpen(tx, r, "it was discarded, and an earlier try may have arrived")
 		if err != nil {
 			return err
 		}
 		r.hold = ""
-		if open { // nor do its other segments go when that one proves to have arrived
-			r.hold = by
+		if open { // whatever evidence says of it: nothing releases it again
+			r.hold = ReasonDiscarded
 		}
-		switch left := r.left(); {
+		switch {
 		case open:
 		case r.Attempts == 0:
 			r.State, r.Reason = Cancelled, ""
-		case left > 0:
-			r.State, r.Reason = Failed, ReasonPartial
-			r.Error = &Error{Code: ReasonDiscarded, Detail: fmt.Sprintf("%d of %d segments had been sent when it was discarded", left, len(r.Segments))}
 		default:
-			r.State, r.Reason = Failed, ReasonDiscarded
+			r.discarded()
 		}
 		if err := s.save(tx, r); err != nil {
 			return err
