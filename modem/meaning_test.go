@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -106,6 +107,33 @@ func TestPhaseDecides(t *testing.T) {
 	out = outcomeOf(at.Submission{Phase: at.PhasePDUSent, MR: 7})
 	require.Equal(t, Accepted, out.Verdict)
 	require.Equal(t, 7, out.MR)
+}
+
+// TestALateLocalRefusalIsNone: a modem that has not tried knows it at once. Every
+// code of every make that means so means nothing for sure after 10 s, and what the
+// network refused stays refused.
+func TestALateLocalRefusalIsNone(t *testing.T) {
+	local := 0
+	for _, f := range family.Families() {
+		for code := range 1200 {
+			for _, err := range []error{at.CMSError(code), at.CMEError(code)} {
+				verdict := func(took time.Duration, err error) Verdict {
+					return outcomeFor(f, at.Submission{Phase: at.PhasePDUSent, Err: err, MR: -1, Took: took}).Verdict
+				}
+				told := meaningFor(f, err).Verdict
+				require.Equal(t, told, verdict(localWithin, err), "%s %v", f.Name, err)
+				if told != NotSent {
+					require.Equal(t, told, verdict(time.Minute, err), "%s %v", f.Name, err)
+					continue
+				}
+				local++
+				require.Equal(t, Ambiguous, verdict(localWithin+1, err), "%s %v", f.Name, err)
+				require.Equal(t, Ambiguous, verdict(-1, err), "%s %v, of an earlier run's message", f.Name, err)
+				require.Equal(t, Ambiguous, verdict(30*time.Second, fmt.Errorf("%w: %w", at.ErrNoReference, err)))
+			}
+		}
+	}
+	require.Greater(t, local, 100)
 }
 
 // TestVendorsOverride: what a make says of its own numbers comes first, and is

@@ -195,6 +195,26 @@ func TestQuirkWavecom(t *testing.T) {
 	})
 }
 
+// TestQuirkBusyThoughSent: 30 s after Ctrl-Z the modem says that it was
+// busy, and the network has the message.
+func TestQuirkBusyThoughSent(t *testing.T) {
+	live(t, emulator.ModemOptions{Family: "wavecom"}, nil, func(l *lifeOf) {
+		l.ready()
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultCMSSent, Code: 515})
+		l.em.Inject(emulator.Fault{Kind: emulator.FaultLateCMGS, Delay: 30 * time.Second})
+		o, _ := l.send("+34609999103", "hola") // no report tells more
+		require.Len(l.t, l.submits(), 1)
+		require.Equal(l.t, Ambiguous, o.Verdict, "%+v", o)
+		require.Equal(l.t, "cms_515", o.Code)
+		require.NotNil(l.t, o.Late, "it may still answer")
+		next, _ := l.send("+34600111333", "otra")
+		require.Equal(l.t, NotSent, next.Verdict, "nothing is written while it may")
+		l.state(StateReady, 2*time.Minute)
+		next, _ = l.send("+34600111333", "otra")
+		require.Equal(l.t, Accepted, next.Verdict)
+	})
+}
+
 // MC35i ends its list with an erased record.
 func TestQuirkSiemensErasedRecord(t *testing.T) {
 	live(t, emulator.ModemOptions{Family: "siemens-mt"}, nil, func(l *lifeOf) {

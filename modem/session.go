@@ -120,7 +120,7 @@ func (m *Modem) session(ctx context.Context) error {
 	f := s.family()
 	s.ch = at.New(port, at.Options{
 		URC: func(u at.URC) { m.heard(s, u) }, Trace: s.trace, Log: m.log, Now: m.c.Now,
-		PromptTimeout: f.PromptTimeout, ResultTimeout: s.resultTimeout(), References: m.refers(), Counted: m.life.counted, Wakes: m.life.wakes, Pace: max(f.Pace, m.life.pace), AfterPrompt: f.AfterPrompt,
+		PromptTimeout: f.PromptTimeout, ResultTimeout: s.resultTimeout(), Doubt: func(err error, after time.Duration) bool { return doubts(s.family())(err, after) }, References: m.refers(), Counted: m.life.counted, Wakes: m.life.wakes, Pace: max(f.Pace, m.life.pace), AfterPrompt: f.AfterPrompt,
 	})
 	err = s.live(ctx, appeared)
 	m.stopSends()

@@ -166,9 +166,25 @@ func outcomeFor(f *family.Family, sub at.Submission) Outcome {
 		return out
 	}
 	m := meaningFor(f, sub.Err).revise(sub.Phase)
+	if sub.Phase == at.PhasePDUSent && (sub.Took < 0 || doubts(f)(sub.Err, sub.Took)) && m.Verdict == NotSent {
+		m.Verdict = Ambiguous
+	}
 	out.Verdict, out.Class, out.Code, out.Detail = m.Verdict, m.Class, m.Code, m.Detail()
 	out.Plan, out.HoldSIM = m.Plan(), m.HoldSIM
 	return out
+}
+
+// localWithin is how long after Ctrl-Z a modem may say that it has not tried: it
+// knows that at once. What it says later it may say of a message that it has sent
+// (reliability §2.1: 515 after 30 s, and then +CMGS).
+const localWithin = 10 * time.Second
+
+// doubts says whether an error that a submission got that long after Ctrl-Z, and
+// that by the tables means that nothing was sent, came too late for that.
+func doubts(f *family.Family) func(err error, after time.Duration) bool {
+	return func(err error, after time.Duration) bool {
+		return after > localWithin && meaningFor(f, err).Verdict == NotSent
+	}
 }
 
 // notSent is the outcome of a Send that never reached the modem.

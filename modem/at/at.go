@@ -95,6 +95,8 @@ type Submission struct {
 	Err error
 	// PromptAt and SentAt are when the prompt came and Ctrl-Z had left.
 	PromptAt, SentAt time.Time
+	// Took is from Ctrl-Z to the error; below zero when Ctrl-Z was an earlier run's.
+	Took time.Duration
 }
 
 // TraceEntry is one redacted line of the AT dialogue.

@@ -33,6 +33,10 @@ type Options struct {
 	// ResultTimeout is how long the network's answer may take after Ctrl-Z;
 	// 180 s when 0 (NB-IoT wants 420 s).
 	ResultTimeout time.Duration
+	// Doubt is asked of an error that answers a submission that long after Ctrl-Z:
+	// whether the message may have left all the same, and +CMGS may follow. Then it
+	// is ErrNoReference, and the error matches too. nil: never.
+	Doubt func(err error, after time.Duration) bool
 	// References says that this modem is known to answer a submission by +CMGS: an
 	// OK without one is not its answer.
 	References bool

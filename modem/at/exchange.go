@@ -129,5 +129,11 @@ func (x *exchange) outcome(err error) Submission {
 		return s
 	}
 	s.Err = err
+	switch {
+	case x.sms.earlier:
+		s.Took = -1
+	case err != nil && !x.sms.left.IsZero():
+		s.Took = time.Since(x.sms.left)
+	}
 	return s
 }

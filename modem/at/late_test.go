@@ -41,7 +41,8 @@ func TestSubmit_TheResultComesLate(t *testing.T) {
 			m.says("\r\n+CMTI: \"SM\",1\r\n")
 			m.says(says)
 			got := <-late
-			require.Equal(t, Submission{Phase: PhasePDUSent, MR: want.MR, Err: want.Err, PromptAt: s.PromptAt, SentAt: s.SentAt}, got)
+			require.Equal(t, Submission{Phase: PhasePDUSent, MR: want.MR, Err: want.Err, PromptAt: s.PromptAt, SentAt: s.SentAt, Took: got.Took}, got)
+			require.Equal(t, want.Err != nil, got.Took >= 180*time.Second, "%s", got.Took)
 			_, open := <-late
 			require.False(t, open)
 			require.Equal(t, lines("+CMTI: \"SM\",1"), m.gotURCs())

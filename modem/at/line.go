@@ -2,6 +2,7 @@ package at
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -314,6 +315,8 @@ func (l *line) final(canonical string) {
 		l.giveUp(x, ErrNoReference)
 	case !isCMS(canonical) && (x.sms.held != "" || l.doubted(x)):
 		l.giveUp(x, ErrNoReference)
+	case canonical != "OK" && l.o.Doubt != nil && l.o.Doubt(modemFinal(canonical), time.Since(x.sms.left)):
+		l.giveUp(x, fmt.Errorf("%w: %w", ErrNoReference, modemFinal(canonical)))
 	default:
 		if x.sms.held != "" && x.sms.heldAs == doubtful {
 			// Then that was the earlier one's answer.
