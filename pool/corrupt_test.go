@@ -58,4 +58,9 @@ func TestTheNetworkGetsNothingDamaged(t *testing.T) {
 	n, _, err := r.store.Damaged(t.Context(), 1)
 	require.NoError(t, err)
 	require.Equal(t, bad, n)
+	f := r.pool.Findings(t.Context())
+	require.Equal(t, []string{"warn rows_damaged"}, codes(f))
+	require.Equal(t, fmt.Sprint(bad), f[0].Facts["count"])
+	require.Contains(t, f[0].Says, f[0].Facts["id"])
+	require.Contains(t, f[0].Do, "recado restore")
 }

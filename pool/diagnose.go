@@ -39,6 +39,7 @@ func (p *Pool) Findings(ctx context.Context) []Finding {
 		list = append(list, NewFinding("sending_paused", FindingWarn, AboutProgram, "", nil))
 	}
 	list = append(list, p.heldFindings(ctx)...)
+	list = append(list, p.damageFindings(ctx)...)
 	if !p.clock.Trusted() {
 		list = append(list, NewFinding("clock_untrusted", FindingWarn, AboutBox, "", nil))
 	}
@@ -72,6 +73,16 @@ func (p *Pool) heldFindings(ctx context.Context) []Finding {
 	}
 	facts := map[string]string{"count": strconv.Itoa(n), "reasons": strings.Join(slices.Sorted(maps.Keys(reasons)), ", ")}
 	return []Finding{NewFinding("messages_held", FindingWarn, AboutProgram, "", facts)}
+}
+
+// damageFindings tell of stored rows that are not what was written.
+func (p *Pool) damageFindings(ctx context.Context) []Finding {
+	n, list, err := p.store.Damaged(ctx, 1)
+	if err != nil || n == 0 || len(list) == 0 {
+		return nil
+	}
+	facts := map[string]string{"count": strconv.Itoa(n), "kind": list[0].Kind, "id": list[0].ID, "at": list[0].FoundAt.UTC().Format("2006-01-02 15:04 UTC")}
+	return []Finding{NewFinding("rows_damaged", FindingWarn, AboutProgram, "", facts)}
 }
 
 // vitals are what a line's findings are drawn from.

@@ -181,6 +181,9 @@ var findingWords = map[string]words{
 	"messages_held": {
 		sentence{"Messages that are held and do not leave by themselves: {count}[ ({reasons})].", "See why, then release or discard them: recado console -c 'held list', 'held release REASON', 'held discard REASON'."},
 		sentence{"Mensajes retenidos, que no salen solos: {count}[ ({reasons})].", "Mire por qué y libérelos o descártelos: recado console -c 'held list', 'held release MOTIVO', 'held discard MOTIVO'."}},
+	"rows_damaged": {
+		sentence{"Stored messages that were found damaged: {count}; the last on {at}[ ({id})]. Those that waited are not sent.", "Check the disk or card. Write the failed ones again (reason corrupt); if there are more, stop Recado and restore a backup: recado restore FILE."},
+		sentence{"Mensajes guardados que aparecieron dañados: {count}; el último, el {at}[ ({id})]. Los que esperaban no se envían.", "Compruebe el disco o la tarjeta. Vuelva a escribir los fallidos (motivo corrupt); si aparecen más, pare Recado y recupere una copia: recado restore FICHERO."}},
 	"clock_untrusted": {
 		sentence{"The clock is not known to be right: nothing scheduled is sent and nothing expires.", "If its time is right, say so: recado console -c 'clock trust'. For good: a time server (NTP) or a clock chip."},
 		sentence{"No consta que el reloj esté en hora: no se envía nada programado ni caduca nada.", "Si está en hora, dígalo: recado console -c 'clock trust'. Para siempre: un servidor de hora (NTP) o un reloj."}},

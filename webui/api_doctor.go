@@ -63,8 +63,8 @@ func (s *Server) getDoctor() *operation {
 		})
 }
 
-// healthOf are the checks of the ports, modems, SIMs and networks: a line that
-// does not work is no reason to call the box out of order.
+// healthOf are the checks of the ports, modems, SIMs and networks, of what is held
+// and of what is stored: a line that does not work is no reason to call the box out of order.
 func healthOf(findings []pool.Finding) []Check {
 	var checks []Check
 	for _, c := range []struct{ name, subject string }{
@@ -82,6 +82,15 @@ func healthOf(findings []pool.Finding) []Check {
 			details = append(details[:5], "and more: see GET /api/v1/doctor")
 		}
 		check.Detail = strings.Join(details, " ")
+		checks = append(checks, check)
+	}
+	for _, c := range []struct{ name, code string }{{"held", "messages_held"}, {"stored", "rows_damaged"}} {
+		check := Check{c.name, Pass, ""}
+		for _, f := range findings {
+			if f.Code == c.code {
+				check.Status, check.Detail = Warn, strings.TrimSpace(f.Says+" "+f.Do)
+			}
+		}
 		checks = append(checks, check)
 	}
 	return checks

@@ -60,6 +60,8 @@ type Erased struct {
 	Inbound  int `json:"inbound" doc:"Received from it"`
 	Reports  int `json:"reports" doc:"Status reports that named it"`
 	Events   int `json:"events" doc:"Events that named it, delivered or not"`
+	// Scrubbed is false when all is deleted, and only the overwriting failed.
+	Scrubbed bool `json:"scrubbed" doc:"Also the free parts of the database's files were overwritten. False: everything is deleted and nothing shows it any more, but traces may be left in the files until they are used again; ask again when the box is quieter"`
 }
 
 // alarm is a banner on every page.
@@ -97,6 +99,11 @@ func (s *Server) alarms(ctx context.Context, v *view) (list []alarm) {
 		case sqlite.HealthChecking:
 			list = append(list, alarm{Key: "checking", Tone: "info", Icon: "info"})
 		}
+	}
+	if n, _, err := s.store.Damaged(ctx, 0); err != nil {
+		s.log.Warn("what is damaged cannot be counted", "err", err)
+	} else if n > 0 {
+		list = append(list, alarm{Key: "rows_damaged", Tone: "bad", Icon: "circle-alert", N: n, Href: "/doctor"})
 	}
 	if !s.clock.Trusted() {
 		a := alarm{Key: "clock", Tone: "warn", Icon: "clock", Facts: []any{"Now", v.Full(v.now)}}
