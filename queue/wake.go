@@ -16,6 +16,10 @@ const (
 	untrustedRound = 10 * time.Second
 	// tidyRound is how often what is past its keeping is deleted.
 	tidyRound = time.Hour
+	// tidyBudget is what one Wake spends on it, and tidyBatch rows go in one
+	// transaction.
+	tidyBudget = 200 * time.Millisecond
+	tidyBatch  = 500
 )
 
 // due finds what Wake has to do, soonest first. Of a message whose times are
@@ -35,11 +39,18 @@ const (
 // least every minute: the clock may jump. Not twice at once.
 func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
 	n := s.instant()
-	if err := s.tidy(ctx, n); err != nil {
+	more, err := s.tidy(ctx, n)
+	if err != nil {
 		return time.Time{}, err
 	}
-	if err := s.redate(ctx, n); err != nil {
+	if more {
+		next = n.now
+	}
+	// By times that are still to be put right nothing may end.
+	if done, err := s.redate(ctx, n); err != nil {
 		return time.Time{}, err
+	} else if !done {
+		return n.now, nil
 	}
 	if err := s.keep(ctx, n); err != nil {
 		return time.Time{}, err
@@ -198,43 +209,51 @@ func (s *Store) expire(tx *sqlite.Tx, r *record, n instant) error {
 }
 
 // tidy deletes, once an hour, what is past its keeping: by the steady clock, so
-// that a wrong time of day deletes nothing.
-func (s *Store) tidy(ctx context.Context, n instant) error {
+// that a wrong time of day deletes nothing. more: its time was over before the
+// work was.
+func (s *Store) tidy(ctx context.Context, n instant) (more bool, err error) {
 	s.mu.Lock()
 	wait := s.tidied != 0 && n.steady-s.tidied < tidyRound.Milliseconds() && n.steady >= s.tidied
-	if !wait {
-		s.tidied = n.steady
-	}
 	s.mu.Unlock()
 	if wait {
-		return nil
+		return false, nil
 	}
-	err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
-		for _, d := range []struct {
-			query string
-			args  []any
-		}{
-			{`INSERT INTO tidy_mark (steady, event, report) SELECT ?, coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(id) FROM report), 0)
-				WHERE true ON CONFLICT (steady) DO NOTHING`, []any{n.steady}},
-			{`DELETE FROM idempotency WHERE (scope, key) IN (SELECT scope, key FROM idempotency WHERE created_at < ? LIMIT 5000)`,
-				[]any{n.steady - keepKeys.Milliseconds()}},
-			{`DELETE FROM report WHERE id IN (SELECT id FROM report WHERE message IS NULL
-				AND id <= (SELECT max(report) FROM tidy_mark WHERE steady <= ?) LIMIT 5000)`, []any{n.steady - keepOrphans.Milliseconds()}},
-			{`DELETE FROM event WHERE seq IN (SELECT seq FROM event
-				WHERE seq <= (SELECT max(event) FROM tidy_mark WHERE steady <= ?)
-				AND NOT EXISTS (SELECT 1 FROM webhook w WHERE w.active = 1 AND w.cursor < event.seq)
-				AND NOT EXISTS (SELECT 1 FROM webhook w JOIN webhook_delivery d ON d.webhook = w.id AND d.event = event.seq
-					WHERE d.state IN ('pending','dead')) ORDER BY seq LIMIT 5000)`, []any{n.steady - keepEvents.Milliseconds()}},
-			{`DELETE FROM tidy_mark WHERE steady < ?`, []any{n.steady - 2*max(keepOrphans, keepEvents).Milliseconds()}},
-		} {
-			if _, err := tx.Exec(d.query, d.args...); err != nil {
+	begun := time.Now() // monotonic
+	for _, d := range []struct {
+		query string
+		args  []any
+	}{
+		{`INSERT INTO tidy_mark (steady, event, report) SELECT ?, coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(id) FROM report), 0)
+			WHERE true ON CONFLICT (steady) DO NOTHING`, []any{n.steady}},
+		{`DELETE FROM idempotency WHERE (scope, key) IN (SELECT scope, key FROM idempotency WHERE created_at < ? LIMIT ?)`,
+			[]any{n.steady - keepKeys.Milliseconds(), tidyBatch}},
+		{`DELETE FROM report WHERE id IN (SELECT id FROM report WHERE message IS NULL
+			AND id <= (SELECT max(report) FROM tidy_mark WHERE steady <= ?) LIMIT ?)`, []any{n.steady - keepOrphans.Milliseconds(), tidyBatch}},
+		{`DELETE FROM event WHERE seq IN (SELECT seq FROM event
+			WHERE seq <= (SELECT max(event) FROM tidy_mark WHERE steady <= ?)
+			AND NOT EXISTS (SELECT 1 FROM webhook w WHERE w.active = 1 AND w.cursor < event.seq)
+			AND NOT EXISTS (SELECT 1 FROM webhook w JOIN webhook_delivery d ON d.webhook = w.id AND d.event = event.seq
+				WHERE d.state IN ('pending','dead')) ORDER BY seq LIMIT ?)`, []any{n.steady - keepEvents.Milliseconds(), tidyBatch}},
+		{`DELETE FROM tidy_mark WHERE steady < ?`, []any{n.steady - 2*max(keepOrphans, keepEvents).Milliseconds()}},
+	} {
+		for changed := int64(tidyBatch); changed >= tidyBatch; {
+			if time.Since(begun) > tidyBudget {
+				return true, nil
+			}
+			err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+				done, err := tx.Exec(d.query, d.args...)
+				if err == nil {
+					changed, err = done.RowsAffected()
+				}
 				return err
+			})
+			if err != nil {
+				return false, fmt.Errorf("delete what is past its keeping: %w", err)
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("delete what is past its keeping: %w", err)
 	}
-	return nil
+	s.mu.Lock()
+	s.tidied = n.steady
+	s.mu.Unlock()
+	return false, nil
 }

@@ -115,3 +115,26 @@ func TestWakeDeletesWhatIsPastItsKeeping(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(2), last, "numbers are not used again")
 }
+
+// TestTidyGoesOnUntilNothingIsDue: more events than an hour's round ever took
+// away, in some calls that follow each other at once.
+func TestTidyGoesOnUntilNothingIsDue(t *testing.T) {
+	b := newBox(t)
+	const rows = 30_000
+	b.raw(`WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM g WHERE i < ?2)
+		INSERT INTO event (id, type, at, data) SELECT 'x', 'message.sent', ?1, '{}' FROM g`, ms(b.clock.Now()), rows)
+	b.raw(`WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM g WHERE i < ?2)
+		INSERT INTO idempotency (scope, key, hash, answer, created_at) SELECT 's', 'k' || i, x'00', '{}', ?1 FROM g`, ms(b.clock.Now()), rows)
+	b.wake()
+	b.clock.forward(keepEvents + 2*tidyRound)
+	calls := 0
+	for next := b.wake(); !next.IsZero(); next = b.wake() {
+		require.Equal(t, b.clock.Now(), next, "there is more: at once")
+		calls++
+		require.Less(t, calls, 1000)
+	}
+	var events, answers int
+	require.NoError(t, b.db.Read().QueryRow(`SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM idempotency)`).Scan(&events, &answers))
+	require.Zero(t, events)
+	require.Zero(t, answers)
+}
