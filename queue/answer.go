@@ -2,11 +2,14 @@ package queue
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"recado/queue/sqlite"
@@ -14,6 +17,22 @@ import (
 
 // answerKey names a kept answer (see Idempotency).
 type answerKey struct{ scope, key string }
+
+// hashedKey begins what stands for an Idempotency-Key that named somebody who
+// was erased. No key of the interfaces has a NUL in it.
+const hashedKey = "\x00sha256:"
+
+// hashed is what stands for the key once it must not be read any more: the same
+// key is known again by it. The scope is part of it, so that a table of hashes
+// serves for one scope only.
+func (k answerKey) hashed() string {
+	if strings.HasPrefix(k.key, hashedKey) {
+		return k.key
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%d:%s%s", len(k.scope), k.scope, k.key)
+	return hashedKey + hex.EncodeToString(h.Sum(nil))
+}
 
 // answerOf finds the kept answer that tells of a message; zero: none does.
 func answerOf(tx *sqlite.Tx, seq int64) (k answerKey, err error) {

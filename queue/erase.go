@@ -180,7 +180,7 @@ func (s *Store) eraseOrphans(ctx context.Context, forms []string) (n int, err er
 
 // EraseMentions deletes the events that name one of the words (the forms of a
 // number, the ids of what was deleted), and takes them out of kept answers; an
-// answer whose key names one is deleted. Words shorter than three characters
+// answer whose key names one is kept under the key's hash. Words shorter than three characters
 // are left out: they are part of everything.
 func (s *Store) EraseMentions(ctx context.Context, words []string) (events, answers int, err error) {
 	named := map[string]bool{}
@@ -233,21 +233,21 @@ func (s *Store) eraseAnswers(ctx context.Context, named map[string]bool) (n int,
 		return 0, err
 	}
 	defer func() { _ = rows.Close() }()
-	var edit, drop []answerKey
+	var edit, hide []answerKey // edited first, under their old keys
 	for rows.Next() {
 		var k answerKey
 		var answer []byte
 		if err := rows.Scan(&k.scope, &k.key, &answer); err != nil {
 			return 0, err
 		}
-		inKey := false
+		inKey := false // a hash has digits too, by chance
 		for w := range named {
-			inKey = inKey || strings.Contains(k.key, w)
+			inKey = inKey || !strings.HasPrefix(k.key, hashedKey) && strings.Contains(k.key, w)
 		}
-		switch {
-		case inKey:
-			drop = append(drop, k)
-		case mentions(answer, named):
+		if inKey {
+			hide = append(hide, k)
+		}
+		if mentions(answer, named) {
 			edit = append(edit, k)
 		}
 	}
@@ -270,10 +270,11 @@ func (s *Store) eraseAnswers(ctx context.Context, named map[string]bool) (n int,
 			return 0, err
 		}
 	}
-	for part := range slices.Chunk(drop, eraseBatch) {
+	for part := range slices.Chunk(hide, eraseBatch) {
 		if err := s.db.Write(ctx, sqlite.Ordinary, sqlite.Secure(func(tx *sqlite.Tx) error {
 			for _, k := range part {
-				if _, err := tx.Exec(`DELETE FROM idempotency WHERE scope = ? AND key = ?`, k.scope, k.key); err != nil {
+				// The request that comes again is still not sent again.
+				if _, err := tx.Exec(`UPDATE OR REPLACE idempotency SET key = ? WHERE scope = ? AND key = ?`, k.hashed(), k.scope, k.key); err != nil {
 					return err
 				}
 			}
@@ -282,7 +283,11 @@ func (s *Store) eraseAnswers(ctx context.Context, named map[string]bool) (n int,
 			return 0, err
 		}
 	}
-	return len(edit) + len(drop), nil
+	changed := map[answerKey]bool{}
+	for _, k := range slices.Concat(edit, hide) {
+		changed[k] = true
+	}
+	return len(changed), nil
 }
 
 // naming says whether a field of events and answers holds numbers or ids; others

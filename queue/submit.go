@@ -105,8 +105,9 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 // kept gives the answer that an Idempotency-Key had; nil when it is new.
 func (s *Store) kept(ask func(string, ...any) *sql.Row, key *Idempotency, n instant) ([]byte, error) {
 	var hash, answer []byte
-	err := ask(`SELECT hash, answer FROM idempotency WHERE scope = ? AND key = ? AND created_at > ?`,
-		key.Scope, key.Key, n.steady-keepKeys.Milliseconds()).Scan(&hash, &answer)
+	// A key that named somebody who was erased is kept as its hash.
+	err := ask(`SELECT hash, answer FROM idempotency WHERE scope = ? AND key IN (?, ?) AND created_at > ?`,
+		key.Scope, key.Key, answerKey{key.Scope, key.Key}.hashed(), n.steady-keepKeys.Milliseconds()).Scan(&hash, &answer)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
