@@ -16,6 +16,11 @@ const (
 	redateOver = time.Minute
 	// redateBatch messages are put right in one transaction.
 	redateBatch = 500
+	// redateLook messages are looked at for those at once.
+	redateLook = 5000
+	// redateFor is how long one Wake works at it: whoever calls must not seem to
+	// stand still, and a database of a card may have hundreds of thousands.
+	redateFor = time.Second
 )
 
 // dated is the clock that the times of messages are of.
@@ -23,6 +28,16 @@ type dated struct {
 	Boot int64 `json:"boot"`
 	Line int64 `json:"line"`
 }
+
+// following is how far followClock has come.
+type following struct {
+	to    dated
+	state int // index in redated
+	after int64
+}
+
+// redated are the states that followClock brings up to the clock.
+var redated = []State{Scheduled, Held, Queued, Sending, Uncertain}
 
 // redateSQL puts the times of a message right: it was accepted as long ago as
 // the steady clock says, and has as much of its validity left. Of one from
@@ -40,16 +55,22 @@ const redateSQL = `UPDATE message SET
 
 // redate puts right the times of messages that were taken by a clock which was
 // wrong: those that were accepted while it could not be trusted, and, when a
-// trusted clock was put right, those that are unfinished. Nothing expires before.
-func (s *Store) redate(ctx context.Context, n instant) error {
+// trusted clock was put right, those that are unfinished. It works for redateFor;
+// before it is done, nothing may expire.
+func (s *Store) redate(ctx context.Context, n instant) (done bool, err error) {
 	if !n.trusted {
-		return nil
+		return true, nil
 	}
+	begun := time.Now() // monotonic
+	over := func() bool { return time.Since(begun) >= s.redateFor }
 	more, err := s.anyDoubt(ctx)
 	if err != nil {
-		return fmt.Errorf("look for times to put right: %w", err)
+		return false, fmt.Errorf("look for times to put right: %w", err)
 	}
-	for more {
+	for first := true; more; first = false {
+		if !first && over() {
+			return false, nil
+		}
 		err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
 			seqs, err := numbersOf(tx, `SELECT seq FROM message INDEXED BY message_doubt WHERE clock_doubt = 1 LIMIT ?`, redateBatch)
 			if err != nil {
@@ -64,10 +85,10 @@ func (s *Store) redate(ctx context.Context, n instant) error {
 			return redateAll(tx, n, seqs)
 		})
 		if err != nil {
-			return fmt.Errorf("put times right: %w", err)
+			return false, fmt.Errorf("put times right: %w", err)
 		}
 	}
-	return s.followClock(ctx, n)
+	return s.followClock(ctx, n, over)
 }
 
 // anyDoubt spares the transaction when there is nothing to do.
@@ -106,50 +127,71 @@ func redateAll(tx *sqlite.Tx, n instant, seqs []int64) error {
 
 // followClock brings unfinished messages of this start of the box up to a clock
 // that was put right although it was trusted, as when NTP corrects the network.
-func (s *Store) followClock(ctx context.Context, n instant) error {
+// It does some of it at least, and goes on where it was.
+func (s *Store) followClock(ctx context.Context, n instant, over func() bool) (done bool, err error) {
 	now := dated{n.boot, n.line()}
 	if s.dated == (dated{}) {
 		if text, err := s.setting(ctx, settingDated); err != nil {
-			return err
+			return false, err
 		} else if text != "" && json.Unmarshal([]byte(text), &s.dated) != nil {
 			s.dated = dated{} // written anew below
 		}
 	}
 	same := s.dated.Boot == now.Boot
 	if same && distance(s.dated.Line, now.Line) <= redateOver.Milliseconds() {
-		return nil
+		s.following = following{}
+		return true, nil
 	}
-	for _, state := range []State{Scheduled, Held, Queued, Sending, Uncertain} {
-		for last := int64(0); same; {
-			var done int
-			err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
-				seqs, err := numbersOf(tx, `SELECT seq FROM message WHERE state = ? AND seq > ? AND clock_boot = ? AND abs(clock_line - ?) > ?
-					ORDER BY seq LIMIT ?`, string(state), last, n.boot, now.Line, redateOver.Milliseconds(), redateBatch)
-				if err != nil {
-					return err
-				}
-				if done = len(seqs); done > 0 {
-					last = seqs[done-1]
-				}
-				return redateAll(tx, n, seqs)
-			})
-			if err != nil {
-				return fmt.Errorf("put times right: %w", err)
-			}
-			if done < redateBatch {
-				break
-			}
+	// What was accepted meanwhile is of this clock.
+	if f := s.following.to; f.Boot != now.Boot || distance(f.Line, now.Line) > redateOver.Milliseconds() {
+		s.following = following{to: now}
+	}
+	for f := &s.following; same && f.state < len(redated); {
+		seqs, last, err := s.otherwiseDated(ctx, redated[f.state], f.after, now)
+		if err == nil && len(seqs) > 0 {
+			err = s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error { return redateAll(tx, n, seqs) })
+		}
+		if err != nil {
+			return false, fmt.Errorf("put times right: %w", err)
+		}
+		if f.after = last; last == 0 {
+			f.state++
+		}
+		if f.state < len(redated) && over() {
+			return false, nil
 		}
 	}
 	text, err := json.Marshal(now)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := s.SetSetting(ctx, settingDated, string(text)); err != nil {
-		return fmt.Errorf("put times right: %w", err)
+		return false, fmt.Errorf("put times right: %w", err)
 	}
-	s.dated = now
-	return nil
+	s.dated, s.following = now, following{}
+	return true, nil
+}
+
+// otherwiseDated lists a batch of messages whose times are of another clock; last
+// is the last one looked at, 0 when there were none. It reads beside the writer:
+// to put a message right that has been is to change nothing.
+func (s *Store) otherwiseDated(ctx context.Context, state State, after int64, now dated) (seqs []int64, last int64, err error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT seq, clock_boot = ?1 AND abs(clock_line - ?2) > ?3 FROM message INDEXED BY message_state
+		WHERE state = ?4 AND seq > ?5 ORDER BY seq LIMIT ?6`, now.Boot, now.Line, redateOver.Milliseconds(), string(state), after, redateLook)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer rows.Close()
+	for len(seqs) < redateBatch && rows.Next() {
+		var other bool
+		if err := rows.Scan(&last, &other); err != nil {
+			return nil, 0, err
+		}
+		if other {
+			seqs = append(seqs, last)
+		}
+	}
+	return seqs, last, rows.Err()
 }
 
 // revalidated notes that a message's expires_at was taken by the clock of now,

@@ -54,8 +54,11 @@ type Store struct {
 	tidied   int64     // by Wake, the steady clock
 	keptAt   time.Time // by Wake: when nothing was due any more
 	sweeping sweep
-	dated    dated   // by Wake
-	unheld   []claim // by FreeClaims, the last time
+	dated    dated // by Wake
+	// redateFor is what it is called; less in tests.
+	redateFor time.Duration
+	following following // by Wake
+	unheld    []claim   // by FreeClaims, the last time
 }
 
 // New makes the Store over an open database and puts right what the last run
@@ -80,7 +83,7 @@ func New(ctx context.Context, db *sqlite.DB, o Options) (*Store, error) {
 		o.BootID = id.String()
 	}
 	s := &Store{db: db, clock: o.Clock, numbers: o.Numbers, boot: o.BootID, log: o.Log,
-		watchers: map[chan struct{}]struct{}{}}
+		watchers: map[chan struct{}]struct{}{}, redateFor: redateFor}
 	var err error
 	if s.codes, err = newCodeKeys(o.Key); err != nil {
 		return nil, err
