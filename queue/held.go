@@ -25,6 +25,8 @@ const (
 	// heldEvents is how many messages a hold tells of one by one; beyond, and in
 	// any case, queue.held says how many there are.
 	heldEvents = 1000
+	// holdSays is how often a hold that takes long says how far it is.
+	holdSays = 5 * time.Second
 	// settingHold names a hold that is not finished: see pendingHold.
 	settingHold = "hold_pending"
 )
@@ -84,7 +86,7 @@ func (s *Store) HoldAll(ctx context.Context, reason string) (n int, err error) {
 // hold does HoldAll's work up to a message; finish shares its last transaction.
 func (s *Store) hold(ctx context.Context, reason string, upTo int64, finish func(*sqlite.Tx) error) (n int, err error) {
 	s.holding.Store(true)
-	told := 0
+	told, said := 0, time.Now() // monotonic
 	for _, from := range []State{Sending, Queued, Scheduled, Held, Uncertain} {
 		last := int64(0)
 		for {
@@ -100,6 +102,10 @@ func (s *Store) hold(ctx context.Context, reason string, upTo int64, finish func
 				break
 			}
 			n, told, last = n+b.held, told+b.told, b.last
+			if time.Since(said) >= s.holdSays {
+				s.log.Info("holding messages", "reason", reason, "held", n, "state", from, "at", last, "up_to", upTo)
+				said = time.Now()
+			}
 		}
 	}
 	err = s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error {

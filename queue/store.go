@@ -55,8 +55,9 @@ type Store struct {
 	keptAt   time.Time // by Wake: when nothing was due any more
 	sweeping sweep
 	dated    dated // by Wake
-	// redateFor is what it is called; less in tests.
-	redateFor time.Duration
+	// redateFor and holdSays are what they are called; less in tests.
+	redateFor, holdSays time.Duration
+
 	following following // by Wake
 	unheld    []claim   // by FreeClaims, the last time
 }
@@ -83,7 +84,7 @@ func New(ctx context.Context, db *sqlite.DB, o Options) (*Store, error) {
 		o.BootID = id.String()
 	}
 	s := &Store{db: db, clock: o.Clock, numbers: o.Numbers, boot: o.BootID, log: o.Log,
-		watchers: map[chan struct{}]struct{}{}, redateFor: redateFor}
+		watchers: map[chan struct{}]struct{}{}, redateFor: redateFor, holdSays: holdSays}
 	var err error
 	if s.codes, err = newCodeKeys(o.Key); err != nil {
 		return nil, err
