@@ -173,7 +173,7 @@ func TestBackupAndRestoreByHand(t *testing.T) {
 	told := done(t, "restore", good, "--passphrase-file", pass, "--data", data)
 	require.Contains(t, told, "1 messages were not finished")
 	require.Contains(t, told, filepath.Join(data, "quarantine"))
-	require.Regexp(t, `held: 1\b`, done(t, "status", "--data", data))
+	require.Regexp(t, `Held +1 \(held list\)`, done(t, "status", "--data", data))
 }
 
 // TestAnOlderProgramNamesTheBackup that its newer sister made before migrating.
