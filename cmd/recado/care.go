@@ -21,8 +21,7 @@ func (d dataDir) care(kept *stores, clock queue.Clock, keeper *backup.Keeper) we
 			return d.archive(ctx, secret, clock)
 		},
 		Erase: func(ctx context.Context, number, who string) (webui.Erased, error) {
-			e, err := kept.inbox.Erase(ctx, number, who)
-			return webui.Erased{Messages: e.Messages, Inbound: e.Inbound, Reports: e.Reports, Events: e.Events}, err
+			return kept.erase(ctx, keeper, number, who)
 		},
 	}
 	if vouched, ok := clock.(webui.Timekeeper); ok {
@@ -33,6 +32,20 @@ func (d dataDir) care(kept *stores, clock queue.Clock, keeper *backup.Keeper) we
 		c.Copies = func() ([]backup.Copy, error) { return backup.Copies(backup.LocalFolder(string(d))) }
 	}
 	return c
+}
+
+// erase deletes a number, and then has the automatic backups replaced; keeper
+// may be nil. What becomes of those is told by its Status.
+func (k *stores) erase(ctx context.Context, keeper *backup.Keeper, number, who string) (webui.Erased, error) {
+	if keeper != nil && len(k.queue.Numbers().Forms(number)) > 0 {
+		done, err := keeper.Erasing()
+		if err != nil { // nothing would say that they must go
+			return webui.Erased{}, err
+		}
+		defer done()
+	}
+	e, err := k.inbox.Erase(ctx, number, who)
+	return webui.Erased{Messages: e.Messages, Inbound: e.Inbound, Reports: e.Reports, Events: e.Events}, err
 }
 
 // archive makes a backup in a file without a name, which is gone when it is

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"recado/queue/failpoint"
-	"recado/queue/sqlite"
 )
 
 const (
@@ -87,8 +86,13 @@ type Keeper struct {
 	log  *slog.Logger
 	work sync.Mutex // one copy at a time: each needs room for a plain one
 
+	soon chan struct{} // something was erased
+
 	mu     sync.Mutex
 	status Status
+	// asked is how often something was erased, erasing how much is just now.
+	asked   int64
+	erasing int
 }
 
 // NewKeeper makes a Keeper; it does nothing before Run.
@@ -108,7 +112,7 @@ func NewKeeper(o Options) *Keeper {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	k := &Keeper{o: o, log: o.Log, status: Status{Folder: o.Folder}}
+	k := &Keeper{o: o, log: o.Log, soon: make(chan struct{}, 1), status: Status{Folder: o.Folder}}
 	k.look()
 	return k
 }
@@ -123,7 +127,8 @@ func (k *Keeper) Status() Status {
 }
 
 // Run makes copies until ctx ends: the first five minutes after the start unless
-// there is one of the last hour, then every hour; ten minutes after a failure.
+// there is one of the last hour, then every hour; ten minutes after a failure. A
+// renewal that is owed (Erasing) comes at once, also one of an earlier run.
 func (k *Keeper) Run(ctx context.Context) error {
 	for wait := k.first(ctx); ; {
 		k.mu.Lock()
@@ -133,9 +138,14 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-k.o.After(wait):
+		case <-k.soon:
 		}
 		wait = k.o.Every
-		if err := k.Make(ctx); err != nil {
+		work := k.Make
+		if k.owed() {
+			work = k.Renew
+		}
+		if err := work(ctx); err != nil {
 			wait = min(wait, retryAfter)
 		}
 	}
@@ -143,6 +153,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // first is how long the first copy may wait.
 func (k *Keeper) first(ctx context.Context) time.Duration {
+	if k.owed() {
+		return 0
+	}
 	list, err := Copies(k.local())
 	if err != nil || len(list) == 0 {
 		return firstAfter
@@ -183,45 +196,13 @@ func (k *Keeper) Make(ctx context.Context) error {
 	k.work.Lock()
 	defer k.work.Unlock()
 	_, err := k.make(ctx)
-	return err
-}
-
-// Renew makes a copy and takes all others away, in both places, with what
-// migrations have put beside the database: for after something was erased.
-// Quarantined data and copies made by hand stay.
-func (k *Keeper) Renew(ctx context.Context) error {
-	k.work.Lock()
-	defer k.work.Unlock()
-	made, err := k.make(ctx)
-	if err != nil {
-		return fmt.Errorf("older backups still hold what was erased: %w", err)
+	if err == nil {
+		err = k.expireOld()
 	}
-	var errs []error
-	for _, c := range made {
-		list, err := Copies(filepath.Dir(c.Path))
-		errs = append(errs, err)
-		for _, old := range list {
-			if old.Path != c.Path {
-				errs = append(errs, os.Remove(old.Path))
-			}
-		}
-	}
-	for _, old := range sqlite.OldCopies(k.o.Source.Database) {
-		errs = append(errs, os.Remove(old))
-	}
-	k.look()
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("older backups still hold what was erased: %w", err)
-	}
-	return nil
+	return k.told(ctx, err)
 }
 
 func (k *Keeper) make(ctx context.Context) (made []Copy, err error) {
-	defer func() {
-		if ctx.Err() == nil {
-			k.told(err)
-		}
-	}()
 	total, err := k.room()
 	if err != nil {
 		return nil, err
@@ -340,8 +321,11 @@ func (k *Keeper) checked(now time.Time) error {
 	return nil
 }
 
-// told keeps what became of an attempt, and logs it.
-func (k *Keeper) told(err error) {
+// told keeps what became of an attempt, and logs it; it gives it back.
+func (k *Keeper) told(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
 	k.look()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -352,13 +336,14 @@ func (k *Keeper) told(err error) {
 		if before != "" {
 			k.log.Info("automatic backups work again")
 		}
-		return
+		return nil
 	}
 	k.status.Error = err.Error()
 	if before == "" {
 		k.status.Since = k.o.Clock.Now()
 	}
 	k.log.Error("the automatic backup failed", "error", err)
+	return err
 }
 
 // look reads what copies there are.

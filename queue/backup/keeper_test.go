@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -222,5 +221,92 @@ func TestRenewLeavesNothingOld(t *testing.T) {
 	}
 	require.NoError(t, os.RemoveAll(usb))
 	require.ErrorContains(t, k.Renew(t.Context()), "still hold what was erased")
-	require.Equal(t, fmt.Sprint(k.Status().Copies), "2", "the new one, and the one before stays")
+	require.Equal(t, 1, k.Status().Copies, "the box's own are replaced all the same")
+	require.Contains(t, k.Status().Error, "still hold what was erased")
+}
+
+// TestErasingIsFollowedByARenewal: at once, not with a copy made in the midst of
+// it, and by the next run when this one dies.
+func TestErasingIsFollowedByARenewal(t *testing.T) {
+	data := box(t, "secret")
+	bak := filepath.Join(data, "recado.db.schema2-20260101-000000.bak")
+	mark := filepath.Join(LocalFolder(data), renewName)
+	waits := make(chan time.Duration)
+	free := int64(1 << 40)
+	o := Options{
+		Source: source(data), Key: []byte("k"), Clock: fixed{day},
+		After: func(d time.Duration) <-chan time.Time { waits <- d; return nil },
+		Room:  func(string) (int64, int64, error) { return free, 1 << 40, nil },
+	}
+	k := NewKeeper(o)
+	for range 3 {
+		require.NoError(t, k.Make(t.Context()))
+	}
+	require.NoError(t, os.WriteFile(bak, []byte("old"), 0o600))
+	run := func(k *Keeper) (stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- k.Run(ctx) }()
+		return func() { cancel(); require.NoError(t, <-ended) }
+	}
+	stop := run(k)
+	<-waits
+	done, err := k.Erasing()
+	require.NoError(t, err)
+	require.NoError(t, k.Renew(t.Context()), "another's, in the midst of it")
+	require.FileExists(t, mark, "that copy may hold what is being erased")
+	require.NoError(t, k.Make(t.Context()))
+	require.Equal(t, 2, k.Status().Copies)
+	done()
+	require.Equal(t, time.Hour, <-waits)
+	require.Equal(t, 1, k.Status().Copies)
+	require.NoFileExists(t, bak)
+	require.NoFileExists(t, mark)
+
+	// There is no room: it is told, and the next start does it.
+	free = 0
+	require.NoError(t, os.WriteFile(bak, []byte("old"), 0o600))
+	done, err = k.Erasing()
+	require.NoError(t, err)
+	done()
+	require.Equal(t, retryAfter, <-waits)
+	require.Contains(t, k.Status().Error, "still hold what was erased")
+	require.True(t, k.Status().Paused)
+	require.FileExists(t, bak)
+	stop()
+	free = 1 << 40
+	o.After = func(d time.Duration) <-chan time.Time {
+		waits <- d
+		c := make(chan time.Time, 1)
+		if d == 0 {
+			c <- day
+		}
+		return c
+	}
+	next := NewKeeper(o)
+	stop = run(next)
+	require.Zero(t, <-waits)
+	require.Equal(t, time.Hour, <-waits)
+	require.Empty(t, next.Status().Error)
+	require.NoFileExists(t, bak)
+	require.NoFileExists(t, mark)
+	stop()
+}
+
+func TestThePlainCopyOfAMigrationGoesAfterAWeek(t *testing.T) {
+	data := box(t)
+	clock := &stepping{at: day}
+	k := NewKeeper(Options{Source: source(data), Key: []byte("k"), Clock: clock})
+	bak := filepath.Join(data, "recado.db.schema2-"+day.Format("20060102-150405")+".bak")
+	future := filepath.Join(data, "recado.db.schema2-20900101-000000.bak")
+	for _, f := range []string{bak, future} {
+		require.NoError(t, os.WriteFile(f, []byte("old"), 0o600))
+	}
+	clock.at = day.Add(7 * 24 * time.Hour)
+	require.NoError(t, k.Make(t.Context()))
+	require.FileExists(t, bak)
+	clock.at = clock.at.Add(time.Second)
+	require.NoError(t, k.Make(t.Context()))
+	require.NoFileExists(t, bak)
+	require.FileExists(t, future)
 }

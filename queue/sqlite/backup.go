@@ -285,6 +285,16 @@ func OldCopies(path string) []string {
 	return found
 }
 
+// OldCopyAt is when a file of OldCopies was made, as its name says.
+func OldCopyAt(file string) (time.Time, bool) {
+	parts := oldCopyName.FindStringSubmatch(file)
+	if parts == nil {
+		return time.Time{}, false
+	}
+	at, err := time.Parse("20060102-150405", parts[2])
+	return at, err == nil
+}
+
 // tidyOldCopies keeps the newest three and takes away what a crash left half
 // written.
 func tidyOldCopies(path string) error {
