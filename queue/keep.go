@@ -30,13 +30,13 @@ const (
 
 // keep deletes what has been kept long enough: texts, then messages. A part of
 // it, when there is much: the next call goes on where it was. Nothing while the
-// clock is not trusted: a wrong one must not delete.
+// clock is not trusted, or has just leapt: a wrong one must not delete.
 func (s *Store) keep(ctx context.Context, n instant) error {
 	now := n.now
 	if err := s.sweep(ctx, sweepPace); err != nil {
 		return fmt.Errorf("look for damage: %w", err)
 	}
-	if !n.trusted {
+	if !Settled(s.clock) {
 		return nil
 	}
 	s.mu.Lock()
@@ -59,6 +59,15 @@ func (s *Store) keep(ctx context.Context, n instant) error {
 		s.mu.Unlock()
 	}
 	return nil
+}
+
+// Settled says whether what is old by c may be deleted for its age: c is trusted,
+// and, when it knows that, has not just leapt forward.
+func Settled(c Clock) bool {
+	if k, ok := c.(interface{ Settled() bool }); ok {
+		return k.Settled()
+	}
+	return c.Trusted()
 }
 
 // keepFor works for about a span of time; done: nothing is left that is due.

@@ -38,6 +38,10 @@ const (
 	near = 10 * time.Minute
 	// ask is how often the system is asked about NTP.
 	ask = time.Second
+	// leap is how far the time may move forward and still delete what is old;
+	// leapRest is how long nothing is deleted after a greater one.
+	leap     = 24 * time.Hour
+	leapRest = 24 * time.Hour
 	// unknownHigh is below every line.
 	unknownHigh = time.Duration(math.MinInt64 / 2)
 )
@@ -111,6 +115,8 @@ type Clock struct {
 	line time.Duration
 	// high is the line below which no right clock is.
 	high time.Duration
+	// rests is when, since the start, the rest after a leap is over.
+	rests time.Duration
 	// steady is the line of Steady.
 	steady time.Duration
 	boot   int64
@@ -142,6 +148,7 @@ func New(o Options) *Clock {
 		c.high = time.Duration(o.Built.UnixNano()) - boot
 	}
 	if o.Word {
+		c.high = unknownHigh // nothing to compare it with before Load
 		c.believe(SourceFlag, boot)
 	}
 	return c
@@ -202,6 +209,17 @@ func (c *Clock) Instant() (now, steady time.Time, boot int64, trusted bool) {
 	defer c.mu.Unlock()
 	up := c.look()
 	return c.now(up), wall(c.steady, up), c.boot, c.trusted
+}
+
+// Settled says that what is old by this clock may be deleted for its age: the
+// clock is trusted, and has not moved forward by more than a day within the last
+// 24 hours of the steady clock, unless NTP says that it is right. One wrong word
+// of a network or of an operator must not delete everything.
+func (c *Clock) Settled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	boot := c.look()
+	return c.trusted && boot >= c.rests
 }
 
 // AtLeast is Now when that is trusted, else a time that is certainly over: what

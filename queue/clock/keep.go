@@ -39,6 +39,7 @@ type memory struct {
 	Mark      int64         `json:"mark"`
 	Stale     bool          `json:"stale"`
 	StaleMark int64         `json:"stale_mark"`
+	Rest      time.Duration `json:"rest"` // that was left when it was written
 }
 
 // Load gives the clock what it knew before, and db to keep it in. After a
@@ -84,7 +85,20 @@ func (c *Clock) remember(m memory) {
 		c.steady += m.Up
 		high += m.Up
 	}
-	if m.HighKnown && c.source != SourceFlag {
+	// What was left of it when it was written: the time since then is not known to
+	// be over.
+	c.rests = 0
+	if m.Rest > 0 {
+		c.rests = boot + m.Rest
+		if same {
+			c.rests = m.Up + m.Rest
+		}
+	}
+	if m.HighKnown && c.source == SourceFlag {
+		c.high = high // what the operator's word of this start is compared with
+		c.leapt(boot)
+		c.high = c.right()
+	} else if m.HighKnown {
 		c.high = max(c.high, high)
 	}
 	if !same || c.source == SourceFlag {
@@ -116,6 +130,7 @@ func (c *Clock) save(ctx context.Context, more func(*sqlite.Tx) error) error {
 		High: c.high, HighKnown: c.high != unknownHigh, Source: c.source, Own: c.own, Line: c.line, Since: c.since.UnixMilli(),
 		NTP: c.ntp.Synchronised, Mark: c.ntp.Mark, Stale: c.stale, StaleMark: c.staleMark,
 	}
+	m.Rest = max(c.rests-boot, 0)
 	if !m.HighKnown {
 		m.High = 0
 	}

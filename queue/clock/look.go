@@ -29,9 +29,24 @@ func (c *Clock) look() time.Duration {
 		c.ref = system // NTP's small steps are nobody else's
 	}
 	if c.trusted {
+		c.leapt(boot)
 		c.high = max(c.high, c.right())
 	}
 	return boot
+}
+
+// leapt begins the rest when the time has moved forward by more than a day since
+// the high-water mark, and ends it when NTP says the time.
+func (c *Clock) leapt(boot time.Duration) {
+	switch line := c.right(); {
+	case c.source == SourceNTP:
+		c.rests = 0
+	case c.high != unknownHigh && line > c.high+leap:
+		c.rests, c.dirty = boot+leapRest, true
+		c.o.Log.Warn("the time moved forward by more than a day: for a day nothing is deleted for its age, unless NTP confirms it",
+			"source", c.source, "by", (line - c.high).Round(time.Second))
+		c.high = line
+	}
 }
 
 // right is the line that Now goes by.
@@ -120,6 +135,7 @@ func (c *Clock) believed(source string, boot time.Duration) {
 	was := c.source
 	c.trusted, c.source, c.reason, c.ref = true, source, "", c.system
 	line := c.right()
+	c.leapt(boot)
 	switch source {
 	case SourceNTP, SourceOperator, SourceFlag:
 		c.high = line // also downwards

@@ -47,12 +47,12 @@ type keeping struct {
 
 // keep deletes what has been kept long enough, a part of it when there is much,
 // and looks at a few rows for damage. Nothing is deleted while the clock is not
-// trusted.
+// trusted, or has just leapt.
 func (s *Store) keep(ctx context.Context, now time.Time) error {
 	if err := s.sweep(ctx); err != nil {
 		return fmt.Errorf("look for damage: %w", err)
 	}
-	if !s.clock.Trusted() {
+	if !queue.Settled(s.clock) {
 		return nil
 	}
 	ret, err := s.queue.Retention(ctx)
