@@ -49,9 +49,10 @@ func TestQuirkBootWords(t *testing.T) {
 		require.Contains(t, []urcKind{urcBoot, urcLate}, classify(c.line, family.Match(c.maker, c.model)), "%s %s", c.model, c.line)
 	}
 	// A module that comments on itself has not restarted.
-	for _, line := range []string{"+CNSMOD: 8", "+NITZ: 1", "#STN: 254", "^BOOT:23594356,0,0,0,72", "^SRVST:2", "+WIND: 4", "+CSQ: 20,99"} {
+	for _, line := range []string{"+CNSMOD: 8", "#STN: 254", "^BOOT:23594356,0,0,0,72", "^SRVST:2", "+WIND: 4", "+CSQ: 20,99"} {
 		require.Equal(t, urcOther, classify(line, &family.Generic), line)
 	}
+	require.Equal(t, urcTime, classify("+NITZ: 1", &family.Generic))
 }
 
 // Every port of a Huawei that could chatter unread is told to be silent.

@@ -18,7 +18,7 @@ import (
 // passphraseFlag says where the passphrase of a backup comes from: never from the command
 // line, where every process could read it.
 type passphraseFlag struct {
-	PassphraseFile string `env:"RECADO_BACKUP_PASSPHRASE_FILE" placeholder:"FILE" help:"File with the backup's passphrase on its first line; without it, it is asked for."`
+	PassphraseFile string `placeholder:"FILE" help:"File with the backup's passphrase on its first line; without it, it is asked for."`
 }
 
 // secret reads the passphrase, or asks for it on a terminal: twice when it is a new one.
@@ -28,7 +28,7 @@ func (p passphraseFlag) secret(t terminal, fresh bool) (backup.Secret, error) {
 	}
 	in, ok := t.In.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return backup.Secret{}, usagef("there is no terminal to ask for the passphrase on: give a file that holds it with --passphrase-file, or in RECADO_BACKUP_PASSPHRASE_FILE")
+		return backup.Secret{}, usagef("there is no terminal to ask for the passphrase on: give a file that holds it with --passphrase-file, or in RECADO_PASSPHRASE_FILE")
 	}
 	ask := func(prompt string) (string, error) {
 		fmt.Fprint(t.Err, prompt)

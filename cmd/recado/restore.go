@@ -48,7 +48,7 @@ func (c *restoreCmd) Run(ctx context.Context, t terminal) error {
 	}
 	own := c.Latest || c.File != "" && within(c.File, backup.LocalFolder(c.Data))
 	if c.File == "-" && c.PassphraseFile == "" {
-		return usagef("restore -: give the passphrase in a file with --passphrase-file, or in RECADO_BACKUP_PASSPHRASE_FILE")
+		return usagef("restore -: give the passphrase in a file with --passphrase-file, or in RECADO_PASSPHRASE_FILE")
 	}
 	var secret backup.Secret
 	var err error

@@ -48,10 +48,11 @@ func (b *bus) source() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	events := os.NewFile(uintptr(fds[0]), "announcements")
 	b.mu.Lock()
-	b.events = os.NewFile(uintptr(fds[0]), "announcements")
+	b.events = events
 	b.mu.Unlock()
-	b.t.Cleanup(func() { b.events.Close() })
+	b.t.Cleanup(func() { events.Close() })
 	return os.NewFile(uintptr(fds[1]), "uevents"), nil
 }
 
