@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"recado/queue/sqlite"
@@ -39,6 +40,9 @@ type Alarm struct {
 	// Quarantine is the folder that the damaged files are in, "" when they are
 	// where they were.
 	Quarantine string `json:"quarantine,omitempty"`
+	// Earlier are the quarantines of alarms that nobody had acknowledged when this
+	// one came.
+	Earlier []string `json:"earlier,omitempty"`
 	// From is the copy that was restored, CopiedAt when it was made, Open how many
 	// messages of it are held.
 	From     string    `json:"from,omitempty"`
@@ -71,7 +75,14 @@ func (f Folder) Acknowledge() error {
 	return syncFolder(f.Path)
 }
 
-func (f Folder) raise(a Alarm) error {
+// raise raises an alarm, which takes over what the one before, if any, still had
+// to say of quarantines.
+func (f Folder) raise(a *Alarm) error {
+	if was, err := f.Alarm(); err == nil && was != nil {
+		a.Earlier = slices.DeleteFunc(append(was.Earlier, was.Quarantine), func(q string) bool { return q == "" || q == a.Quarantine })
+		slices.Sort(a.Earlier)
+		a.Earlier = slices.Compact(a.Earlier)
+	}
 	text, err := json.MarshalIndent(a, "", "  ")
 	if err == nil {
 		err = writeFile(f.in(alarmName), text)
@@ -102,7 +113,7 @@ func (f Folder) Recover(ctx context.Context, key []byte, reason error, o Restore
 	for _, c := range list {
 		o.decided = func(r Restored) error {
 			a.What, a.Quarantine, a.From, a.CopiedAt, a.Open = DamageRestored, r.Quarantine, c.Path, r.Manifest.At, r.Open
-			return f.raise(a)
+			return f.raise(&a)
 		}
 		r, err := f.restoreFile(ctx, c.Path, secret, o)
 		if ctx.Err() != nil || err != nil && f.Unfinished() {
@@ -143,7 +154,7 @@ func (f Folder) Recover(ctx context.Context, key []byte, reason error, o Restore
 func (f Folder) replace(a *Alarm, files []string, at time.Time) error {
 	p := f.plan(files, at)
 	a.Quarantine = f.in(quarantineName, p.Quarantine)
-	if err := f.raise(*a); err != nil {
+	if err := f.raise(a); err != nil {
 		return err
 	}
 	if err := f.decide(p); err != nil {

@@ -209,15 +209,30 @@ func (f Folder) decide(p plan) error {
 	return f.step("ready")
 }
 
-// tidyQuarantine keeps the newest, whatever its name says of the time, and those
-// with the latest names.
+// tidyQuarantine keeps the newest, whatever its name says of the time, those with
+// the latest names, and every one that nobody has taken note of yet: it may be all
+// that there is of messages that were acknowledged.
 func (f Folder) tidyQuarantine(newest string) {
 	entries, err := os.ReadDir(f.in(quarantineName))
 	if err != nil {
 		return
 	}
+	a, err := f.Alarm()
+	if err != nil {
+		f.log().Warn("no old quarantine goes: it is not known which are still to be looked at", "error", err)
+		return
+	}
+	var unseen []string
+	if a != nil {
+		for _, q := range append(a.Earlier, a.Quarantine) {
+			unseen = append(unseen, filepath.Base(q))
+		}
+	}
 	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return !e.IsDir() || e.Name() == newest })
 	for _, e := range entries[:max(0, len(entries)-(maxQuarantine-1))] { // ReadDir sorts by name, which is the time
+		if slices.Contains(unseen, e.Name()) {
+			continue
+		}
 		if err := os.RemoveAll(f.in(quarantineName, e.Name())); err != nil {
 			f.log().Warn("an old quarantine stays", "folder", e.Name(), "error", err)
 		}

@@ -321,3 +321,32 @@ func TestDamageWithoutACopy(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &a, shown)
 }
+
+// TestAQuarantineStaysUntilSomebodyHasSeenIt: it may hold what nothing else does.
+func TestAQuarantineStaysUntilSomebodyHasSeenIt(t *testing.T) {
+	good := archive(t, box(t, "uno"))
+	data := box(t, "mine")
+	f := Folder{Path: data}
+	var unseen []string
+	for range 2 {
+		require.NoError(t, os.WriteFile(f.database(), []byte("garbage"), 0o600))
+		a, err := f.Recover(t.Context(), []byte("key"), sqlite.ErrDamaged, RestoreOptions{At: day})
+		require.NoError(t, err)
+		unseen = append(unseen, a.Quarantine)
+	}
+	again := func() {
+		for range maxQuarantine + 2 {
+			_, err := f.Restore(t.Context(), bytes.NewReader(good), quick, RestoreOptions{At: day.Add(3600e9)})
+			require.NoError(t, err)
+		}
+	}
+	again()
+	for _, q := range unseen {
+		require.FileExists(t, filepath.Join(q, DatabaseName))
+	}
+	require.NoError(t, f.Acknowledge())
+	again()
+	for _, q := range unseen {
+		require.NoDirExists(t, q)
+	}
+}
