@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"recado/modem/pdu"
 	"recado/queue"
@@ -208,16 +210,6 @@ func (s *Store) eraseAudit(ctx context.Context, forms []string, who string, e *E
 			name = f
 		}
 	}
-	// The longest first: one form is part of another.
-	forms = slices.Clone(forms)
-	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
-	var pairs []string
-	for _, f := range forms {
-		if len(f) >= 3 {
-			pairs = append(pairs, f, queue.Masked(f))
-		}
-	}
-	mask := strings.NewReplacer(pairs...)
 	return s.db.Write(ctx, sqlite.Ordinary, sqlite.Secure(func(tx *sqlite.Tx) error {
 		e.Audit = 0
 		rows, err := tx.Query(`SELECT id, who, object, detail FROM audit`)
@@ -235,7 +227,7 @@ func (s *Store) eraseAudit(ctx context.Context, forms []string, who string, e *E
 			if err := rows.Scan(&r.id, &r.who, &r.object, &r.detail); err != nil {
 				return err
 			}
-			if m := (row{r.id, r.who, mask.Replace(r.object), mask.Replace(r.detail)}); m != r {
+			if m := (row{r.id, r.who, masked(r.object, forms), masked(r.detail, forms)}); m != r {
 				changed = append(changed, m)
 			}
 		}
@@ -253,3 +245,33 @@ func (s *Store) eraseAudit(ctx context.Context, forms []string, who string, e *E
 		return err
 	}))
 }
+
+// masked is a text of the audit trail in which the forms of a number are masked
+// where they stand alone: a piece of a date, an id or another number is none. A
+// number of less than five digits stays: it says nothing about a person.
+func masked(text string, forms []string) string {
+	forms = slices.Clone(forms)
+	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
+	for _, f := range forms {
+		if digits := strings.TrimPrefix(f, "+"); len(digits) < 5 && strings.Trim(digits, "0123456789") == "" {
+			continue
+		}
+		for from := 0; ; {
+			i := strings.Index(text[from:], f)
+			if i < 0 {
+				break
+			}
+			i, from = from+i, from+i+len(f)
+			before, _ := utf8.DecodeLastRuneInString(text[:i])
+			after, _ := utf8.DecodeRuneInString(text[from:])
+			if inWord(before) || inWord(after) {
+				continue
+			}
+			m := queue.Masked(f)
+			text, from = text[:i]+m+text[from:], i+len(m)
+		}
+	}
+	return text
+}
+
+func inWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }
