@@ -162,12 +162,11 @@ func (s *Store) blank(tx *sqlite.Tx, seqs []int64, now time.Time) error {
 	for _, seq := range seqs {
 		// A damaged row does not become a right one by this.
 		var id, to string
-		var created int64
 		err := tx.QueryRow(`UPDATE message SET text = '', text_deleted_at = ?2,
 				crc = CASE WHEN crc = crc32c(seq, id, recipient, class, text) THEN crc32c(seq, id, recipient, class, '') ELSE -1 END
 			WHERE seq = ?1 AND ended_at <> 0 AND text_deleted_at = 0
 			AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.message = message.seq AND a.phase = 'prepared')
-			RETURNING id, recipient, created_at`, seq, ms(now)).Scan(&id, &to, &created)
+			RETURNING id, recipient`, seq, ms(now)).Scan(&id, &to)
 		if errors.Is(err, sql.ErrNoRows) {
 			continue
 		}
@@ -180,7 +179,8 @@ func (s *Store) blank(tx *sqlite.Tx, seqs []int64, now time.Time) error {
 		if _, err := tx.Exec(`UPDATE report SET raw = x'' WHERE message = ?`, seq); err != nil {
 			return fmt.Errorf("delete a text: %w", err)
 		}
-		if _, err := tx.Exec(`UPDATE conversation SET last_text = '' WHERE number = ? AND last_out = 1 AND last_at <= ?`, to, created); err != nil {
+		if _, err := tx.Exec(`UPDATE conversation SET last_text = '' WHERE number = ?1 AND last_out = 1
+			AND NOT EXISTS (SELECT 1 FROM message m WHERE m.recipient = ?1 AND m.seq > ?2)`, to, seq); err != nil {
 			return fmt.Errorf("delete a text: %w", err)
 		}
 		key, err := answerOf(tx, seq)

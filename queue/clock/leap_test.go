@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"recado/queue"
+	"recado/queue/sqlite"
 )
 
 // ended submits a message that is at its end at once.
@@ -88,4 +89,26 @@ func TestNTPSettlesALeap(t *testing.T) {
 	require.Equal(t, "ntp", w.clock.Status().Source)
 	require.True(t, w.clock.Settled())
 	require.True(t, w.there(id))
+}
+
+// TestBlankingReachesTheConversation also when the answer was dated by a clock
+// that was years ahead.
+func TestBlankingReachesTheConversation(t *testing.T) {
+	w := newWorld(t, t.TempDir())
+	defer func() { _ = w.db.Close() }()
+	w.ntp()
+	require.NoError(t, w.db.Write(context.Background(), sqlite.Ordinary, func(tx *sqlite.Tx) error {
+		_, err := tx.Exec(`INSERT INTO conversation (number, last_at, last_text, iccid) VALUES ('+34600111222', 1, 'hi', 'x')`)
+		return err
+	}))
+	w.reboot(time.Minute, w.at(time.Date(2038, 1, 19, 0, 0, 0, 0, time.UTC)))
+	require.False(t, w.clock.Trusted())
+	id := w.ended()
+	w.ntp()
+	require.True(t, w.there(id))
+	w.pass(31 * 24 * time.Hour)
+	require.False(t, w.there(id))
+	var text string
+	require.NoError(t, w.db.Read().QueryRow(`SELECT last_text FROM conversation`).Scan(&text))
+	require.Empty(t, text)
 }
