@@ -19,15 +19,37 @@ const (
 	settingInstance = "instance"        // what the box was that last opened it: JSON
 )
 
+// eventLeap is more events than there can have been since a backup: whoever reads
+// on after the last that he knows misses none.
+const eventLeap = 1_000_000
+
 // MarkRestored says that a database was brought back from a backup: the next
 // New over it, on any box, holds everything that is not final before anything
-// can be claimed, once. Call it on the restored file before a daemon opens it.
+// can be claimed, once. Nobody is signed in any more, who may have been signed out
+// since, and the events to come have other numbers than any that were told since.
+// Call it on the restored file before a daemon opens it.
 func MarkRestored(ctx context.Context, db *sqlite.DB) error {
 	epoch, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("mark the database as restored: %w", err)
 	}
-	err = db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error { return set(tx, settingEpoch, epoch.String()) })
+	err = db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error {
+		if _, err := tx.Exec(`DELETE FROM session`); err != nil {
+			return err
+		}
+		res, err := tx.Exec(`UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'event'`, eventLeap)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil {
+			return err
+		} else if n == 0 { // there was none yet
+			if _, err := tx.Exec(`INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)`, eventLeap); err != nil {
+				return err
+			}
+		}
+		return set(tx, settingEpoch, epoch.String())
+	})
 	if err != nil {
 		return fmt.Errorf("mark the database as restored: %w", err)
 	}

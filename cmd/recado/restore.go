@@ -149,6 +149,8 @@ func told(w io.Writer, dir dataDir, name string, r backup.Restored) error {
 	} else {
 		b.WriteString("No message was waiting in it.\n")
 	}
+	b.WriteString("People, their passwords and API keys are those of that day: one that was changed or withdrawn since works again\n" +
+		"as it was then. Look over both. Everybody has been signed out.\n")
 	b.WriteString("Now start Recado: systemctl start recado\n")
 	_, err := io.WriteString(w, b.String())
 	return err
