@@ -90,7 +90,7 @@ func TestADamagedFileIsCalledSo(t *testing.T) {
 			damaged++
 			now, rerr := os.ReadFile(one)
 			require.NoError(t, rerr)
-			require.True(t, string(main) == string(now), "seed %d %s: the damaged file was changed", seed, what)
+			require.True(t, string(main) == string(now), "seed %d %s: the damaged file was changed: %v", seed, what, err)
 		case errors.Is(err, ErrNewer):
 			newer++
 		default:

@@ -14,6 +14,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -65,6 +66,7 @@ type DB struct {
 	w       *writer
 	cond    *condition
 	file    *os.File // see reserve
+	logLost string   // see LogLost
 
 	mu  sync.RWMutex // held while the file is opened anew
 	rdb *sql.DB
@@ -108,6 +110,11 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 // start opens the connections, after looking the file over when nobody closed it
 // in order. What it opened it closes when it errs.
 func (db *DB) start(ctx context.Context, fresh bool, o Options) (err error) {
+	if !fresh {
+		if db.logLost = logLost(db.path); db.logLost != "" {
+			db.log.Error("the log of the last moments is gone: what was accepted then may be missing", "why", db.logLost)
+		}
+	}
 	clean, err := takeMarker(db.path)
 	if err != nil {
 		return err
@@ -122,6 +129,9 @@ func (db *DB) start(ctx context.Context, fresh bool, o Options) (err error) {
 	}
 	if db.file, err = os.OpenFile(db.path, os.O_RDWR, 0); err != nil {
 		return err
+	}
+	if !clean && !fresh {
+		defer notTheLast(db.path).Close()
 	}
 	wdb, err := db.openWriter(ctx)
 	if err != nil {
@@ -153,6 +163,16 @@ func (db *DB) start(ctx context.Context, fresh bool, o Options) (err error) {
 		db.checked.Go(func() { db.checkBehind(checkCtx) })
 	}
 	return nil
+}
+
+// notTheLast has the file open until it is closed. SQLite moves the WAL into the
+// file when the last connection closes; what is found wrong while it is opened
+// must be left as it was.
+func notTheLast(path string) io.Closer {
+	db := sql.OpenDB(looker{path})
+	var version int64
+	_ = db.QueryRow("PRAGMA data_version").Scan(&version) // has the file from now on
+	return db
 }
 
 func (db *DB) openWriter(ctx context.Context) (*sql.DB, error) {
@@ -237,7 +257,9 @@ func (db *DB) close() error {
 	moved := err == nil && db.w.over.Load() == nil && logMoved(db.wdb)
 	err = errors.Join(err, db.wdb.Close(), db.file.Close())
 	if err == nil && moved {
-		err = forgetLog(db.path + "-wal")
+		if err = dropNote(db.path); err == nil {
+			err = forgetLog(db.path + "-wal")
+		}
 	}
 	if err == nil && db.w.over.Load() == nil {
 		if err := leaveMarker(db.path); err != nil {
