@@ -66,7 +66,6 @@ type DB struct {
 	w       *writer
 	cond    *condition
 	file    *os.File // see reserve
-	logLost string   // see LogLost
 
 	mu  sync.RWMutex // held while the file is opened anew
 	rdb *sql.DB
@@ -110,11 +109,6 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 // start opens the connections, after looking the file over when nobody closed it
 // in order. What it opened it closes when it errs.
 func (db *DB) start(ctx context.Context, fresh bool, o Options) (err error) {
-	if !fresh {
-		if db.logLost = logLost(db.path); db.logLost != "" {
-			db.log.Error("the log of the last moments is gone: what was accepted then may be missing", "why", db.logLost)
-		}
-	}
 	clean, err := takeMarker(db.path)
 	if err != nil {
 		return err
@@ -257,9 +251,7 @@ func (db *DB) close() error {
 	moved := err == nil && db.w.over.Load() == nil && logMoved(db.wdb)
 	err = errors.Join(err, db.wdb.Close(), db.file.Close())
 	if err == nil && moved {
-		if err = dropNote(db.path); err == nil {
-			err = forgetLog(db.path + "-wal")
-		}
+		err = forgetLog(db.path + "-wal")
 	}
 	if err == nil && db.w.over.Load() == nil {
 		if err := leaveMarker(db.path); err != nil {
