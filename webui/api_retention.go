@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"recado/queue"
+	"recado/queue/sqlite"
 )
 
 // Retention says how long what is kept, in seconds from its end.
@@ -113,6 +114,11 @@ func (s *Server) erase(ctx context.Context, number string) (Erased, error) {
 	e, err := s.care.Erase(ctx, number, callerOf(ctx).principal.String())
 	if field, ok := errors.AsType[*queue.Invalid](err); ok {
 		return e, invalid("body.number", field.Detail, nil)
+	}
+	e.Scrubbed = err == nil
+	if errors.Is(err, sqlite.ErrScrub) { // all is deleted
+		s.log.Warn("what was erased could not be overwritten everywhere", "err", err)
+		return e, nil
 	}
 	return e, err
 }

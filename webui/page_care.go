@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -35,14 +36,54 @@ type carePage struct {
 // keepRow is how long one class is kept: the text in minutes (otp) or days.
 type keepRow struct {
 	Name           string
-	Body, Metadata int
+	Body, Metadata kept
 	Minutes        bool
+}
+
+// kept is one period as it is shown; what is no whole number of days is in hours.
+type kept struct {
+	Field      string
+	Value, Was string // entered, and as it was before
+	Hours      bool
 }
 
 const (
 	minute = int64(60)
-	day24h = 24 * 60 * minute
+	hour60 = 60 * minute
+	day24h = 24 * hour60
 )
+
+func keptAs(field string, seconds int64, minutes bool) kept {
+	k := kept{Field: field, Hours: !minutes && seconds%day24h != 0}
+	k.Value = strconv.FormatFloat(float64(seconds)/float64(k.unit(minutes)), 'f', -1, 64)
+	k.Was = k.Value
+	return k
+}
+
+// unit in seconds.
+func (k kept) unit(minutes bool) int64 {
+	switch {
+	case minutes:
+		return minute
+	case k.Hours:
+		return hour60
+	}
+	return day24h
+}
+
+// entered reads a period; was when nobody has touched it.
+func (k *kept) entered(c echo.Context, field string, minutes bool, was time.Duration) (time.Duration, error) {
+	*k = kept{Field: field, Value: strings.TrimSpace(c.FormValue(field)), Was: c.FormValue(field + "_was"), Hours: c.FormValue(field+"_unit") == "hours"}
+	if k.Was != "" && k.Value == k.Was {
+		return was, nil
+	}
+	n, err := strconv.ParseFloat(k.Value, 64)
+	seconds := n * float64(k.unit(minutes))
+	if err != nil || !(seconds >= 0 && seconds <= float64(4000*day24h)) {
+		return 0, errors.New(field)
+	}
+	return time.Duration(math.Round(seconds)) * time.Second, nil
+}
 
 // fillCare reads what the person may see; what p has already is what was entered.
 func (s *Server) fillCare(c echo.Context, p *carePage, admin bool) error {
@@ -78,10 +119,8 @@ func (s *Server) fillCare(c echo.Context, p *carePage, admin bool) error {
 		name string
 		keep Keep
 	}{{"otp", kept.OTP}, {"alert", kept.Alert}, {"normal", kept.Normal}, {"bulk", kept.Bulk}, {"inbound", kept.Inbound}} {
-		row := keepRow{Name: k.name, Body: int(k.keep.Body / day24h), Metadata: int(k.keep.Metadata / day24h)}
-		if k.name == string(queue.OTP) {
-			row.Body, row.Minutes = int(k.keep.Body/minute), true
-		}
+		row := keepRow{Name: k.name, Minutes: k.name == string(queue.OTP)}
+		row.Body, row.Metadata = keptAs(k.name+"_body", k.keep.Body, row.Minutes), keptAs(k.name+"_metadata", k.keep.Metadata, false)
 		p.Keeps = append(p.Keeps, row)
 	}
 	return nil
@@ -194,32 +233,28 @@ func (s *Server) noteRescue(c echo.Context) error {
 	return s.done(c, "/", "saved", 0)
 }
 
-// setRetention reads days, and minutes for codes.
+// setRetention reads days, and minutes for codes; what nobody has edited stays.
 func (s *Server) setRetention(c echo.Context) error {
 	rows := []keepRow{{Name: "otp", Minutes: true}, {Name: "alert"}, {Name: "normal"}, {Name: "bulk"}, {Name: "inbound"}}
-	var r queue.Retention
+	r, err := s.store.Retention(c.Request().Context())
+	if err != nil {
+		return err
+	}
 	keeps := []*queue.Keep{&r.OTP, &r.Alert, &r.Normal, &r.Bulk, &r.Inbound}
+	bad := false
 	for i := range rows {
 		k := &rows[i]
-		var bad error
-		number := func(field string) int {
-			n, err := strconv.Atoi(strings.TrimSpace(c.FormValue(k.Name + "_" + field)))
-			if err != nil || n < 0 || n > 4000 {
-				bad = errors.New(field)
-			}
-			return n
+		body, no := k.Body.entered(c, k.Name+"_body", k.Minutes, keeps[i].Body)
+		metadata, neither := k.Metadata.entered(c, k.Name+"_metadata", false, keeps[i].Metadata)
+		if errors.Join(no, neither) != nil {
+			bad = true
 		}
-		k.Body, k.Metadata = number("body"), number("metadata")
-		if bad != nil {
-			return s.careAgain(c, "retention", carePage{Keeps: rows}, s.words(c).t("retention.number"))
-		}
-		unit := 24 * time.Hour
-		if k.Minutes {
-			unit = time.Minute
-		}
-		*keeps[i] = queue.Keep{Body: time.Duration(k.Body) * unit, Metadata: time.Duration(k.Metadata) * 24 * time.Hour}
+		*keeps[i] = queue.Keep{Body: body, Metadata: metadata}
 	}
-	err := s.store.SetRetention(c.Request().Context(), r, s.person(c).String())
+	if bad {
+		return s.careAgain(c, "retention", carePage{Keeps: rows}, s.words(c).t("retention.number"))
+	}
+	err = s.store.SetRetention(c.Request().Context(), r, s.person(c).String())
 	if _, bad := errors.AsType[*queue.Invalid](err); bad {
 		return s.careAgain(c, "retention", carePage{Keeps: rows}, s.words(c).t("retention.limits"))
 	}

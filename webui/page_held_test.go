@@ -343,6 +343,6 @@ func TestRetentionAndErasure(t *testing.T) {
 	require.True(t, strings.HasPrefix(erased[0], "+34600111222 "), erased[0])
 	var e Erased
 	b.ask("POST", v1+"/erase", map[string]any{"number": "+34600111222"}, &e)
-	require.Equal(t, Erased{Messages: 3, Inbound: 2}, e)
+	require.Equal(t, Erased{Messages: 3, Inbound: 2, Scrubbed: true}, e)
 	require.Equal(t, http.StatusForbidden, b.looks(auth.RoleOperator).post("/settings/erase", url.Values{"number": {"1"}}).StatusCode)
 }
