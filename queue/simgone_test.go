@@ -122,12 +122,12 @@ func TestWhatWaitsForASIMThatIsGone(t *testing.T) {
 	require.NotEqual(t, refs(t, m), refs(t, b.get(m.ID)))
 }
 
-// Lost answers count over editions: three, then nobody sends it again. And what
+// Lost answers count over editions: ten, then nobody sends it again. And what
 // may have arrived does not expire.
 func TestAMovedMessageKeepsItsBudgetAndItsDoubt(t *testing.T) {
 	b := newBox(t)
 	m := b.submit(Request{Class: Alert, Text: strings.Repeat("x", 300)})
-	for n := 1; n <= 3; n++ {
+	for n := 1; n <= mostTries; n++ {
 		_, a := b.gated(line(n))
 		b.outcome(a, lost())
 		b.clock.forward(20 * time.Second)
@@ -137,7 +137,7 @@ func TestAMovedMessageKeepsItsBudgetAndItsDoubt(t *testing.T) {
 	got := b.get(m.ID)
 	require.Equal(t, Uncertain, got.State)
 	require.Equal(t, ReasonNoEvidence, got.Reason)
-	require.Equal(t, 3, got.Attempts)
+	require.Equal(t, mostTries, got.Attempts)
 
 	m = b.submit(Request{Class: Alert, Text: strings.Repeat("y", 300)})
 	_, a := b.gated(line(1))
