@@ -116,6 +116,9 @@ func (s *Store) Unclaim(ctx context.Context, iccid string, seq int64, o Outcome)
 		if r.claimedBy != iccid || r.open() {
 			return nil
 		}
+		if !r.has(r.next()) {
+			return s.corrupt(tx, r, r.look())
+		}
 		if err := s.refused(tx, r, o, iccid, r.next()); err != nil {
 			return err
 		}

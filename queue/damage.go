@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -78,17 +79,20 @@ func (s *Store) FoundDamage(tx *sqlite.Tx, kind string, seq int64, id, detail st
 // not sent, whatever is left of it. When an earlier try may have arrived it is
 // uncertain, as everywhere.
 func (s *Store) corrupt(tx *sqlite.Tx, r *record, what string) error {
+	doubts, err := mayHaveArrived(tx, r)
+	if err != nil {
+		return err
+	}
 	detail := "the stored message is damaged (" + what + ") and was not sent; check the disk, and write it again as a new message"
+	if doubts > 0 {
+		detail = "the stored message is damaged (" + what + ") and may have arrived; it is not sent again: check the disk"
+	}
 	left := r.left()
 	if left > 0 {
 		detail = fmt.Sprintf("%s (%d of %d segments had been sent)", detail, left, max(len(r.Segments), r.parts))
 	}
 	if err := s.FoundDamage(tx, DamagedMessage, r.Seq, r.ID, detail); err != nil {
 		return err
-	}
-	var doubts int
-	if err := tx.QueryRow(`SELECT count(*) FROM attempt WHERE message = ? AND edition = ? AND outcome = 'ambiguous'`, r.Seq, r.edition).Scan(&doubts); err != nil {
-		return fmt.Errorf("look for lost answers: %w", err)
 	}
 	r.claimedBy, r.notBefore, r.decideAt, r.hold = "", 0, 0, ""
 	r.Error = &Error{Code: ErrorCorrupt, Class: "storage", Detail: detail}
@@ -100,15 +104,81 @@ func (s *Store) corrupt(tx *sqlite.Tx, r *record, what string) error {
 	default:
 		r.State, r.Reason = Failed, ReasonCorrupt
 	}
-	for i, g := range r.Segments {
-		if g.N == i+1 && !g.out() && doubts == 0 {
-			r.segment(i + 1).State = SegmentFailed
+	for _, g := range r.Segments {
+		switch {
+		case g.out():
+		case doubts == 0:
+			r.segment(g.N).State = SegmentFailed
+		case g.State == SegmentSending:
+			r.segment(g.N).State = SegmentUncertain
 		}
 	}
 	if r.torn {
 		return s.bury(tx, r)
 	}
 	return s.save(tx, r)
+}
+
+// mayHaveArrived counts the tries of a damaged message that the network may
+// have, or has, and that its segments do not show: a segment's row may be gone.
+func mayHaveArrived(tx *sqlite.Tx, r *record) (n int, err error) {
+	err = tx.QueryRow(`SELECT count(*) FROM attempt a WHERE message = ? AND (edition = ? OR ?)
+		AND (phase = 'prepared' OR outcome = 'ambiguous' OR outcome = 'accepted' AND NOT EXISTS (
+			SELECT 1 FROM segment g WHERE g.message = a.message AND g.n = a.n AND g.state IN ('sent','delivered','undelivered')))`,
+		r.Seq, r.edition, r.torn).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("look for lost answers: %w", err)
+	}
+	return n, nil
+}
+
+var (
+	// errAstray: a row names a segment that its message does not have.
+	errAstray = errors.New("the segment that is named is not there")
+	// errTorn: a message's row cannot be read whole.
+	errTorn = errors.New("the message's row is damaged")
+)
+
+// spoil ends, as corrupt does, a message of which something cannot be done
+// because a row is damaged: why. One that is at its end stays as it is, but is
+// noted. What hinders that too is not looked at: its row alone is put aside.
+func (s *Store) spoil(tx *sqlite.Tx, seq int64, why error) error {
+	r, err := load(tx, seq)
+	if errors.Is(err, ErrNotFound) {
+		return s.FoundDamage(tx, DamagedMessage, seq, "", "a message that is not there is named: check the disk")
+	}
+	if err != nil {
+		return err
+	}
+	what := r.look()
+	if what == "" || !r.TextDeletedAt.IsZero() {
+		what = "what belongs to it does not fit it"
+	}
+	s.log.Error("something could not be done for a damaged message; the others are not kept from it", "message", r.ID, "error", why)
+	if r.State.final() {
+		if err := s.FoundDamage(tx, DamagedMessage, seq, r.ID, "the stored message is damaged ("+what+"): check the disk"); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`UPDATE message SET claimed_by = '', not_before = 0, decide_at = 0, avoid_sim = '', avoid_until = 0
+			WHERE seq = ? AND (claimed_by <> '' OR not_before <> 0 OR decide_at <> 0 OR avoid_until <> 0)`, seq)
+		return err
+	}
+	err = tx.Try(func() error { return s.corrupt(tx, r, what) })
+	if err == nil || sqlite.OfStorage(err) || r.Error == nil || r.Error.Code != ErrorCorrupt {
+		return err
+	}
+	return s.bury(tx, r)
+}
+
+// aside does what must not undo the rest of a transaction: when a row hinders it,
+// it is not done, and logged.
+func (s *Store) aside(tx *sqlite.Tx, what string, do func() error) error {
+	err := tx.Try(do)
+	if err == nil || sqlite.OfStorage(err) {
+		return err
+	}
+	s.log.Error("something could not be done because of a row: check the disk, and restore a backup if there are more", "what", what, "error", err)
+	return nil
 }
 
 // bury ends a message in whose row not even the numbers can be trusted: the
@@ -144,9 +214,9 @@ func (r *record) unsendable() {
 		r.Reason = ReasonPartial
 		r.Error.Detail = fmt.Sprintf("%d of %d segments had been sent; the text has been deleted since, and the rest will not be", left, len(r.Segments))
 	}
-	for i, g := range r.Segments {
+	for _, g := range r.Segments {
 		if !g.out() {
-			r.segment(i + 1).State = SegmentFailed
+			r.segment(g.N).State = SegmentFailed
 		}
 	}
 }

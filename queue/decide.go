@@ -91,7 +91,7 @@ func (s *Store) resolve(tx *sqlite.Tx, r *record, action, who string) error {
 		if r.Segments[i].State != SegmentUncertain {
 			continue
 		}
-		g := r.segment(i + 1)
+		g := r.segment(r.Segments[i].N)
 		switch action {
 		case ResolveResend:
 			g.State = SegmentPending

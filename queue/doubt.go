@@ -22,7 +22,9 @@ func doubted(tx *sqlite.Tx, r *record) (list []int, err error) {
 		if err := rows.Scan(&n); err != nil {
 			return nil, fmt.Errorf("look for lost answers: %w", err)
 		}
-		if !r.Segments[n-1].out() {
+		if i := r.index(n); i < 0 {
+			return nil, fmt.Errorf("look for lost answers: %w", errAstray)
+		} else if !r.Segments[i].out() {
 			list = append(list, n)
 		}
 	}

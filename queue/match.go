@@ -51,9 +51,13 @@ func candidates(tx *sqlite.Tx, ra, where string, args ...any) ([]candidate, erro
 	best := 1
 	for rows.Next() {
 		var c candidate
-		if err := rows.Scan(&c.id, &c.message, &c.n, &c.iccid, &c.phase, &c.outcome, &c.mr, &c.prevMR, &c.gateAt, &c.scts,
-			&c.recipient, &c.segment, &c.validMS, &c.doneAt, &c.edition, &c.past); err != nil {
+		torn, err := Scanned(rows, &c.id, &c.message, &c.n, &c.iccid, &c.phase, &c.outcome, &c.mr, &c.prevMR, &c.gateAt, &c.scts,
+			&c.recipient, &c.segment, &c.validMS, &c.doneAt, &c.edition, &c.past)
+		if err != nil {
 			return nil, err
+		}
+		if torn {
+			continue // nobody can say what a damaged one was
 		}
 		c.fit = sameNumber(ra, c.recipient)
 		switch {

@@ -41,13 +41,15 @@ func (s *Store) Outcome(ctx context.Context, id int64, o Outcome, next *Line) (*
 	var c *Claimed
 	err := s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) (err error) {
 		c = nil
-		if err := s.outcome(tx, id, o); err != nil {
+		if err := s.answered(tx, id, o); err != nil {
 			return err
 		}
 		if next != nil {
-			if c, err = s.claim(tx, *next); err != nil {
+			var claimed *Claimed
+			if err := s.aside(tx, "claim the next message", func() (err error) { claimed, err = s.claim(tx, *next); return err }); err != nil {
 				return err
 			}
+			c = claimed
 		}
 		return failpoint.Err(failpoint.OutcomeBefore)
 	})
@@ -59,12 +61,42 @@ func (s *Store) Outcome(ctx context.Context, id int64, o Outcome, next *Line) (*
 	return c, nil
 }
 
+// errNoAttempt: nobody opened a gate under that number.
+var errNoAttempt = errors.New("there is no such attempt")
+
+// answered applies an attempt's outcome. One that cannot be applied, because a
+// row is damaged, ends its attempt all the same, and its message: a line does
+// not wait for ever for an answer to be kept.
+func (s *Store) answered(tx *sqlite.Tx, id int64, o Outcome) error {
+	err := tx.Try(func() error { return s.outcome(tx, id, o) })
+	if err == nil || sqlite.OfStorage(err) || errors.Is(err, errNoAttempt) {
+		return err
+	}
+	why := err
+	var seq int64
+	// A second acceptance of the segment is a duplicate, as ever; a time that
+	// cannot be read becomes the answer's.
+	err = tx.QueryRow(`UPDATE attempt SET phase = 'done', mr = ?2, scts = ?3, code = ?4, class = ?5, detail = ?6, done_at = ?7,
+			gate_at = CASE typeof(gate_at) WHEN 'integer' THEN gate_at ELSE ?7 END,
+			outcome = CASE WHEN ?1 = 'accepted' AND EXISTS (SELECT 1 FROM attempt b WHERE b.message = attempt.message AND b.n = attempt.n
+				AND b.edition = attempt.edition AND b.outcome = 'accepted' AND b.id <> attempt.id) THEN 'duplicate' ELSE ?1 END
+		WHERE id = ?8 AND (phase = 'prepared' OR outcome = 'ambiguous' AND ?1 <> 'ambiguous') RETURNING message`,
+		verdictNames[o.Verdict], o.MR, ms(o.SCTS), o.Code, o.Class, o.Detail, ms(o.At), id).Scan(&seq)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("close the attempt of a damaged message: %w", errors.Join(err, why))
+	}
+	return s.spoil(tx, seq, why)
+}
+
 func (s *Store) outcome(tx *sqlite.Tx, id int64, o Outcome) error {
 	var a attempt
 	err := tx.QueryRow(`SELECT id, message, n, iccid, phase, outcome, mr, prev_mr, gate_at, scts, edition FROM attempt WHERE id = ?`, id).
 		Scan(&a.id, &a.message, &a.n, &a.iccid, &a.phase, &a.outcome, &a.mr, &a.prevMR, &a.gateAt, &a.scts, &a.edition)
 	if errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("no attempt %d", id)
+		return fmt.Errorf("attempt %d: %w", id, errNoAttempt)
 	}
 	if err != nil {
 		return err
@@ -78,8 +110,12 @@ func (s *Store) outcome(tx *sqlite.Tx, id int64, o Outcome) error {
 		return err
 	}
 	switch {
+	case r.torn && (o.Verdict != Accepted || a.edition != r.edition):
+		return errTorn // its counts cannot be gone by
 	case a.edition != r.edition:
 		return s.answeredBefore(tx, r, a, o)
+	case !r.has(a.n):
+		return errAstray
 	case o.Verdict == Accepted:
 		err = s.acceptedBy(tx, r, a, o)
 	case o.Verdict == Ambiguous:
@@ -91,7 +127,7 @@ func (s *Store) outcome(tx *sqlite.Tx, id int64, o Outcome) error {
 		return err
 	}
 	// Its report may have been quicker than this commit, or waited for it.
-	return s.matchOrphans(tx, a.iccid)
+	return s.aside(tx, "match reports", func() error { return s.matchOrphans(tx, a.iccid) })
 }
 
 // close writes an attempt's end.
@@ -218,7 +254,7 @@ func (s *Store) recover(ctx context.Context) error {
 		for _, id := range open {
 			o := Outcome{Verdict: Ambiguous, MR: -1, Code: codeRestart, Class: "unknown", At: now,
 				Detail: "Recado stopped while the answer was awaited"}
-			if err := s.outcome(tx, id, o); err != nil {
+			if err := s.answered(tx, id, o); err != nil {
 				return err
 			}
 		}
@@ -226,7 +262,7 @@ func (s *Store) recover(ctx context.Context) error {
 			return err
 		}
 		for _, iccid := range sims {
-			if err := s.matchOrphans(tx, iccid); err != nil {
+			if err := s.aside(tx, "match reports", func() error { return s.matchOrphans(tx, iccid) }); err != nil {
 				return err
 			}
 		}

@@ -118,10 +118,22 @@ func (r *record) find(tx *sqlite.Tx, query string, key any) error {
 	return nil
 }
 
-// segment n (from 1), to be changed.
+// segment n, to be changed. One that is not there, because the message is
+// damaged, takes the change and is forgotten: ask has first where that matters.
 func (r *record) segment(n int) *Segment {
-	r.changed[n-1] = true
-	return &r.Segments[n-1]
+	i := r.index(n)
+	if i < 0 {
+		return &Segment{N: n}
+	}
+	r.changed[i] = true
+	return &r.Segments[i]
+}
+
+// has says that segment n is there.
+func (r *record) has(n int) bool { return r.index(n) >= 0 }
+
+func (r *record) index(n int) int {
+	return slices.IndexFunc(r.Segments, func(g Segment) bool { return g.N == n })
 }
 
 // out says that the network has the segment.
@@ -139,7 +151,7 @@ func (r *record) count(is func(Segment) bool) (n int) {
 }
 
 func (r *record) left() int       { return r.count(Segment.out) }
-func (r *record) allOut() bool    { return r.left() == len(r.Segments) }
+func (r *record) allOut() bool    { return r.left() == max(len(r.Segments), r.parts) }
 func (r *record) open() bool      { return r.any(SegmentSending) }
 func (r *record) unsettled() bool { return r.any(SegmentUncertain) }
 

@@ -65,8 +65,8 @@ func (s *Store) Report(ctx context.Context, in ReportIn) error {
 			result = "matched"
 			return s.placed(tx, rep, twin, false)
 		}
-		f, err := s.place(tx, rep)
-		if err != nil {
+		var f found // none when a damaged row hinders it: then it is an orphan
+		if err := s.aside(tx, "find a report's message", func() (err error) { f = found{}; f, err = s.place(tx, rep); return err }); err != nil {
 			return err
 		}
 		result = "orphan"
@@ -74,7 +74,7 @@ func (s *Store) Report(ctx context.Context, in ReportIn) error {
 			result = "matched"
 		}
 		if f.learnt {
-			if err := s.matchOrphans(tx, rep.iccid); err != nil {
+			if err := s.aside(tx, "match reports", func() error { return s.matchOrphans(tx, rep.iccid) }); err != nil {
 				return err
 			}
 		}
@@ -121,7 +121,11 @@ func (s *Store) placed(tx *sqlite.Tx, rep report, a *attempt, other bool) error 
 			return err
 		}
 	}
-	return s.apply(tx, rep, a)
+	err := tx.Try(func() error { return s.apply(tx, rep, a) })
+	if err == nil || sqlite.OfStorage(err) {
+		return err
+	}
+	return s.spoil(tx, a.message, err) // the report is kept with it
 }
 
 // matchOrphans tries a SIM's reports again that found no segment.
@@ -135,10 +139,13 @@ func (s *Store) matchOrphans(tx *sqlite.Tx, iccid string) error {
 	var list []report
 	for rows.Next() {
 		var r report
-		if err := rows.Scan(&r.id, &r.iccid, &r.mr, &r.recipient, &r.status, &r.scts, &r.dt, &r.arrive); err != nil {
+		torn, err := Scanned(rows, &r.id, &r.iccid, &r.mr, &r.recipient, &r.status, &r.scts, &r.dt, &r.arrive)
+		if err != nil {
 			return err
 		}
-		list = append(list, r)
+		if !torn { // a damaged one is evidence of nothing
+			list = append(list, r)
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return err
@@ -203,8 +210,14 @@ func (s *Store) apply(tx *sqlite.Tx, rep report, a *attempt) error {
 	if err != nil {
 		return err
 	}
+	if r.torn && a.edition != r.edition {
+		return errTorn
+	}
 	if a.edition != r.edition {
 		return nil // of segments that were encoded anew since: kept for the timeline
+	}
+	if !r.has(a.n) {
+		return errAstray
 	}
 	g := r.segment(a.n)
 	if g.State == SegmentDelivered {
