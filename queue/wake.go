@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,22 +40,19 @@ const (
 // least every minute: the clock may jump. Not twice at once.
 func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
 	n := s.instant()
+	// What hinders one of them hinders no other.
 	more, err := s.tidy(ctx, n)
-	if err != nil {
-		return time.Time{}, err
-	}
+	errs := []error{err}
 	if more {
 		next = n.now
 	}
 	// By times that are still to be put right nothing may end.
-	if done, err := s.redate(ctx, n); err != nil {
-		return time.Time{}, err
-	} else if !done {
-		return n.now, nil
+	done, dated := s.redate(ctx, n)
+	errs = append(errs, dated)
+	if !done && dated == nil {
+		return n.now, errors.Join(errs...)
 	}
-	if err := s.keep(ctx, n); err != nil {
-		return time.Time{}, err
-	}
+	errs = append(errs, s.keep(ctx, n))
 	for _, job := range []struct {
 		query  string
 		timely bool // by the time of day, while that is trusted; else by the steady clock
@@ -63,12 +61,12 @@ func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
 		{dueDecide, false, s.decide}, {dueExpiry, true, s.expire}, {dueTime, true, s.fire},
 		{dueWait, false, s.readyNow}, {dueAvoid, false, s.unavoid},
 	} {
-		if job.timely && !n.trusted {
+		if job.timely && (!n.trusted || sqlite.OfStorage(dated)) {
 			continue
 		}
 		t, err := s.wake(ctx, n, job.timely, job.query, job.do)
 		if err != nil {
-			return time.Time{}, fmt.Errorf("do what is due: %w", err)
+			errs = append(errs, fmt.Errorf("do what is due: %w", err))
 		}
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
@@ -79,7 +77,7 @@ func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
 			next = round
 		}
 	}
-	return next, nil
+	return next, errors.Join(errs...)
 }
 
 // wake does one kind of work and says when its next is due.
@@ -88,11 +86,38 @@ func (s *Store) wake(ctx context.Context, n instant, timely bool, query string, 
 	if err != nil || len(seqs) == 0 {
 		return next, err
 	}
-	err = s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+	err = s.wakeThese(ctx, n, seqs, do)
+	if err == nil || sqlite.OfStorage(err) {
+		return next, err
+	}
+	// One of them hinders the others: one by one, and that one is put aside.
+	var errs []error
+	for _, seq := range seqs {
+		err := s.wakeThese(ctx, n, []int64{seq}, do)
+		if err != nil && !sqlite.OfStorage(err) {
+			why := err
+			err = s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error { return s.spoil(tx, seq, why) })
+		}
+		if sqlite.OfStorage(err) {
+			return next, errors.Join(append(errs, err)...)
+		}
+		errs = append(errs, err)
+	}
+	return next, errors.Join(errs...)
+}
+
+// wakeThese does one kind of work for some messages, all or none.
+func (s *Store) wakeThese(ctx context.Context, n instant, seqs []int64, do func(*sqlite.Tx, *record, instant) error) error {
+	return s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
 		for _, seq := range seqs {
 			r, err := load(tx, seq)
-			if err != nil {
+			switch {
+			case errors.Is(err, ErrNotFound):
+				continue // deleted meanwhile
+			case err != nil:
 				return err
+			case r.torn:
+				return errTorn
 			}
 			if err := do(tx, r, n); err != nil {
 				return err
@@ -100,7 +125,6 @@ func (s *Store) wake(ctx context.Context, n instant, timely bool, query string, 
 		}
 		return nil
 	})
-	return next, err
 }
 
 // due lists what has come, and when the rest will; now when there is more.
@@ -116,10 +140,11 @@ func (s *Store) due(ctx context.Context, n instant, timely bool, query string) (
 	}
 	for rows.Next() {
 		var seq, when int64
-		if err := rows.Scan(&seq, &when); err != nil {
+		torn, err := Scanned(rows, &seq, &when)
+		if err != nil {
 			return nil, time.Time{}, err
 		}
-		if when > now {
+		if !torn && when > now {
 			if timely {
 				return seqs, at(when), nil
 			}
@@ -173,7 +198,7 @@ func (s *Store) decide(tx *sqlite.Tx, r *record, n instant) error {
 	}
 	for i := range r.Segments {
 		if r.Segments[i].State == SegmentUncertain {
-			r.segment(i + 1).State = SegmentPending
+			r.segment(r.Segments[i].N).State = SegmentPending
 		}
 	}
 	last := r.SIM
