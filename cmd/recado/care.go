@@ -36,15 +36,15 @@ func (d dataDir) care(kept *stores, clock queue.Clock, keeper *backup.Keeper) we
 
 // erase deletes a number, and then has the automatic backups replaced; keeper
 // may be nil. What becomes of those is told by its Status.
-func (k *stores) erase(ctx context.Context, keeper *backup.Keeper, number, who string) (webui.Erased, error) {
-	if keeper != nil && len(k.queue.Numbers().Forms(number)) > 0 {
+func (s *stores) erase(ctx context.Context, keeper *backup.Keeper, number, who string) (webui.Erased, error) {
+	if keeper != nil && len(s.queue.Numbers().Forms(number)) > 0 {
 		done, err := keeper.Erasing()
 		if err != nil { // nothing would say that they must go
 			return webui.Erased{}, err
 		}
 		defer done()
 	}
-	e, err := k.inbox.Erase(ctx, number, who)
+	e, err := s.inbox.Erase(ctx, number, who)
 	return webui.Erased{Messages: e.Messages, Inbound: e.Inbound, Reports: e.Reports, Events: e.Events}, err
 }
 
