@@ -69,16 +69,16 @@ func migrateFrom(ctx context.Context, db *sql.DB, path string, steps fs.FS, o Op
 		}
 		defer func() { err = errors.Join(err, store(context.WithoutCancel(ctx), db, "MEMORY", "2")) }()
 	}
-	for have < know {
+	for filled := have > 0; have < know; {
 		begun := time.Now()
-		if have > 0 {
+		if filled {
 			o.Log.Info("migrating; with very many messages this takes minutes", "from", have, "of", know)
 		}
 		r, err := p.UpByOne(ctx)
 		if err != nil {
 			return fmt.Errorf("migrate from schema %d: %w", have, err)
 		}
-		if have > 0 {
+		if filled {
 			o.Log.Info("migrated", "schema", r.Source.Version, "took", time.Since(begun).Round(time.Millisecond))
 		}
 		have = r.Source.Version
