@@ -54,20 +54,8 @@ func (s *Store) SIMGone(ctx context.Context, iccid string) error {
 	}
 }
 
-func (s *Store) bound(ctx context.Context, iccid string) (seqs []int64, err error) {
-	rows, err := s.db.Read().QueryContext(ctx, boundTo, iccid, wakeBatch)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var seq int64
-		if err := rows.Scan(&seq); err != nil {
-			return nil, err
-		}
-		seqs = append(seqs, seq)
-	}
-	return seqs, rows.Err()
+func (s *Store) bound(ctx context.Context, iccid string) ([]int64, error) {
+	return s.seqs(ctx, boundTo, iccid, wakeBatch)
 }
 
 // move makes a message whole again: a new edition of its segments, none of

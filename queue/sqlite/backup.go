@@ -168,28 +168,7 @@ func Inspect(ctx context.Context, path string, deep bool) (f Figures, err error)
 	if deep {
 		check = "PRAGMA integrity_check(5)"
 	}
-	rows, err := db.QueryContext(ctx, check)
-	if err != nil {
-		return f, damage(err)
-	}
-	defer rows.Close()
-	var wrong []string
-	for rows.Next() {
-		var line string
-		if err := rows.Scan(&line); err != nil {
-			return f, damage(err)
-		}
-		if line != "ok" {
-			wrong = append(wrong, line)
-		}
-	}
-	switch err := cmp.Or(rows.Err(), ctx.Err()); {
-	case err != nil:
-		return f, damage(err)
-	case len(wrong) > 0:
-		return f, fmt.Errorf("%w: %s", ErrDamaged, strings.Join(wrong, "; "))
-	}
-	return f, nil
+	return f, examine(ctx, db, check)
 }
 
 // IsDamage says that SQLite found a database damaged, or that it is none.

@@ -38,28 +38,33 @@ func Check(ctx context.Context, path string) (f Figures, err error) {
 	if f, err = figures(ctx, db); err != nil {
 		return f, damage(err)
 	}
-	rows, err := db.QueryContext(ctx, "PRAGMA quick_check(5)")
+	return f, examine(ctx, db, "PRAGMA quick_check(5)")
+}
+
+// examine runs a check that gives "ok" or what is wrong, a line each.
+func examine(ctx context.Context, db *sql.DB, check string) error {
+	rows, err := db.QueryContext(ctx, check)
 	if err != nil {
-		return f, damage(err)
+		return damage(err)
 	}
 	defer rows.Close()
 	var wrong []string
 	for rows.Next() {
 		var line string
 		if err := rows.Scan(&line); err != nil {
-			return f, damage(err)
+			return damage(err)
 		}
 		if line != "ok" {
 			wrong = append(wrong, line)
 		}
 	}
-	switch err := rows.Err(); {
+	switch err := cmp.Or(rows.Err(), ctx.Err()); {
 	case err != nil:
-		return f, damage(err)
+		return damage(err)
 	case len(wrong) > 0:
-		return f, fmt.Errorf("%w: %s", ErrDamaged, strings.Join(wrong, "; "))
+		return fmt.Errorf("%w: %s", ErrDamaged, strings.Join(wrong, "; "))
 	}
-	return f, ctx.Err()
+	return nil
 }
 
 // Figures are the sizes of an open database.
