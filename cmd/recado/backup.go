@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 
 	"recado/queue/backup"
@@ -19,44 +19,45 @@ import (
 type backupCmd struct {
 	dataFlag
 	passphraseFlag
-	File string `arg:"" help:"Where the backup goes; - is standard output."`
+	File  string `arg:"" help:"Where the backup goes: a file that is not there yet; - is standard output."`
+	Force bool   `help:"Replace a file that is there, once the new backup is written and read back."`
 }
 
 // Run writes a backup of what the daemon works on, or of a folder that no daemon has, and
 // reads it back before it says that there is one.
 func (c *backupCmd) Run(ctx context.Context, t terminal) error {
+	if c.File == "-" {
+		secret, err := c.secret(t, true)
+		if err != nil {
+			return err
+		}
+		return c.toStdout(ctx, t, secret)
+	}
+	name, err := backupTarget(c.File, dataDir(c.Data), c.Force)
+	if err != nil {
+		return err
+	}
 	secret, err := c.secret(t, true)
 	if err != nil {
 		return err
 	}
-	if c.File == "-" {
-		return c.toStdout(ctx, t, secret)
-	}
 	// Opened before this process may become another user.
-	part := c.File + ".part"
-	file, err := os.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	file, err := openBackupFile(name, c.Force)
 	if err != nil {
-		return fmt.Errorf("write the backup: %w", err)
+		return err
 	}
-	m, err := c.toFile(ctx, file, secret)
+	m, err := c.toFile(ctx, file.File, secret)
 	if err != nil {
-		return errors.Join(err, os.Remove(part))
+		return errors.Join(err, file.drop())
 	}
-	if err := os.Rename(part, c.File); err != nil {
-		return errors.Join(fmt.Errorf("write the backup: %w", err), os.Remove(part))
-	}
-	if err := syncFolder(filepath.Dir(c.File)); err != nil {
-		return fmt.Errorf("write the backup: %w", err)
+	if err := file.keep(); err != nil {
+		return err
 	}
 	return say(t.Out, c.File, m)
 }
 
-// toFile writes, flushes and verifies; it closes the file.
+// toFile writes, flushes and verifies.
 func (c *backupCmd) toFile(ctx context.Context, file *os.File, secret backup.Secret) (m backup.Manifest, err error) {
-	defer func() { err = errors.Join(err, file.Close()) }()
-	if err := file.Chmod(0o600); err != nil { // it may have been there
-		return m, fmt.Errorf("write the backup: %w", err)
-	}
 	if err := c.write(ctx, file, secret); err != nil {
 		return m, err
 	}
@@ -167,7 +168,11 @@ func askBackup(ctx context.Context, daemon *client, to io.Writer, secret backup.
 		return err
 	}
 	defer answer.Body.Close()
-	if _, err := io.Copy(to, answer.Body); err != nil {
+	_, err = io.Copy(to, answer.Body)
+	if _, mine := errors.AsType[*fs.PathError](err); mine {
+		return fmt.Errorf("write the backup: %w", err)
+	}
+	if err != nil {
 		return fmt.Errorf("the running recado broke off: %w", err)
 	}
 	return nil
