@@ -166,7 +166,8 @@ func TestWebhookPages(t *testing.T) {
 	s.status = 503
 	a = b.browse("POST", at+"/test", admin, url.Values{})
 	require.Contains(t, string(a.body), "La prueba no ha llegado")
-	require.Contains(t, string(a.body), "it answered 503")
+	require.Contains(t, string(a.body), "Respondió 503, que no es un «recibido».")
+	require.NotContains(t, string(a.body), "it answered")
 	s.next(t)
 
 	require.NoError(t, b.s.store.Emit(t.Context(), "message.sent", map[string]int{"n": 1}))
@@ -177,6 +178,8 @@ func TestWebhookPages(t *testing.T) {
 	}, 10*time.Second, 5*time.Millisecond)
 	page := string(b.browse("GET", at+"?state=pending", admin, nil).body)
 	require.Contains(t, page, "message.sent")
+	require.Contains(t, page, "· respondió 503, que no es", "of the delivery")
+	require.Contains(t, page, `<dd class="break">respondió 503, que no es`, "of the webhook")
 	replay := regexp.MustCompile(at + `/deliveries/[0-9a-f-]{36}/replay`).FindString(page)
 	s.status = 200
 	a = b.browse("POST", replay, admin, url.Values{})

@@ -76,7 +76,11 @@ func (s *Server) aboutOne(ctx context.Context, l *locale, who auth.Principal, f 
 	v.Tone, v.Icon = severityLook(f.Severity)
 	f.Facts = maps.Clone(f.Facts)
 	if v.Raw != "" {
-		f.Facts["reason"], _ = l.said(v.Raw)
+		if strings.HasPrefix(f.Code, "webhook_") {
+			f.Facts["reason"] = l.hookError(v.Raw)
+		} else {
+			f.Facts["reason"], _ = l.said(v.Raw)
+		}
 	}
 	if state := f.Facts["state"]; state != "" {
 		f.Facts["state"] = l.t("modem_state." + state)

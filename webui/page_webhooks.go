@@ -38,11 +38,29 @@ type webhooksPage struct {
 type hookView struct {
 	webhook.Endpoint
 	Name, Href, Tone, Icon string
+	Why                    string // LastError in the reader's language
 }
 
 type deliveryView struct {
 	webhook.Delivery
 	Href, Tone, Icon string
+	Why              string // Error in the reader's language
+}
+
+// hookError puts what an attempt came to into words; "" for nothing. The outbox
+// keeps it in English.
+func (l *locale) hookError(raw string) string {
+	if raw == "" {
+		return ""
+	}
+	code, what := webhook.Reason(raw)
+	if code == "" { // of an earlier version
+		if l.code == "en" {
+			return raw
+		}
+		code = "unknown"
+	}
+	return l.t("hook_error."+code, "A", what)
 }
 
 type hookForm struct {
@@ -89,8 +107,8 @@ func hookName(e webhook.Endpoint) string {
 	return e.ID
 }
 
-func hookViewOf(e webhook.Endpoint) hookView {
-	v := hookView{Endpoint: e, Name: hookName(e), Href: hookAddress(e.ID), Tone: "idle", Icon: "pause"}
+func hookViewOf(l *locale, e webhook.Endpoint) hookView {
+	v := hookView{Endpoint: e, Name: hookName(e), Why: l.hookError(e.LastError), Href: hookAddress(e.ID), Tone: "idle", Icon: "pause"}
 	switch e.Health {
 	case webhook.HealthOK:
 		v.Tone, v.Icon = "ok", "circle-check"
@@ -104,8 +122,8 @@ func hookViewOf(e webhook.Endpoint) hookView {
 	return v
 }
 
-func deliveryViewOf(d webhook.Delivery) deliveryView {
-	v := deliveryView{Delivery: d, Href: hookAddress(d.Webhook) + "/deliveries/" + url.PathEscape(d.ID) + "/replay", Tone: "idle", Icon: "ban"}
+func deliveryViewOf(l *locale, d webhook.Delivery) deliveryView {
+	v := deliveryView{Delivery: d, Why: l.hookError(d.Error), Href: hookAddress(d.Webhook) + "/deliveries/" + url.PathEscape(d.ID) + "/replay", Tone: "idle", Icon: "ban"}
 	switch d.State {
 	case webhook.Delivered:
 		v.Tone, v.Icon = "ok", "check"
@@ -138,7 +156,7 @@ func (s *Server) webhooks(c echo.Context, status int, p webhooksPage) error {
 		return err
 	}
 	for _, e := range all {
-		p.Hooks = append(p.Hooks, hookViewOf(e))
+		p.Hooks = append(p.Hooks, hookViewOf(s.words(c), e))
 	}
 	v := s.view(c, "settings", p)
 	v.Path = "/settings/webhooks"
@@ -179,7 +197,7 @@ func (s *Server) showWebhook(c echo.Context) error {
 
 // oneWebhook shows one and its deliveries.
 func (s *Server) oneWebhook(c echo.Context, status int, e webhook.Endpoint, p webhooksPage) error {
-	one := hookViewOf(e)
+	one := hookViewOf(s.words(c), e)
 	p.One, p.State = &one, c.QueryParam("state")
 	if p.Form.Choices == nil {
 		p.Form = formOf(e)
@@ -208,7 +226,7 @@ func (s *Server) oneWebhook(c echo.Context, status int, e webhook.Endpoint, p we
 		return err
 	}
 	for _, d := range list {
-		p.Deliveries = append(p.Deliveries, deliveryViewOf(d))
+		p.Deliveries = append(p.Deliveries, deliveryViewOf(s.words(c), d))
 	}
 	if c.QueryParam("cursor") != "" {
 		p.First = at("")
@@ -255,7 +273,8 @@ func (s *Server) testWebhookPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	tested := deliveryViewOf(d)
+	tested := deliveryViewOf(s.words(c), d)
+	tested.Why = sentence(tested.Why)
 	return s.oneWebhook(c, http.StatusOK, e, webhooksPage{Tested: &tested})
 }
 

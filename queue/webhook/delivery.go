@@ -172,8 +172,8 @@ func (o *Outbox) Test(ctx context.Context, id string) (Delivery, error) {
 			return err
 		}
 		res, err := tx.Exec(`INSERT INTO webhook_delivery (id, webhook, event, event_id, type, state, first_tick, next_tick, created_at, error)
-			SELECT ?1, ?2, seq, id, type, 'failed', ?4, 0, ?3, 'no answer was seen' FROM event ORDER BY seq DESC LIMIT 1`,
-			name[:], id, o.wall.Now().UnixMilli(), o.clock.tick())
+			SELECT ?1, ?2, seq, id, type, 'failed', ?4, 0, ?3, ?5 FROM event ORDER BY seq DESC LIMIT 1`,
+			name[:], id, o.wall.Now().UnixMilli(), o.clock.tick(), reasonUnseen.of(""))
 		if err != nil {
 			return err
 		}

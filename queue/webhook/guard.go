@@ -91,7 +91,13 @@ func (g *guard) checkURL(text string, private bool) (*url.URL, error) {
 	return u, nil
 }
 
-const ownAdvice = "this is the box itself: programs on it are reached only when Recado is started with --webhook-loopback, by webhooks with allow_private"
+// Why an address is refused.
+const (
+	ownAdvice     = "this is the box itself: programs on it are reached only when Recado is started with --webhook-loopback, by webhooks with allow_private"
+	privateAdvice = "it is in a private network, which this webhook may not reach: an administrator can allow it (allow_private)"
+	localAdvice   = "link-local addresses and metadata services are not reached"
+	specialAdvice = "it is no address of a single machine"
+)
 
 func notInName(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '.' || r == '_')
@@ -150,7 +156,7 @@ func within(list []netip.Prefix, ip netip.Addr) bool {
 // check says whether a connection to an address may be made.
 func (g *guard) check(ip netip.Addr, private bool) error {
 	if ip.Zone() != "" {
-		return refuse(ip, "special", "link-local addresses are not reached")
+		return refuse(ip, "special", localAdvice)
 	}
 	ip = ip.Unmap()
 	if ip.IsLoopback() {
@@ -161,9 +167,9 @@ func (g *guard) check(ip netip.Addr, private bool) error {
 	}
 	switch {
 	case within(metadata, ip):
-		return refuse(ip, "special", "link-local addresses and metadata services are not reached")
+		return refuse(ip, "special", localAdvice)
 	case !ip.IsValid(), ip.IsUnspecified(), ip.IsMulticast(), ip.IsLinkLocalUnicast(), within(neverNets, ip):
-		return refuse(ip, "special", "it is no address of a single machine")
+		return refuse(ip, "special", specialAdvice)
 	}
 	own, err := g.own()
 	if err != nil {
@@ -176,7 +182,7 @@ func (g *guard) check(ip netip.Addr, private bool) error {
 		if private {
 			return nil
 		}
-		return refuse(ip, "private", "it is in a private network, which this webhook may not reach: an administrator can allow it (allow_private)")
+		return refuse(ip, "private", privateAdvice)
 	}
 	if ip.Is4() {
 		return nil
@@ -189,7 +195,7 @@ func (g *guard) check(ip netip.Addr, private bool) error {
 	case sixto4.Contains(ip):
 		return g.check(netip.AddrFrom4([4]byte(octets[2:6])), private)
 	case !global6.Contains(ip):
-		return refuse(ip, "special", "it is no address of a single machine")
+		return refuse(ip, "special", specialAdvice)
 	}
 	return nil
 }
@@ -203,7 +209,7 @@ type refusal struct {
 
 func refuse(ip netip.Addr, code, why string) error { return &refusal{ip, code, why} }
 
-func (r *refusal) Error() string     { return fmt.Sprintf("%v (%s): %s", ErrRefused, r.ip, r.why) }
+func (r *refusal) Error() string     { return refusedAs(r.code, r.why).of(r.ip.String()) }
 func (r *refusal) Is(err error) bool { return err == ErrRefused }
 
 // ownAddresses are those of the machine's interfaces.

@@ -32,7 +32,7 @@ func (o *Outbox) judge(batch []result) []mark {
 			m.state = Delivered
 			o.metrics.attempts.WithLabelValues("arrived").Inc()
 		case erased:
-			m.state, m.attempts, m.reason = Skipped, r.attempts, "the event was erased"
+			m.state, m.attempts, m.reason = Skipped, r.attempts, reasonErased.of("")
 		case gone:
 			m.state = Dead
 			o.metrics.attempts.WithLabelValues("gone").Inc()

@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -57,18 +56,18 @@ func (o *Outbox) post(ctx context.Context, j job) result {
 		r.outcome = erased
 		return r
 	case err != nil:
-		r.reason = "the event cannot be read"
+		r.reason = reasonEvent.of("")
 		o.log.Error("an event for a webhook cannot be read", "seq", j.event, "err", err)
 		return r.unless(ctx)
 	}
 	secrets, err := o.secrets(j.endpoint, r.tick)
 	if err != nil {
-		r.reason = err.Error()
+		r.reason = reasonSealed.of("")
 		return r
 	}
 	request, err := o.request(ctx, j.endpoint, event, secrets)
 	if err != nil {
-		r.reason = "the address cannot be called"
+		r.reason = reasonAddress.of("")
 		return r
 	}
 	client := o.public
@@ -89,11 +88,11 @@ func (o *Outbox) post(ctx context.Context, j job) result {
 	case r.status >= 200 && r.status < 300:
 		r.outcome = arrived
 	case r.status == http.StatusGone:
-		r.outcome, r.reason = gone, "it answered 410: nobody wants this any more"
+		r.outcome, r.reason = gone, reasonGone.of("")
 	case r.status >= 300 && r.status < 400:
-		r.reason = fmt.Sprintf("it answered %d: redirects are not followed; enter the address that it leads to", r.status)
+		r.reason = reasonRedirect.of(strconv.Itoa(r.status))
 	default:
-		r.reason = fmt.Sprintf("it answered %d", r.status)
+		r.reason = reasonStatus.of(strconv.Itoa(r.status))
 		r.wait = retryAfter(answer.Header)
 	}
 	return r
@@ -183,25 +182,25 @@ func explain(err error) string {
 	case errors.As(err, &no):
 		return no.Error()
 	case errors.Is(err, ErrRefused):
-		return ErrRefused.Error()
+		return reasonRefused.of("")
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return "there is no such name in the DNS"
+		return reasonNoName.of("")
 	case errors.As(err, &dns):
-		return "the name could not be looked up"
+		return reasonLookup.of("")
 	case errors.As(err, &host):
-		return "its certificate is for another name"
+		return reasonCertHost.of("")
 	case errors.As(err, &unit):
-		return "its certificate is from an authority that is not known"
+		return reasonCertUnit.of("")
 	case errors.As(err, &cert):
-		return "its certificate is not valid"
+		return reasonCert.of("")
 	case errors.As(err, &wire) && wire.Op == "dial" && wire.Timeout():
-		return "no connection within 5 seconds"
+		return reasonNoLink.of("")
 	case errors.As(err, &wire) && wire.Op == "dial":
-		return "no connection: " + root(wire).Error()
+		return reasonDial.of(root(wire).Error())
 	case errors.As(err, &late) && late.Timeout():
-		return "no answer within 10 seconds"
+		return reasonSlow.of("")
 	}
-	return "the connection broke off"
+	return reasonBroken.of("")
 }
 
 // root is the system's own word.

@@ -17,6 +17,22 @@ const (
 	tidyRows = 500
 )
 
+// The statements of tidy. Each finds its rows by an index (a test asks SQLite how):
+// they hold the writer, and the table may have hundreds of thousands.
+const (
+	// ?1 webhook, ?2 a tick, ?3 the time, ?4 this tick, ?5 how many
+	giveUpBehind = `UPDATE webhook_delivery SET state = 'dead', done_at = ?3, error = CASE error WHEN '' THEN '` + longFailed + `' ELSE error END
+		WHERE seq IN (SELECT seq FROM webhook_delivery WHERE webhook = ?1 AND state = 'pending' AND first_tick < ?2 AND next_tick <= ?4 LIMIT ?5)`
+	// ?1 webhook, ?2 how many, ?3 the newest that stay
+	dropOverflow = `DELETE FROM webhook_delivery WHERE seq IN (SELECT seq FROM webhook_delivery
+		WHERE webhook = ?1 AND state = 'dead' ORDER BY event DESC LIMIT ?2 OFFSET ?3)`
+	// ?1 a tick, ?2 how many
+	dropDone = `DELETE FROM webhook_delivery WHERE seq IN (SELECT seq FROM webhook_delivery INDEXED BY webhook_delivery_done
+		WHERE state IN ('delivered','skipped','failed') AND first_tick < ?1 LIMIT ?2)`
+	dropStale = `DELETE FROM webhook_delivery WHERE seq IN (SELECT seq FROM webhook_delivery INDEXED BY webhook_delivery_stale
+		WHERE state IN ('dead','pending') AND first_tick < ?1 LIMIT ?2)`
+)
+
 // tidy deletes, once an hour, what is past its keeping, and gives up what waits
 // behind an endpoint that has failed for longer than a delivery is tried: not each
 // of many thousands needs to knock once more.
@@ -30,8 +46,7 @@ func (o *Outbox) tidy(ctx context.Context) error {
 		if l.failures < pauseAfter {
 			continue
 		}
-		err := o.inBatches(ctx, o.metrics.dead.Add, `UPDATE webhook_delivery SET state = 'dead', done_at = ?3, error = CASE error WHEN '' THEN 'the webhook failed for 72 hours' ELSE error END
-			WHERE seq IN (SELECT seq FROM webhook_delivery WHERE webhook = ?1 AND state = 'pending' AND first_tick < ?2 AND next_tick <= ?4 LIMIT ?5)`,
+		err := o.inBatches(ctx, o.metrics.dead.Add, giveUpBehind,
 			l.id, before(giveUp+tidyRound), o.wall.Now().UnixMilli(), now, tidyRows)
 		if err != nil {
 			return err
@@ -46,19 +61,16 @@ func (o *Outbox) tidy(ctx context.Context) error {
 		return nil
 	}
 	for _, r := range list {
-		err := o.inBatches(ctx, o.metrics.dropped.Add, `DELETE FROM webhook_delivery WHERE seq IN (SELECT seq FROM webhook_delivery
-			WHERE webhook = ?1 AND state = 'dead' ORDER BY event DESC LIMIT ?2 OFFSET ?3)`, r.id, tidyRows, maxDead)
+		err := o.inBatches(ctx, o.metrics.dropped.Add, dropOverflow, r.id, tidyRows, maxDead)
 		if err != nil {
 			return err
 		}
 	}
 	ignore := func(float64) {}
-	if err := o.inBatches(ctx, ignore, `DELETE FROM webhook_delivery WHERE seq IN (SELECT seq FROM webhook_delivery
-		WHERE state IN ('delivered','skipped','failed') AND first_tick < ? ORDER BY seq LIMIT ?)`, before(keepDone), tidyRows); err != nil {
+	if err := o.inBatches(ctx, ignore, dropDone, before(keepDone), tidyRows); err != nil {
 		return err
 	}
-	if err := o.inBatches(ctx, o.metrics.dropped.Add, `DELETE FROM webhook_delivery WHERE seq IN (SELECT seq FROM webhook_delivery
-		WHERE state IN ('dead','pending') AND first_tick < ? ORDER BY seq LIMIT ?)`, before(keepDead), tidyRows); err != nil {
+	if err := o.inBatches(ctx, o.metrics.dropped.Add, dropStale, before(keepDead), tidyRows); err != nil {
 		return err
 	}
 	o.tidied = now
