@@ -102,6 +102,15 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 	return res, nil
 }
 
+// Kept is the answer that was given to a request with this key; nil when the key is
+// new. ErrMismatch when it was given to another body. Who asks before anything else
+// is checked gets it though the request would be refused today: a SIM that it names
+// may be gone, or a time that it names too far.
+func (s *Store) Kept(ctx context.Context, key *Idempotency) ([]byte, error) {
+	ask := func(query string, args ...any) *sql.Row { return s.db.Read().QueryRowContext(ctx, query, args...) }
+	return s.kept(ask, key, s.instant())
+}
+
 // kept gives the answer that an Idempotency-Key had; nil when it is new.
 func (s *Store) kept(ask func(string, ...any) *sql.Row, key *Idempotency, n instant) ([]byte, error) {
 	var hash, answer []byte

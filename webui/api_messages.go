@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -199,8 +200,45 @@ func submittedOf(r queue.Result) Submitted {
 }
 
 type submitIn struct {
-	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"The same key with the same body gives the first answer again, for at least 72 h"`
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"The same key with the same body gives the first answer again, for at least 72 h. Printable ASCII, not blank"`
 	Body           MessageRequest
+
+	keys []string // the header's values as they came: an empty one is no missing one
+}
+
+// keyHeader is where a Problem says the key is.
+const keyHeader = "header.Idempotency-Key"
+
+// Resolve implements huma.Resolver.
+func (in *submitIn) Resolve(ctx huma.Context) []error {
+	ctx.EachHeader(func(name, value string) {
+		if strings.EqualFold(name, "Idempotency-Key") {
+			in.keys = append(in.keys, value)
+		}
+	})
+	return nil
+}
+
+// checkKey refuses a key that cannot tell one request from another. Who sends one
+// relies on it: taken for none, a repeat would be a second message.
+func (in *submitIn) checkKey() error {
+	bad := func(code, message string) error {
+		p := invalid(keyHeader, message, nil)
+		p.Errors[0].Code = code
+		return p
+	}
+	switch {
+	case len(in.keys) == 0:
+		return nil
+	case len(in.keys) > 1:
+		return bad("idempotency_key_twice", "there is more than one: send it once")
+	// As the IETF's draft writes it, the value is in quotes.
+	case strings.Trim(in.IdempotencyKey, ` "`) == "":
+		return bad("idempotency_key_empty", "it is empty: take a new one for each request, such as a UUID, or leave the header out")
+	case strings.ContainsFunc(in.IdempotencyKey, func(r rune) bool { return r < ' ' || r > '~' }):
+		return bad("idempotency_key_ascii", "take printable ASCII characters, such as a UUID")
+	}
+	return nil
 }
 
 type submitOut struct {
@@ -212,15 +250,20 @@ func (s *Server) submitMessages() *operation {
 	return op(operation{id: "submit-messages", tag: "Messages", summary: "Send a text", status: http.StatusAccepted, maxBody: 256 << 10,
 		description: "Answers when the messages are on disk; they are not yet sent. One message per recipient."},
 		func(ctx context.Context, in *submitIn) (*submitOut, error) {
-			r, err := s.request(ctx, &in.Body)
-			if err != nil {
-				return nil, err
-			}
 			key, done, err := s.idempotency(ctx, in)
 			if err != nil {
 				return nil, err
 			}
 			defer done()
+			if key != nil { // before anything is checked that may have changed since
+				if kept, err := s.store.Kept(ctx, key); kept != nil || err != nil {
+					return replayed(kept, err)
+				}
+			}
+			r, err := s.request(ctx, &in.Body)
+			if err != nil {
+				return nil, err
+			}
 			result, err := s.store.Submit(ctx, r, key)
 			if errors.Is(err, queue.ErrAllRejected) {
 				return nil, allRejected(in.Body.To, result.Rejected)
@@ -229,24 +272,30 @@ func (s *Server) submitMessages() *operation {
 				return nil, err
 			}
 			if result.Replayed != nil {
-				out := &submitOut{Replayed: "true"}
-				return out, json.Unmarshal(result.Replayed, &out.Body)
+				return replayed(result.Replayed, nil)
 			}
 			s.metrics.accepted(r.Class, len(result.Messages))
 			return &submitOut{Body: submittedOf(result)}, nil
 		})
 }
 
+// replayed is the answer that was kept.
+func replayed(kept []byte, err error) (*submitOut, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := &submitOut{Replayed: "true"}
+	return out, json.Unmarshal(kept, &out.Body)
+}
+
 // idempotency ties the request to its key. While one with the same key is being
 // worked on, another is refused: its answer is not known yet.
 func (s *Server) idempotency(ctx context.Context, in *submitIn) (*queue.Idempotency, func(), error) {
-	if in.IdempotencyKey == "" {
-		return nil, func() {}, nil
+	if err := in.checkKey(); err != nil {
+		return nil, nil, err
 	}
-	for _, r := range in.IdempotencyKey {
-		if r < ' ' || r > '~' {
-			return nil, nil, invalid("header.Idempotency-Key", "take printable ASCII characters, such as a UUID", nil)
-		}
+	if len(in.keys) == 0 {
+		return nil, func() {}, nil
 	}
 	type running struct{ scope, key string }
 	mine := running{callerOf(ctx).principal.ID, in.IdempotencyKey}

@@ -277,6 +277,66 @@ func TestIdempotency(t *testing.T) {
 	require.Equal(t, "true", post("k1", "a").Header.Get("Idempotency-Replayed"))
 }
 
+// TestAKeyIsLookedUpBeforeTheBoxIsAsked: what was accepted stays accepted,
+// though the box would refuse it today.
+func TestAKeyIsLookedUpBeforeTheBoxIsAsked(t *testing.T) {
+	b := newBox(t, 1)
+	b.ready(1)
+	sim := v1 + "/sims/" + b.do("GET", v1+"/sims", nil).json(t)["items"].([]any)[0].(map[string]any)["iccid"].(string)
+	require.Equal(t, 200, b.do("PATCH", sim, map[string]any{"name": "Padrón"}).StatusCode)
+	soon := b.clock.Now().Add(364 * 24 * time.Hour).UTC().Format(time.RFC3339)
+	post := func(sim, text string) answer {
+		return b.do("POST", v1+"/messages", map[string]any{"to": "600111222", "text": text, "sim": sim, "send_at": soon}, "Idempotency-Key", "k")
+	}
+	first := post("Padrón", "a")
+	require.Equal(t, 202, first.StatusCode, "%s", first.body)
+	require.Equal(t, 200, b.do("PATCH", sim, map[string]any{"name": "Archivo"}).StatusCode)
+	b.clock.pass(-48 * time.Hour) // and by this clock send_at is more than a year ahead
+	again := post("Padrón", "a")
+	require.Equal(t, 202, again.StatusCode, "%s", again.body)
+	require.Equal(t, "true", again.Header.Get("Idempotency-Replayed"))
+	require.JSONEq(t, string(first.body), string(again.body))
+	b.problem(post("Padrón", "b"), 422, "idempotency_mismatch")
+	b.problem(post("nope", "a"), 422, "idempotency_mismatch")
+	require.Len(t, b.do("GET", v1+"/messages", nil).json(t)["items"], 1)
+	p := b.problem(b.do("POST", v1+"/messages", map[string]any{"to": "600111222", "text": "a", "sim": "Padrón"}, "Idempotency-Key", "new"), 422, "invalid")
+	require.Equal(t, "body.sim", p.Errors[0].Location)
+}
+
+// TestAnIdempotencyKeyThatIsNone is refused: who sends one relies on it, and
+// without it a repeat would be a second message.
+func TestAnIdempotencyKeyThatIsNone(t *testing.T) {
+	b := newBox(t, 0)
+	for name, c := range map[string]struct {
+		keys []string
+		code string
+	}{
+		"empty":                {[]string{""}, "idempotency_key_empty"},
+		"blank":                {[]string{"  "}, "idempotency_key_empty"},
+		"an empty quoted one":  {[]string{`""`}, "idempotency_key_empty"},
+		"a blank quoted one":   {[]string{`" "`}, "idempotency_key_empty"},
+		"two":                  {[]string{"a", "b"}, "idempotency_key_twice"},
+		"twice the same":       {[]string{"a", "a"}, "idempotency_key_twice"},
+		"empty beside another": {[]string{"", "a"}, "idempotency_key_twice"},
+		"too long":             {[]string{strings.Repeat("k", 256)}, "idempotency_key_long"},
+		"a letter":             {[]string{"clé"}, "idempotency_key_ascii"},
+	} {
+		r := httptest.NewRequest("POST", "http://localhost"+v1+"/messages", strings.NewReader(`{"to":"600111222","text":"a"}`))
+		r.Header.Set("Authorization", "Bearer "+b.admin)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header["Idempotency-Key"] = c.keys
+		w := httptest.NewRecorder()
+		b.s.Handler().ServeHTTP(w, r)
+		p := b.problem(answer{w.Result(), w.Body.Bytes()}, 422, "invalid")
+		require.Len(t, p.Errors, 1, name)
+		require.Equal(t, "header.Idempotency-Key", p.Errors[0].Location, name)
+		require.Equal(t, c.code, p.Errors[0].Code, name)
+	}
+	require.Empty(t, b.do("GET", v1+"/messages", nil).json(t)["items"], "nothing was accepted")
+	require.Equal(t, 202, b.do("POST", v1+"/messages", `{"to":"600111222","text":"a"}`, "Idempotency-Key", strings.Repeat("k", 255)).StatusCode)
+	require.Equal(t, 202, b.do("POST", v1+"/messages", `{"to":"600111222","text":"a"}`, "Idempotency-Key", `"k"`).StatusCode)
+}
+
 func TestTheSameKeyManyTimesAtOnceMakesOneMessage(t *testing.T) {
 	b := newBox(t, 0)
 	var mu sync.Mutex

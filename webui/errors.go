@@ -41,7 +41,7 @@ type ProblemError struct {
 	Location string `json:"location" doc:"Where: body.text, body.to[3], query.limit, path.id" example:"body.to[3]"`
 	Message  string `json:"message" doc:"What is wrong with it"`
 	Value    any    `json:"value,omitempty" doc:"What was there, when it is short"`
-	Code     string `json:"code,omitempty" doc:"Stable, where there is one: why a recipient was refused" example:"invalid_number"`
+	Code     string `json:"code,omitempty" doc:"Stable, where there is one: why a recipient or an Idempotency-Key was refused" example:"invalid_number"`
 }
 
 // kinds of problem by status: the stable code, the title and what is said when
@@ -250,6 +250,8 @@ func fromHuma(m *huma.ErrorModel) *Problem {
 		switch e.Location {
 		case "body.pin", "body.puk", "body.new_pin": // codes are repeated nowhere
 			d.Value = nil
+		case keyHeader: // its length is all that huma looks at
+			d.Code = "idempotency_key_long"
 		}
 		if m.Status == 400 { // JSON that cannot be read: its text is the sender's own
 			d.Value = nil
