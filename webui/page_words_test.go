@@ -97,7 +97,7 @@ func made() map[string][]string {
 		"held_reason.": {queue.ReasonRestored, queue.ReasonCloned, queue.ReasonLate, queue.ReasonClock},
 		"held.ask_":    {"release", "discard", "release_help", "discard_help"}, "held.go_": {"release", "discard"},
 		"alarm.": {"clock", "clock_more", "low", "low_more", "full", "full_more", "read_only", "read_only_more", "checking", "checking_more",
-			"data_restored", "data_restored_more", "data_salvaged", "data_salvaged_more", "data_fresh", "data_fresh_more", "held", "rows_damaged",
+			"data_restored", "data_restored_more", "data_salvaged", "data_salvaged_more", "data_fresh", "data_fresh_more", "data_log_lost", "data_log_lost_more", "held", "rows_damaged",
 			"noted", "clock_right"},
 		"clock.by_":     {clock.SourceNTP, clock.SourceNITZ, clock.SourceSCTS, clock.SourceOperator, clock.SourceFlag},
 		"clock.policy_": {"hold", "send", "skip", "hold_help", "send_help", "skip_help"},

@@ -85,7 +85,7 @@ func backupChecks(dir dataDir, keeper *backup.Keeper) []webui.Check {
 	if alarm, err := dir.folder(nil).Alarm(); err != nil {
 		data.Status, data.Detail = webui.Warn, err.Error()
 	} else if alarm != nil {
-		data.Status, data.Detail = webui.Warn, "the database was found damaged ("+alarm.What+"): see recado doctor"
+		data.Status, data.Detail = webui.Warn, "the database or its log was found damaged ("+alarm.What+"): see recado doctor"
 	}
 	return []webui.Check{check, data}
 }

@@ -50,6 +50,9 @@ func openStores(ctx context.Context, dir dataDir, phones phoneFlag, clock *clock
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir.database(), err)
 	}
+	if err := dir.logLost(ctx, db, log); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	instance, err := dir.instance(box{})
 	if err != nil {
 		return nil, errors.Join(err, db.Close())

@@ -32,7 +32,7 @@ const (
 // Alarm says that the database was found damaged, until an administrator has
 // taken note of it.
 type Alarm struct {
-	// What is one of DamageRestored, DamageSalvaged, DamageFresh.
+	// What is one of DamageRestored, DamageSalvaged, DamageFresh, DamageLogLost.
 	What string    `json:"what"`
 	At   time.Time `json:"at"`
 	// Reason is what SQLite said.

@@ -68,7 +68,7 @@ type plan struct {
 
 // belongings are the files of a database beside itself.
 func belongings() []string {
-	return []string{DatabaseName + "-wal", DatabaseName + "-shm", DatabaseName + "-journal", DatabaseName + ".clean", DatabaseName}
+	return []string{DatabaseName + "-wal", DatabaseName + "-shm", DatabaseName + "-journal", DatabaseName + ".clean", DatabaseName + ".wal-note", DatabaseName}
 }
 
 // Unfinished says that a restore was interrupted after it was decided: Finish

@@ -44,6 +44,8 @@ type reserve struct {
 	// solid are the lengths up to which the files' holes were filled.
 	solidFile, solidWAL int64
 	looked              time.Time
+	// noted: see logWhole; unnoted: that this failed was told.
+	noted, unnoted bool
 }
 
 // sizes of the database as the writer sees them.
@@ -144,6 +146,9 @@ func (w *writer) tend() (more bool, err error) {
 		return false, err
 	}
 	w.cond.missing.Store(lacks.wal + lacks.pages)
+	if lacks.wal == 0 {
+		w.logWhole()
+	}
 	free, total, err := w.cond.room()
 	if err != nil {
 		return false, err

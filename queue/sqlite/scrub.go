@@ -72,7 +72,8 @@ func (w *writer) scrub() (done Scrubbed, err error) {
 	w.alive()
 	// The log in any case: it holds what was deleted as it was.
 	var busy, all, moved int64
-	err = errors.Join(err, w.one("PRAGMA wal_checkpoint(TRUNCATE)", &busy, &all, &moved))
+	w.noted = false
+	err = errors.Join(err, dropNote(w.path), w.one("PRAGMA wal_checkpoint(TRUNCATE)", &busy, &all, &moved))
 	w.alive()
 	switch {
 	case err != nil:

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -66,6 +67,8 @@ type DB struct {
 	w       *writer
 	cond    *condition
 	file    *os.File // see reserve
+	logLost string   // see LogLost
+	logTold atomic.Bool
 
 	mu  sync.RWMutex // held while the file is opened anew
 	rdb *sql.DB
@@ -109,6 +112,14 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 // start opens the connections, after looking the file over when nobody closed it
 // in order. What it opened it closes when it errs.
 func (db *DB) start(ctx context.Context, fresh bool, o Options) (err error) {
+	if !fresh {
+		if db.logLost, err = logLost(db.path); err != nil {
+			db.log.Warn("looking at the database's log", "error", err)
+		}
+		if db.logLost != "" {
+			db.log.Error("the database's log of the last moments is not whole: what was accepted then may be missing", "why", db.logLost)
+		}
+	}
 	clean, err := takeMarker(db.path)
 	if err != nil {
 		return err
@@ -136,7 +147,7 @@ func (db *DB) start(ctx context.Context, fresh bool, o Options) (err error) {
 		return errors.Join(err, wdb.Close(), db.file.Close())
 	}
 	w := &writer{path: db.path, log: o.Log, cond: db.cond, wake: make(chan struct{}, 1), done: make(chan struct{})}
-	w.reserve = reserve{wal: o.ReserveWAL, free: o.ReserveFree, file: db.file}
+	w.reserve = reserve{wal: o.ReserveWAL, free: o.ReserveFree, file: db.file, noted: db.logLost != ""}
 	w.renewal.close, w.renewal.open = db.letGo, db.reopen
 	if err := w.attach(ctx, wdb); err != nil {
 		return errors.Join(err, wdb.Close(), db.file.Close())
@@ -251,7 +262,12 @@ func (db *DB) close() error {
 	moved := err == nil && db.w.over.Load() == nil && logMoved(db.wdb)
 	err = errors.Join(err, db.wdb.Close(), db.file.Close())
 	if err == nil && moved {
-		err = forgetLog(db.path + "-wal")
+		if db.logLost == "" || db.logTold.Load() {
+			err = dropNote(db.path)
+		}
+		if err == nil {
+			err = forgetLog(db.path + "-wal")
+		}
 	}
 	if err == nil && db.w.over.Load() == nil {
 		if err := leaveMarker(db.path); err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"recado/queue"
@@ -21,6 +22,7 @@ var (
 	errLost    = errors.New("lost")                 // what was acknowledged is not there
 	errSent    = errors.New("sent without a trace") // Ctrl-Z has left, and no attempt is there
 	errRules   = errors.New("against the rules")    // the stores' own rules do not hold
+	errAlarm   = errors.New("cried wolf")           // nothing is missing, and the log is said to be lost
 )
 
 // options of the victim and of who opens what is left of its file: less is kept
@@ -34,17 +36,49 @@ type state struct {
 	at    int // record of the log
 	files [files][]byte
 	said  []said
+	// noted: the WAL was whole before the cut, and a note beside it says so; index
+	// is what the WAL's index may be like on the disk, from any time before, nil: gone.
+	noted bool
+	index []byte
+}
+
+// lay writes a state into dir, and the note that the product keeps beside it. What
+// it writes by itself, such as the WAL's reserve, is not in the log of its writes.
+func (st state) lay(dir string) (path string, err error) {
+	path = filepath.Join(dir, "recado.db")
+	for file, suffix := range []string{"", "-wal"} {
+		if err := os.WriteFile(path+suffix, st.files[file], 0o600); err != nil {
+			return path, err
+		}
+	}
+	if st.index != nil {
+		if err := os.WriteFile(path+"-shm", st.index, 0o600); err != nil {
+			return path, err
+		}
+	}
+	if !st.noted {
+		return path, nil
+	}
+	if least := options().ReserveWAL; int64(len(st.files[fileWAL])) < least {
+		if err := os.Truncate(path+"-wal", least); err != nil {
+			return path, err
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return path, err
+	}
+	note := fmt.Sprintf("%d %d\n", info.Sys().(*syscall.Stat_t).Ino, options().ReserveWAL)
+	return path, os.WriteFile(path+".wal-note", []byte(note), 0o600)
 }
 
 // check opens a state in dir with the product's own means and looks whether every
 // promise was kept.
 func (st state) check(dir string) (err error) {
-	path := filepath.Join(dir, "recado.db")
 	defer func() { err = errors.Join(err, sweep(dir)) }()
-	for file, suffix := range []string{"", "-wal"} {
-		if err := os.WriteFile(path+suffix, st.files[file], 0o600); err != nil {
-			return err
-		}
+	path, err := st.lay(dir)
+	if err != nil {
+		return err
 	}
 	ctx := context.Background()
 	db, err := sqlite.Open(ctx, path, options())
@@ -65,10 +99,45 @@ func (st state) check(dir string) (err error) {
 	}
 	l.rules()
 	l.promises(st.said)
+	if why := db.LogLost(); why != "" {
+		l.found(errAlarm, "%s", why)
+	}
 	if l.err == nil {
 		l.err = again(q, st.said)
 	}
 	return l.err
+}
+
+// robbed says what the product says of a state whose WAL is gone.
+func (st state) robbed(dir string) (why string, err error) {
+	defer func() { err = errors.Join(err, sweep(dir)) }()
+	path, err := st.lay(dir)
+	if err == nil {
+		err = os.Remove(path + "-wal")
+	}
+	if err != nil {
+		return "", err
+	}
+	db, err := sqlite.Open(context.Background(), path, options())
+	if err != nil {
+		return "", err
+	}
+	return db.LogLost(), db.Close()
+}
+
+// indexOf gives the WAL's index as SQLite makes it for what a disk has for certain.
+func indexOf(d *disk, dir string) (index []byte, err error) {
+	defer func() { err = errors.Join(err, sweep(dir)) }()
+	path, err := state{files: d.sure}.lay(dir)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sqlite.Open(context.Background(), path, sqlite.Options{Readers: 1, ReserveWAL: -1, ReserveFree: -1}) // writes nothing
+	if err != nil {
+		return nil, err
+	}
+	index, err = os.ReadFile(path + "-shm")
+	return index, errors.Join(err, db.Close())
 }
 
 // sweep empties the folder for the next state.

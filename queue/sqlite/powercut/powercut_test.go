@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"recado/queue/sqlite"
 	"recado/queue/sqlite/shim"
 )
 
@@ -55,6 +56,10 @@ func record(t *testing.T, rounds int) (log []shim.Record, opened int) {
 		"the WAL was never brought back into the file")
 	return log, opened
 }
+
+// indexEach is after how many states another index of the WAL is made, which every
+// later state may have beside it.
+const indexEach = 25
 
 // figures are what the states of a log were found guilty of.
 type figures struct {
@@ -103,12 +108,31 @@ func cut(t *testing.T, log []shim.Record, from, n int, seed uint64) (f figures) 
 	}
 	d := &disk{}
 	var marks []said
+	var indexes [][]byte
+	aside := fast(t)
 	next := 0
 	for i := 0; i <= len(log) && next < n; i++ {
 		for ; next < n && at[next] == i; next++ {
-			st := state{at: i, said: marks[:len(marks):len(marks)]}
+			st := state{at: i, said: marks[:len(marks):len(marks)], noted: len(d.sure[fileWAL]) > 0}
 			for file := range st.files {
 				st.files[file] = d.after(file, r)
+			}
+			if next%indexEach == 0 {
+				index, err := indexOf(d, aside)
+				if err == nil { // else it is one of those that flush too little
+					indexes = append(indexes, index)
+				}
+			}
+			if k := r.IntN(len(indexes) + 1); k < len(indexes) {
+				st.index = indexes[k]
+			}
+			if next == n/2 {
+				require.True(t, st.noted)
+				why, err := st.robbed(aside)
+				if !errors.Is(err, sqlite.ErrDamaged) { // with a disk that flushes nothing
+					require.NoError(t, err)
+					require.Contains(t, why, "missing", "or nothing could be found wrong")
+				}
 			}
 			work <- st
 		}
