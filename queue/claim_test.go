@@ -155,6 +155,7 @@ func TestHotQueriesUseTheirIndexes(t *testing.T) {
 		require.Contains(t, p, index, query)
 		require.NotContains(t, p, "TEMP B-TREE", query)
 	}
+	require.Contains(t, plan(dueFrom, 10, 1), "message_due (not_before>?)")
 	known := plan(candidateSQL+`WHERE a.iccid = ? AND a.mr = ? AND a.gate_at BETWEEN ? AND ? AND a.outcome IN ('accepted','duplicate')`, "x", 1, 0, 1)
 	require.Contains(t, known, "attempt_mr (iccid=? AND mr=? AND gate_at>? AND gate_at<?)")
 	require.NotContains(t, known, "SCAN")

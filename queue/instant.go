@@ -14,8 +14,9 @@ type Steady interface {
 	// Steady is a time that only passes; over a restart of the box it goes on.
 	Steady() time.Time
 	// Instant is all of it at one moment, and how often the box was started: no
-	// clock is set between its parts.
-	Instant() (now, steady time.Time, boot int64, trusted bool)
+	// clock is set between its parts. firm: what is over by now may end for that;
+	// not while now is a time that was leapt to just lately.
+	Instant() (now, steady time.Time, boot int64, trusted, firm bool)
 }
 
 // SteadyNow is the steady clock of c.
@@ -31,18 +32,20 @@ type instant struct {
 	now     time.Time // the time of day; what it decides needs trusted
 	steady  int64     // Unix ms of the steady clock
 	trusted bool
-	boot    int64
+	// firm: what is over by it may end for that. Else it only is not begun.
+	firm bool
+	boot int64
 }
 
 func (s *Store) instant() instant {
 	c, ok := s.clock.(Steady)
 	if !ok {
 		n := instant{trusted: s.clock.Trusted(), now: s.clock.Now()}
-		n.steady = ms(n.now)
+		n.steady, n.firm = ms(n.now), n.trusted
 		return n
 	}
-	now, steady, boot, trusted := c.Instant()
-	return instant{now: now, steady: ms(steady), boot: boot, trusted: trusted}
+	now, steady, boot, trusted, firm := c.Instant()
+	return instant{now: now, steady: ms(steady), boot: boot, trusted: trusted, firm: firm}
 }
 
 // line is how far the time of day is ahead of the steady clock.

@@ -95,6 +95,9 @@ func (s *Store) fire(tx *sqlite.Tx, r *record, n instant) error {
 	if err != nil {
 		return fmt.Errorf("read what becomes of missed times: %w", err)
 	}
+	if late > m.Grace && !n.firm {
+		return nil // by a clock that has just leapt nobody can tell
+	}
 	r.notBefore = 0
 	r.State = Queued
 	if late > m.Grace && m.Policy != MisfireSend {

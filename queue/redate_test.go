@@ -18,8 +18,8 @@ type steadyClock struct {
 
 func (c *steadyClock) Steady() time.Time { return c.clock.Now() }
 func (c *steadyClock) Now() time.Time    { return c.clock.Now().Add(c.off) }
-func (c *steadyClock) Instant() (now, steady time.Time, boot int64, trusted bool) {
-	return c.Now(), c.Steady(), c.boot, c.Trusted()
+func (c *steadyClock) Instant() (now, steady time.Time, boot int64, trusted, firm bool) {
+	return c.Now(), c.Steady(), c.boot, c.Trusted(), c.Trusted()
 }
 
 // TestPuttingTimesRightIsDoneInSteps: nobody waits for all of it in one Wake,

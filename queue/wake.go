@@ -27,6 +27,7 @@ const (
 // still to be put right it is not known when it expires.
 const (
 	dueTime   = `SELECT seq, not_before FROM message INDEXED BY message_due WHERE not_before > 0 AND state = 'scheduled' ORDER BY not_before LIMIT ?`
+	dueFrom   = `SELECT seq, not_before FROM message INDEXED BY message_due WHERE not_before > 0 AND state = 'scheduled' AND not_before >= ?2 ORDER BY not_before LIMIT ?1`
 	dueWait   = `SELECT seq, not_before FROM message INDEXED BY message_backoff WHERE not_before > 0 AND state IN ('queued','sending') ORDER BY not_before LIMIT ?`
 	dueDecide = `SELECT seq, decide_at FROM message WHERE decide_at > 0 ORDER BY decide_at LIMIT ?`
 	dueAvoid  = `SELECT seq, avoid_until FROM message WHERE avoid_until > 0 ORDER BY avoid_until LIMIT ?`
@@ -53,18 +54,29 @@ func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
 		return n.now, errors.Join(errs...)
 	}
 	errs = append(errs, s.keep(ctx, n))
+	// While the clock has just leapt nothing ends by it: what is over is not sent,
+	// and waits; what has missed its time by more than the grace does too. Both
+	// are as they were when the clock is put back.
+	times := due{query: dueTime}
+	if n.trusted && !n.firm {
+		m, err := s.Misfire(ctx)
+		if err != nil {
+			return next, errors.Join(append(errs, err)...)
+		}
+		times = due{query: dueFrom, from: []any{ms(n.now.Add(-m.Grace))}}
+	}
 	for _, job := range []struct {
-		query  string
+		due
 		timely bool // by the time of day, while that is trusted; else by the steady clock
 		do     func(*sqlite.Tx, *record, instant) error
 	}{
-		{dueDecide, false, s.decide}, {dueExpiry, true, s.expire}, {dueTime, true, s.fire},
-		{dueWait, false, s.readyNow}, {dueAvoid, false, s.unavoid},
+		{due{query: dueDecide}, false, s.decide}, {due{query: dueExpiry}, true, s.expire}, {times, true, s.fire},
+		{due{query: dueWait}, false, s.readyNow}, {due{query: dueAvoid}, false, s.unavoid},
 	} {
-		if job.timely && (!n.trusted || sqlite.OfStorage(dated)) {
+		if job.timely && (!n.trusted || sqlite.OfStorage(dated)) || job.query == dueExpiry && !n.firm {
 			continue
 		}
-		t, err := s.wake(ctx, n, job.timely, job.query, job.do)
+		t, err := s.wake(ctx, n, job.timely, job.due, job.do)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("do what is due: %w", err))
 		}
@@ -80,9 +92,15 @@ func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
 	return next, errors.Join(errs...)
 }
 
+// due is a query for what is due, and what it takes beside the limit.
+type due struct {
+	query string
+	from  []any
+}
+
 // wake does one kind of work and says when its next is due.
-func (s *Store) wake(ctx context.Context, n instant, timely bool, query string, do func(*sqlite.Tx, *record, instant) error) (time.Time, error) {
-	seqs, next, err := s.due(ctx, n, timely, query)
+func (s *Store) wake(ctx context.Context, n instant, timely bool, what due, do func(*sqlite.Tx, *record, instant) error) (time.Time, error) {
+	seqs, next, err := s.due(ctx, n, timely, what)
 	if err != nil || len(seqs) == 0 {
 		return next, err
 	}
@@ -128,8 +146,8 @@ func (s *Store) wakeThese(ctx context.Context, n instant, seqs []int64, do func(
 }
 
 // due lists what has come, and when the rest will; now when there is more.
-func (s *Store) due(ctx context.Context, n instant, timely bool, query string) (seqs []int64, next time.Time, err error) {
-	rows, err := s.db.Read().QueryContext(ctx, query, wakeBatch)
+func (s *Store) due(ctx context.Context, n instant, timely bool, what due) (seqs []int64, next time.Time, err error) {
+	rows, err := s.db.Read().QueryContext(ctx, what.query, append([]any{wakeBatch}, what.from...)...)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -186,7 +204,7 @@ func (s *Store) decide(tx *sqlite.Tx, r *record, n instant) error {
 	if err != nil {
 		return err
 	}
-	if expired := n.trusted && !r.ExpiresAt.After(n.now); expired || !again {
+	if expired := n.firm && !r.ExpiresAt.After(n.now); expired || !again {
 		r.Reason = ReasonNoEvidence
 		if err := s.note(tx, r.Seq, "undecided", "no evidence came; it is not sent again by itself"); err != nil {
 			return err
@@ -216,7 +234,7 @@ func (s *Store) decide(tx *sqlite.Tx, r *record, n instant) error {
 // expire ends a message that was not sent in time. A submission that is open
 // ends first.
 func (s *Store) expire(tx *sqlite.Tx, r *record, n instant) error {
-	if r.open() || r.State.final() || r.State == Uncertain || r.ExpiresAt.After(n.now) {
+	if !n.firm || r.open() || r.State.final() || r.State == Uncertain || r.ExpiresAt.After(n.now) {
 		return nil
 	}
 	if open, err := s.leaveOpen(tx, r, "its validity is over, and an earlier try may have arrived"); err != nil {

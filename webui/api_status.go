@@ -38,6 +38,7 @@ type ClockStatus struct {
 	Since   *time.Time `json:"since" doc:"Since when"`
 	Reason  *string    `json:"reason" doc:"Why it is not trusted, in English"`
 	Offset  float64    `json:"offset_seconds" doc:"How far it is ahead of the operating system's clock"`
+	Rests   *time.Time `json:"rests_until" doc:"Until then nothing expires and nothing is deleted for its age, since the time has moved forward by more than a day: a wrong one can be put right before it does harm. null: nothing rests"`
 }
 
 // StorageStatus is the room left, in bytes.

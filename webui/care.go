@@ -33,7 +33,8 @@ type Care struct {
 // Timekeeper is a *clock.Clock.
 type Timekeeper interface {
 	Status() clock.Status
-	Trust(ctx context.Context, who string, now time.Time) error
+	Trust(ctx context.Context, who string, now time.Time, sure bool) error
+	Against(now time.Time) *clock.Unlikely
 }
 
 // Rescue is a backup.Folder.

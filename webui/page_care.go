@@ -14,13 +14,16 @@ import (
 
 	"recado/queue"
 	"recado/queue/backup"
+	"recado/queue/clock"
 )
 
 // carePage is the part of the settings that looks after the data.
 type carePage struct {
 	Clock    Clock
-	By       string // who vouches for it; "" nobody
-	Takes    bool   // an operator's word for the time
+	By       string          // who vouches for it; "" nobody
+	Takes    bool            // an operator's word for the time
+	Unlikely *clock.Unlikely // to be confirmed, with …
+	Typed    string          // … what was entered
 	Policies []string
 	Grace    int // minutes
 	Backups  *Backups
@@ -89,7 +92,7 @@ func (k *kept) entered(c echo.Context, field string, minutes bool, was time.Dura
 func (s *Server) fillCare(c echo.Context, p *carePage, admin bool) error {
 	ctx := c.Request().Context()
 	var err error
-	if p.Clock, err = s.clockNow(ctx); err != nil {
+	if p.Clock, err = s.clockNow(ctx, time.Time{}); err != nil {
 		return err
 	}
 	if p.Clock.Source != nil {
@@ -143,7 +146,10 @@ func (s *Server) setClock(c echo.Context) error {
 			return s.careAgain(c, "clock", carePage{}, s.words(c).t("clock.unreadable"))
 		}
 	}
-	err := s.vouch(c.Request().Context(), s.person(c).String(), now)
+	err := s.vouch(c.Request().Context(), s.person(c).String(), now, c.FormValue("sure") == "yes")
+	if far, is := errors.AsType[*clock.Unlikely](err); is {
+		return s.settings(c, http.StatusOK, settingsPage{Open: "clock", Care: carePage{Unlikely: far, Typed: c.FormValue("now")}})
+	}
 	if p, is := errors.AsType[*Problem](err); is {
 		return s.careAgain(c, "clock", carePage{}, s.words(c).tor("invalid.now", p.Detail))
 	}

@@ -142,14 +142,28 @@ type told struct {
 
 func (c *told) Status() clock.Status {
 	if c.Trusted() {
-		return clock.Status{Trusted: true, Source: clock.SourceOperator, Offset: 90 * time.Second}
+		st := clock.Status{Trusted: true, Source: clock.SourceOperator, Offset: 90 * time.Second}
+		if c.now.Year() == 2027 {
+			st.Rests = c.now.Add(24 * time.Hour)
+		}
+		return st
 	}
 	return clock.Status{Reason: "the box has no battery"}
 }
 
-func (c *told) Trust(_ context.Context, who string, now time.Time) error {
+func (c *told) Against(now time.Time) *clock.Unlikely {
+	if now.Year() != 2027 {
+		return nil
+	}
+	return &clock.Unlikely{Given: now, Known: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), By: clock.KnownHighWater}
+}
+
+func (c *told) Trust(_ context.Context, who string, now time.Time, sure bool) error {
 	if now.Year() == 1990 {
 		return clock.ErrTime
+	}
+	if u := c.Against(now); u != nil && !sure {
+		return u
 	}
 	c.who, c.now = who, now
 	c.mu.Lock()
@@ -193,6 +207,31 @@ func TestSomebodyVouchesForTheTime(t *testing.T) {
 	b.ask("POST", v1+"/clock/trust", map[string]any{"now": "2026-11-22T12:00:00Z"}, &k)
 	require.True(t, k.Trusted)
 	require.Equal(t, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), c.now.UTC())
+
+	// A time that is far from what is known is asked back, once.
+	far := map[string]any{"now": "2027-11-22T12:00:00Z"}
+	no := b.problem(b.do("POST", v1+"/clock/trust", far), 422, "clock_unlikely")
+	require.Contains(t, no.Detail, `"sure": true`)
+	require.Equal(t, []any{"body.sure", "2026-11-22T12:00:00Z", "high_water"}, []any{no.Errors[1].Location, no.Errors[1].Value, no.Errors[1].Code})
+	b.ask("GET", v1+"/clock?now=2027-11-22T12:00:00Z", nil, &k)
+	require.Equal(t, &ClockDoubt{time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), "high_water"}, k.Against)
+	require.Equal(t, 2026, c.now.Year(), "nothing was done")
+	form := url.Values{"now": {"2027-11-22T12:00"}}
+	asked := p.post("/settings/clock", form)
+	require.Equal(t, http.StatusOK, asked.StatusCode)
+	for _, shown := range []string{"You say", "The last time known here", "2027", "2026", `name="sure" value="yes"`, `name="now" value="2027-11-22T12:00"`} {
+		require.Contains(t, string(asked.body), shown)
+	}
+	require.Equal(t, 2026, c.now.Year(), "nothing was done")
+	form.Set("sure", "yes")
+	require.Equal(t, http.StatusSeeOther, p.post("/settings/clock", form).StatusCode)
+	require.Equal(t, 2027, c.now.Year())
+	require.Contains(t, p.page("/settings"), "nothing expires and nothing is deleted for its age")
+	far["sure"] = true
+	k = Clock{}
+	b.ask("POST", v1+"/clock/trust", far, &k)
+	require.Nil(t, k.Against)
+	require.Equal(t, time.Date(2027, 11, 23, 12, 0, 0, 0, time.UTC), k.Rests.UTC())
 
 	require.Equal(t, http.StatusSeeOther, p.post("/settings/misfire", url.Values{"grace": {"30"}, "policy": {"skip"}}).StatusCode)
 	b.ask("GET", v1+"/clock", nil, &k)

@@ -38,8 +38,9 @@ const (
 	near = 10 * time.Minute
 	// ask is how often the system is asked about NTP.
 	ask = time.Second
-	// leap is how far the time may move forward and still delete what is old;
-	// leapRest is how long nothing is deleted after a greater one.
+	// leap is how far the time may move forward and still delete what is old, and
+	// how far a word for the time may be from all that is known; leapRest is how
+	// long nothing is deleted, and nothing expires, after a greater one.
 	leap     = 24 * time.Hour
 	leapRest = 24 * time.Hour
 	// unknownHigh is below every line.
@@ -95,6 +96,10 @@ type Status struct {
 	Offset time.Duration
 	// HighWater is a time that is certainly over: no right clock is before it.
 	HighWater time.Time
+	// Rests is until when, by this clock, nothing expires and nothing is deleted
+	// for its age, since the time moved forward by more than a day; zero: nothing
+	// rests.
+	Rests time.Time
 }
 
 // Clock implements queue.Clock. Its methods may be called by any goroutine.
@@ -113,10 +118,14 @@ type Clock struct {
 	// own: the clock runs by line, not by the system's.
 	own  bool
 	line time.Duration
-	// high is the line below which no right clock is.
-	high time.Duration
-	// rests is when, since the start, the rest after a leap is over.
-	rests time.Duration
+	// high is the line below which no right clock is. It does not follow a leap
+	// before the rest is over. vouched: it is one that somebody has vouched for,
+	// not just when the program was made.
+	high    time.Duration
+	vouched bool
+	// rests is when, since the start, the rest after a leap is over; leapt the
+	// line that the time has leapt to, unknownHigh when high has followed.
+	rests, leapt time.Duration
 	// steady is the line of Steady.
 	steady time.Duration
 	boot   int64
@@ -143,7 +152,7 @@ func New(o Options) *Clock {
 	c := &Clock{o: o, boot: 1, reason: reasonNobody, networks: map[string]vote{}, centres: map[string]vote{}}
 	system, boot := c.read()
 	c.system, c.ref, c.steady = system, system, system
-	c.high = unknownHigh
+	c.high, c.leapt = unknownHigh, unknownHigh
 	if !o.Built.IsZero() {
 		c.high = time.Duration(o.Built.UnixNano()) - boot
 	}
@@ -202,19 +211,28 @@ func (c *Clock) Steady() time.Time {
 	return wall(c.steady, boot)
 }
 
-// Instant is Now, Steady and Trusted of one moment, and how many starts of the
-// box this database has seen.
-func (c *Clock) Instant() (now, steady time.Time, boot int64, trusted bool) {
+// Instant is Now, Steady, Trusted and Firm of one moment, and how many starts of
+// the box this database has seen.
+func (c *Clock) Instant() (now, steady time.Time, boot int64, trusted, firm bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	up := c.look()
-	return c.now(up), wall(c.steady, up), c.boot, c.trusted
+	return c.now(up), wall(c.steady, up), c.boot, c.trusted, c.firm(up)
+}
+
+// firm says that what is over by this clock may end for that: it is trusted, and
+// it is not the time that it leapt to, by more than a day, within the last 24
+// hours of the steady clock. A wrong year that is put right soon must not have
+// ended anything. What is over is not begun meanwhile either.
+func (c *Clock) firm(boot time.Duration) bool {
+	return c.trusted && (boot >= c.rests || c.right() <= c.high+leap)
 }
 
 // Settled says that what is old by this clock may be deleted for its age: the
 // clock is trusted, and has not moved forward by more than a day within the last
 // 24 hours of the steady clock, unless NTP says that it is right. One wrong word
-// of a network or of an operator must not delete everything.
+// of a network or of an operator must not delete everything. Other than Firm it
+// is not true again as soon as the word was taken back: who erred once may again.
 func (c *Clock) Settled() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -248,6 +266,9 @@ func (c *Clock) Status() Status {
 	}
 	if c.high != unknownHigh {
 		s.HighWater = wall(c.high, boot)
+	}
+	if c.trusted && boot < c.rests {
+		s.Rests = wall(c.right(), c.rests)
 	}
 	return s
 }

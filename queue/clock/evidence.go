@@ -106,7 +106,13 @@ func (c *Clock) weigh(boot time.Duration) {
 		return
 	}
 	line, agreed, disputed := c.network(boot)
+	far := agreed && !c.plausible(line, boot)
 	switch {
+	case far && c.source == SourceNITZ:
+		c.doubt(boot, reasonFar)
+	case far && c.source == SourceNone:
+		c.reason = reasonFar
+	case far:
 	case agreed && line >= c.high-step:
 		if c.own && (line-c.line).Abs() <= step {
 			return
@@ -134,6 +140,34 @@ func (c *Clock) weigh(boot time.Duration) {
 	case c.source == SourceNone && no > yes:
 		c.reason = "the service centres' stamps say another time"
 	}
+}
+
+// plausible says that the networks' time may be believed: it is no more than a
+// day ahead of the last time that somebody vouched for, and no stamp of something
+// that came live is more than a day from it. Otherwise one network alone is not
+// enough: another modem's, such a stamp or the system's clock must agree with it,
+// and more of them than contradict it. A network has told a wrong year before.
+func (c *Clock) plausible(line, boot time.Duration) bool {
+	known := !c.vouched || line <= c.high+leap || c.leapt != unknownHigh && (line-c.leapt).Abs() <= leap
+	yes, no := -1, 0 // not itself
+	for _, v := range c.networks {
+		if v, ok := c.confirmed(v, boot); ok && boot-v.at <= networksFor && (v.line-line).Abs() <= near {
+			yes++
+		}
+	}
+	for _, v := range c.centres {
+		switch off := (v.line - line).Abs(); {
+		case !v.sure || boot-v.at > stampsFor:
+		case off <= near:
+			yes++
+		case off > leap:
+			no++
+		}
+	}
+	if (c.system - line).Abs() <= near {
+		yes++
+	}
+	return known && no == 0 || yes > no
 }
 
 // network is the line that most networks agree on, by the newest of them.
@@ -204,8 +238,10 @@ func (c *Clock) centresSay(boot time.Duration) (yes, no int) {
 
 // Trust takes an operator's word: that it is now, or, with the zero time, that
 // the system's clock is right. It holds until the system's clock is moved or NTP
-// confirms it anew. It errs with ErrTime for a time that cannot be right.
-func (c *Clock) Trust(ctx context.Context, who string, now time.Time) error {
+// confirms it anew. It errs with ErrTime for a time that cannot be right, and with
+// *Unlikely for one that is more than a day from what is known, unless the
+// operator is sure.
+func (c *Clock) Trust(ctx context.Context, who string, now time.Time, sure bool) error {
 	c.mu.Lock()
 	boot := c.look()
 	given := now
@@ -216,8 +252,13 @@ func (c *Clock) Trust(ctx context.Context, who string, now time.Time) error {
 		c.mu.Unlock()
 		return fmt.Errorf("%w: %s", ErrTime, given.UTC().Format(time.RFC3339))
 	}
-	c.stale, c.staleMark = c.ntp.Synchronised, c.ntp.Mark
 	line := time.Duration(given.UnixNano()) - boot
+	far := c.against(line, boot)
+	if far != nil && !sure {
+		c.mu.Unlock()
+		return far
+	}
+	c.stale, c.staleMark = c.ntp.Synchronised, c.ntp.Mark
 	if now.IsZero() || (line-c.system).Abs() < time.Second {
 		c.believe(SourceOperator, boot)
 	} else {
@@ -225,13 +266,17 @@ func (c *Clock) Trust(ctx context.Context, who string, now time.Time) error {
 	}
 	c.since = c.now(boot)
 	db := c.db
+	detail := given.UTC().Format(time.RFC3339)
+	if far != nil {
+		detail += " against " + far.Known.Format(time.RFC3339) + " (" + far.By + ")"
+	}
 	c.mu.Unlock()
 	if db == nil {
 		return nil
 	}
 	if err := c.save(ctx, func(tx *sqlite.Tx) error {
 		_, err := tx.Exec(`INSERT INTO audit (at, who, action, object, detail) VALUES (?, ?, 'clock.trust', '', ?)`,
-			given.UnixMilli(), who, given.UTC().Format(time.RFC3339))
+			given.UnixMilli(), who, detail)
 		return err
 	}); err != nil {
 		return fmt.Errorf("record who set the clock: %w", err)

@@ -30,7 +30,9 @@ type memory struct {
 	Steady time.Duration `json:"steady"`
 	High   time.Duration `json:"high"`
 	// HighKnown: there is a mark.
-	HighKnown bool          `json:"high_known"`
+	HighKnown bool `json:"high_known"`
+	// Unvouched: it is only when the program was made.
+	Unvouched bool          `json:"unvouched,omitempty"`
 	Source    string        `json:"source"`
 	Own       bool          `json:"own"`
 	Line      time.Duration `json:"line"`
@@ -40,6 +42,9 @@ type memory struct {
 	Stale     bool          `json:"stale"`
 	StaleMark int64         `json:"stale_mark"`
 	Rest      time.Duration `json:"rest"` // that was left when it was written
+	// Leapt is the line that the time had leapt to, if HasLeapt.
+	Leapt    time.Duration `json:"leapt,omitempty"`
+	HasLeapt bool          `json:"has_leapt,omitempty"`
 }
 
 // Load gives the clock what it knew before, and db to keep it in. After a
@@ -75,7 +80,7 @@ func (c *Clock) remember(m memory) {
 	same := m.BootID != "" && m.BootID == c.o.Sources.BootID && m.Up <= boot
 	c.boot = m.Boot
 	c.steady = m.Steady
-	high := m.High
+	high, leapt := m.High, m.Leapt
 	if !same {
 		c.boot++
 	}
@@ -84,6 +89,7 @@ func (c *Clock) remember(m memory) {
 		// is one.
 		c.steady += m.Up
 		high += m.Up
+		leapt += m.Up
 	}
 	// What was left of it when it was written: the time since then is not known to
 	// be over.
@@ -94,11 +100,15 @@ func (c *Clock) remember(m memory) {
 			c.rests = m.Up + m.Rest
 		}
 	}
+	if m.HasLeapt && m.Rest > 0 {
+		c.leapt = leapt
+	}
 	if m.HighKnown && c.source == SourceFlag {
-		c.high = high // what the operator's word of this start is compared with
-		c.leapt(boot)
-		c.high = c.right()
+		c.high, c.vouched = high, !m.Unvouched // what the operator's word of this start is compared with
+		c.high = min(c.high, c.right())
+		c.raise(boot)
 	} else if m.HighKnown {
+		c.vouched = !m.Unvouched
 		c.high = max(c.high, high)
 	}
 	if !same || c.source == SourceFlag {
@@ -130,7 +140,10 @@ func (c *Clock) save(ctx context.Context, more func(*sqlite.Tx) error) error {
 		High: c.high, HighKnown: c.high != unknownHigh, Source: c.source, Own: c.own, Line: c.line, Since: c.since.UnixMilli(),
 		NTP: c.ntp.Synchronised, Mark: c.ntp.Mark, Stale: c.stale, StaleMark: c.staleMark,
 	}
-	m.Rest = max(c.rests-boot, 0)
+	m.Rest, m.Unvouched = max(c.rests-boot, 0), !c.vouched
+	if c.leapt != unknownHigh {
+		m.Leapt, m.HasLeapt = c.leapt, true
+	}
 	if !m.HighKnown {
 		m.High = 0
 	}

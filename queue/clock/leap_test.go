@@ -42,10 +42,11 @@ func TestAWrongWordDeletesNothing(t *testing.T) {
 	for name, word := range map[string]func(w *world){
 		"network": func(w *world) {
 			w.reboot(time.Minute, 0)
+			w.clock.SCTS("+34609", w.true.AddDate(10, 0, 0), true)
 			w.clock.NITZ("modem1", w.true.AddDate(10, 0, 0), true, true)
 		},
 		"operator": func(w *world) {
-			require.NoError(w.t, w.clock.Trust(context.Background(), "ana", w.true.AddDate(10, 0, 0)))
+			require.NoError(w.t, w.clock.Trust(context.Background(), "ana", w.true.AddDate(10, 0, 0), true))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -79,8 +80,8 @@ func TestNTPSettlesALeap(t *testing.T) {
 	w.lied = true
 	w.ntp()
 	id := w.ended()
-	require.NoError(t, w.clock.Trust(context.Background(), "ana", w.true.AddDate(10, 0, 0)))
-	require.NoError(t, w.clock.Trust(context.Background(), "ana", w.true))
+	require.NoError(t, w.clock.Trust(context.Background(), "ana", w.true.AddDate(10, 0, 0), true))
+	require.NoError(t, w.clock.Trust(context.Background(), "ana", w.true, false))
 	require.WithinDuration(t, w.true, w.clock.Status().HighWater, time.Minute, "also downwards")
 	require.False(t, w.clock.Settled(), "whoever slipped once")
 	require.True(t, w.there(id))

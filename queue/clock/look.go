@@ -10,6 +10,7 @@ const (
 	reasonNobody  = "nobody has confirmed the time yet"
 	reasonBelow   = "the clock is behind a time that is over already"
 	reasonDispute = "those who say the time contradict each other"
+	reasonFar     = "the network's time is more than a day from all that is known; something else must confirm it"
 )
 
 // look compares the clocks and asks about NTP when it is time; it gives the time
@@ -29,24 +30,34 @@ func (c *Clock) look() time.Duration {
 		c.ref = system // NTP's small steps are nobody else's
 	}
 	if c.trusted {
-		c.leapt(boot)
-		c.high = max(c.high, c.right())
+		c.raise(boot)
 	}
 	return boot
 }
 
-// leapt begins the rest when the time has moved forward by more than a day since
-// the high-water mark, and ends it when NTP says the time.
-func (c *Clock) leapt(boot time.Duration) {
-	switch line := c.right(); {
+// raise has the high-water mark follow the time. When that has moved forward by
+// more than a day, the rest begins, and the mark follows only when it is over:
+// what is right is not behind a mark that a wrong word has set. NTP ends it. The
+// first word of all is compared with the system's clock.
+func (c *Clock) raise(boot time.Duration) {
+	line, known := c.right(), c.high
+	if !c.vouched {
+		known = c.system
+	}
+	switch {
 	case c.source == SourceNTP:
 		c.rests = 0
-	case c.high != unknownHigh && line > c.high+leap:
-		c.rests, c.dirty = boot+leapRest, true
-		c.o.Log.Warn("the time moved forward by more than a day: for a day nothing is deleted for its age, unless NTP confirms it",
-			"source", c.source, "by", (line - c.high).Round(time.Second))
-		c.high = line
+	case line <= known+leap:
+	case c.leapt != unknownHigh && line <= c.leapt+leap && boot < c.rests:
+		return
+	case c.leapt != unknownHigh && line <= c.leapt+leap: // nobody said otherwise
+	default:
+		c.rests, c.leapt, c.dirty = boot+leapRest, line, true
+		c.o.Log.Warn("the time moved forward by more than a day: for a day nothing expires and nothing is deleted for its age, unless NTP confirms it",
+			"source", c.source, "by", (line - known).Round(time.Second))
+		return
 	}
+	c.high, c.vouched, c.leapt = max(c.high, line), true, unknownHigh
 }
 
 // right is the line that Now goes by.
@@ -135,11 +146,13 @@ func (c *Clock) believed(source string, boot time.Duration) {
 	was := c.source
 	c.trusted, c.source, c.reason, c.ref = true, source, "", c.system
 	line := c.right()
-	c.leapt(boot)
 	switch source {
-	case SourceNTP, SourceOperator, SourceFlag:
+	case SourceNTP:
 		c.high = line // also downwards
+	case SourceOperator, SourceFlag:
+		c.high = min(c.high, line)
 	}
+	c.raise(boot)
 	if was != source {
 		c.since = c.now(boot)
 		c.o.Log.Info("the clock is trusted", "source", source, "offset", (line - c.system).Round(time.Second))
@@ -156,4 +169,5 @@ func (c *Clock) doubt(boot time.Duration, reason string) {
 		c.dirty = true
 	}
 	c.trusted, c.source, c.reason, c.own = false, SourceNone, reason, false
+	c.leapt = unknownHigh // whoever says it again has not said it for long
 }

@@ -180,8 +180,8 @@ func TestWitnesses(t *testing.T) {
 	require.WithinDuration(t, w.true, w.clock.Now(), time.Second)
 
 	// An operator's word is above them, and no nonsense is taken.
-	require.ErrorIs(t, w.clock.Trust(context.Background(), "ana", time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)), clock.ErrTime)
-	require.NoError(t, w.clock.Trust(context.Background(), "ana", w.true))
+	require.ErrorIs(t, w.clock.Trust(context.Background(), "ana", time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), false), clock.ErrTime)
+	require.NoError(t, w.clock.Trust(context.Background(), "ana", w.true, false))
 	require.Equal(t, clock.SourceOperator, w.clock.Status().Source)
 	require.WithinDuration(t, w.true, w.clock.Now(), time.Second)
 	w.restart()
@@ -193,7 +193,7 @@ func TestWitnesses(t *testing.T) {
 
 	w.reboot(time.Minute, -24*time.Hour)
 	require.False(t, w.clock.Trusted(), "and ends with the box")
-	require.NoError(t, w.clock.Trust(context.Background(), "ana", time.Time{}))
+	require.NoError(t, w.clock.Trust(context.Background(), "ana", time.Time{}, false))
 	require.True(t, w.clock.Trusted(), "the system's is right, they say")
 }
 
@@ -203,7 +203,7 @@ func TestATrustedClockIsPutRight(t *testing.T) {
 	w := newWorld(t, t.TempDir())
 	defer func() { require.NoError(t, w.db.Close()) }()
 	w.off, w.lied = -50*time.Minute, true
-	require.NoError(t, w.clock.Trust(context.Background(), "ana", time.Time{}))
+	require.NoError(t, w.clock.Trust(context.Background(), "ana", time.Time{}, false))
 	w.look()
 	p := w.submit(time.Time{}, time.Hour)
 	w.ntp()
@@ -299,7 +299,15 @@ func TestR10AnyOrder(t *testing.T) {
 				w.look()
 			},
 			"operator": func(*rapid.T) {
-				require.NoError(t, w.clock.Trust(context.Background(), "ana", w.true))
+				require.NoError(t, w.clock.Trust(context.Background(), "ana", w.true, true))
+				w.look()
+			},
+			"slip": func(t *rapid.T) {
+				w.lied = true
+				require.NoError(t, w.clock.Trust(context.Background(), "ana", w.true.AddDate(rapid.IntRange(1, 9).Draw(t, "years"), 0, 0), true))
+				w.pass(time.Duration(rapid.IntRange(0, 3600).Draw(t, "noticed after")) * time.Second)
+				require.NoError(t, w.clock.Trust(context.Background(), "ana", w.true, true))
+				w.lied = false
 				w.look()
 			},
 			"now": func(t *rapid.T) {

@@ -23,7 +23,7 @@ func TestAWrongClockTakesNobodysRights(t *testing.T) {
 	}})
 	db := open(t, filepath.Join(t.TempDir(), "recado.db"))
 	require.NoError(t, c.Load(ctx, db))
-	require.NoError(t, c.Trust(ctx, "ana", time.Time{}))
+	require.NoError(t, c.Trust(ctx, "ana", time.Time{}, false))
 	s := auth.New(db, c, auth.Options{})
 	secret, _, err := s.CreateKey(ctx, auth.NewKey{Name: "app", Scopes: []auth.Scope{auth.Admin}, ExpiresAt: wall.Add(24 * time.Hour)})
 	require.NoError(t, err)

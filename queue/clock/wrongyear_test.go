@@ -1,0 +1,209 @@
+package clock_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"recado/queue"
+	"recado/queue/clock"
+)
+
+// code submits a message of class otp.
+func (w *world) code(valid time.Duration) *promise {
+	w.t.Helper()
+	r, err := w.store.Submit(context.Background(), queue.Request{To: []string{"+34611111111"}, Text: "482913", Class: queue.OTP, ValidFor: valid}, nil)
+	require.NoError(w.t, err)
+	p := &promise{id: r.Messages[0].ID, valid: valid, accepted: w.true, state: queue.Queued}
+	w.told[p.id] = p
+	return p
+}
+
+// TestAWrongYearEndsNothing: somebody sets the year wrong and puts it right within
+// the hour. Nothing has expired, nothing scheduled has left or is held, whatever
+// the policy; what was over in the meantime is not sent.
+func TestAWrongYearEndsNothing(t *testing.T) {
+	ctx := context.Background()
+	for _, policy := range []string{queue.MisfireHold, queue.MisfireSend, queue.MisfireSkip} {
+		t.Run(policy, func(t *testing.T) {
+			w := newWorld(t, t.TempDir())
+			defer func() { require.NoError(t, w.db.Close()) }()
+			w.ntp()
+			require.NoError(t, w.store.SetMisfire(ctx, queue.Misfire{Grace: 15 * time.Minute, Policy: policy}, "ana"))
+			day := w.submit(time.Time{}, 24*time.Hour)
+			code := w.code(10 * time.Minute)
+			soon := w.submit(w.true.Add(3*time.Hour), time.Hour)
+			w.reboot(time.Minute, 0) // what is from before follows no clock
+			w.lied = true
+			require.NoError(t, w.clock.Trust(ctx, "ana", w.true.AddDate(1, 0, 0), true))
+			require.False(t, w.clock.Status().Rests.IsZero())
+			w.look()
+			require.Zero(t, w.send(), "by this clock it is all over")
+			fresh := w.submit(time.Time{}, time.Hour)
+			require.Equal(t, 1, w.send(), "what comes now leaves as usual")
+			require.Equal(t, 1, fresh.sends)
+			w.pass(40 * time.Minute)
+			require.Equal(t, []queue.State{queue.Queued, queue.Queued, queue.Scheduled}, []queue.State{day.state, code.state, soon.state})
+			require.Zero(t, w.send())
+
+			require.NoError(t, w.clock.Trust(ctx, "ana", w.true, false), "to put it back takes no second word")
+			w.lied = false
+			w.look()
+			require.Equal(t, queue.Expired, code.state, "a code is over by the right time")
+			require.Equal(t, 1, w.send())
+			require.Equal(t, 1, day.sends)
+			w.pass(2*time.Hour + 21*time.Minute)
+			require.Equal(t, 1, w.send())
+			require.Equal(t, []int{1, 0}, []int{soon.sends, code.sends})
+		})
+	}
+}
+
+// What nobody puts right for a day counts.
+func TestAfterTheRestTheLeapCounts(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t, t.TempDir())
+	defer func() { require.NoError(t, w.db.Close()) }()
+	w.ntp()
+	over, missed := w.submit(time.Time{}, 72*time.Hour), w.submit(w.true.Add(72*time.Hour), time.Hour)
+	w.told = map[string]*promise{} // they end by a wrong clock
+	w.reboot(time.Minute, 0)
+	w.lied = true
+	require.NoError(t, w.clock.Trust(ctx, "ana", w.true.AddDate(1, 0, 0), true))
+	w.pass(12 * time.Hour)
+	w.restart() // forgets nothing of it
+	w.pass(11*time.Hour + 45*time.Minute)
+	state := func(p *promise) queue.State {
+		m, err := w.store.Message(ctx, p.id)
+		require.NoError(t, err)
+		return m.State
+	}
+	require.Equal(t, []queue.State{queue.Queued, queue.Scheduled}, []queue.State{state(over), state(missed)})
+	require.WithinDuration(t, w.true.AddDate(0, 0, 0), w.clock.Status().HighWater, time.Hour, "the mark does not follow yet")
+	w.pass(30 * time.Minute)
+	require.Equal(t, []queue.State{queue.Expired, queue.Expired}, []queue.State{state(over), state(missed)})
+	require.True(t, w.clock.Status().Rests.IsZero())
+	require.WithinDuration(t, w.clock.Now(), w.clock.Status().HighWater, time.Minute)
+}
+
+// A box that is started anew every day comes to the end of a rest all the same.
+func TestTheRestGoesOnOverStarts(t *testing.T) {
+	w := newWorld(t, t.TempDir())
+	defer func() { require.NoError(t, w.db.Close()) }()
+	w.ntp()
+	w.reboot(72*time.Hour, -72*time.Hour)
+	nitz := func() {
+		w.clock.SCTS("+34609", w.true, true)
+		w.clock.NITZ("modem1", w.true, true, true)
+		require.Equal(t, clock.SourceNITZ, w.clock.Status().Source)
+	}
+	nitz()
+	require.False(t, w.clock.Settled())
+	for range 2 {
+		w.pass(11 * time.Hour)
+		w.reboot(time.Minute, -72*time.Hour)
+		w.clock.NITZ("modem1", w.true, true, true)
+		require.Equal(t, clock.SourceNITZ, w.clock.Status().Source, "this time was confirmed once")
+	}
+	require.False(t, w.clock.Settled())
+	w.pass(3 * time.Hour)
+	require.True(t, w.clock.Settled())
+}
+
+// TestANetworkAloneMovesNoYear: a network that says a time more than a day ahead
+// of all that is known is believed when something else agrees, and what it says
+// right afterwards is believed again.
+func TestANetworkAloneMovesNoYear(t *testing.T) {
+	w := newWorld(t, t.TempDir())
+	defer func() { require.NoError(t, w.db.Close()) }()
+	w.ntp()
+	p := w.submit(w.true.Add(5*time.Hour), time.Hour)
+	w.reboot(time.Minute, -time.Hour)
+	year := func() time.Time { return w.true.AddDate(1, 0, 0) }
+	w.clock.NITZ("modem1", year(), true, true)
+	require.False(t, w.clock.Trusted())
+	require.Contains(t, w.clock.Status().Reason, "more than a day")
+	w.look()
+	w.clock.NITZ("modem1", w.true, true, true) // it has noticed
+	require.Equal(t, clock.SourceNITZ, w.clock.Status().Source)
+	w.clock.NITZ("modem1", year(), true, true) // and again
+	require.False(t, w.clock.Trusted())
+	w.look()
+
+	// A stamp contradicts two of them.
+	w.clock.SCTS("+34609", w.true, true)
+	w.clock.NITZ("modem2", year(), true, true)
+	require.False(t, w.clock.Trusted(), "one for, one against")
+	// Without it, they agree; it is wrong, and ends nothing.
+	w.pass(61 * time.Minute)
+	w.lied = true
+	w.clock.NITZ("modem2", year(), true, true)
+	require.Equal(t, clock.SourceNITZ, w.clock.Status().Source)
+	require.False(t, w.clock.Status().Rests.IsZero())
+	w.look()
+	require.Equal(t, queue.Scheduled, p.state)
+	w.clock.NITZ("modem1", w.true, true, true)
+	w.clock.NITZ("modem2", w.true, true, true)
+	require.WithinDuration(t, w.true, w.clock.Now(), time.Second, "the mark did not follow them")
+	w.lied = false
+	w.pass(4*time.Hour + time.Minute)
+	require.Equal(t, 1, w.send())
+}
+
+// TestAWordFarFromWhatIsKnownIsAskedBack, once, whatever the box knows.
+func TestAWordFarFromWhatIsKnownIsAskedBack(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t, t.TempDir())
+	defer func() { _ = w.db.Close() }()
+	says := func(at time.Time, by string) {
+		t.Helper()
+		var far *clock.Unlikely
+		before := w.clock.Status()
+		require.ErrorAs(t, w.clock.Trust(ctx, "ana", at, false), &far)
+		require.Equal(t, by, far.By)
+		require.Equal(t, far, w.clock.Against(at))
+		require.Equal(t, before, w.clock.Status(), "nothing was done")
+	}
+	takes := func(at time.Time) {
+		t.Helper()
+		require.Nil(t, w.clock.Against(at))
+		require.NoError(t, w.clock.Trust(ctx, "ana", at, false))
+	}
+	forget := func(dark, off time.Duration) { w.reboot(dark, off); require.False(t, w.clock.Trusted()) }
+
+	// A box that has never known the time, and starts in 1970: any plausible one.
+	forget(time.Minute, w.at(time.Unix(0, 0)))
+	require.ErrorIs(t, w.clock.Trust(ctx, "ana", time.Time{}, false), clock.ErrTime)
+	says(w.true.AddDate(30, 0, 0), clock.KnownBuild)
+	w.lied = true
+	takes(w.true.AddDate(10, 0, 0))
+	// It is trusted now: another is asked back. Not to put a slip right.
+	says(w.true.AddDate(11, 0, 0), clock.SourceOperator)
+	require.NoError(t, w.clock.Trust(ctx, "ana", w.true, true))
+	w.lied = false
+	takes(w.true.Add(20 * time.Hour))
+	takes(w.true)
+
+	// Three months in a drawer: one word more.
+	w.ntp()
+	forget(90*24*time.Hour, -90*24*time.Hour)
+	require.Nil(t, w.clock.Against(time.Time{}), "the box's own is where it was")
+	says(w.true, clock.KnownHighWater)
+	says(w.true.AddDate(0, -6, 0), clock.KnownHighWater)
+	require.NoError(t, w.clock.Trust(ctx, "ana", w.true, true))
+	var detail string
+	require.NoError(t, w.db.Read().QueryRow(`SELECT detail FROM audit ORDER BY id DESC LIMIT 1`).Scan(&detail))
+	require.Contains(t, detail, "high_water")
+
+	// Who is there to agree needs no asking back.
+	forget(90*24*time.Hour, -90*24*time.Hour)
+	w.clock.SCTS("+34609", w.true, true)
+	says(w.true.AddDate(1, 0, 0), clock.SourceSCTS)
+	takes(w.true)
+	forget(90*24*time.Hour, -90*24*time.Hour)
+	w.clock.NITZ("modem1", w.true, true, true)
+	says(w.true.AddDate(1, 0, 0), clock.SourceNITZ)
+	takes(w.true)
+}
