@@ -24,7 +24,7 @@ func TestDoctor(t *testing.T) {
 
 	beside = []pool.Finding{pool.NewFinding("disk_low", pool.FindingWarn, pool.AboutBox, "", map[string]string{"free": "90"}),
 		{Code: "x", Severity: pool.FindingInfo, Subject: pool.AboutBox, Says: "untranslated"}}
-	locked := b.net.AddModem(emulator.ModemOptions{PIN: "4829"})
+	locked := b.net.AddModem(emulator.ModemOptions{PIN: rightPIN})
 	require.NoError(t, b.pool.Add(pool.Port{Name: "emulated:9", Open: locked.Open, Emulated: true}))
 	var findings []any
 	require.Eventually(t, func() bool {
@@ -41,7 +41,7 @@ func TestDoctor(t *testing.T) {
 	require.Equal(t, "sim_pin", third["code"])
 	require.Equal(t, "sim", third["subject"])
 	require.Equal(t, "emulated:9", third["facts"].(map[string]any)["port"])
-	require.NotContains(t, string(b.do("GET", v1+"/doctor", nil).body), "4829")
+	require.NotContains(t, string(b.do("GET", v1+"/doctor", nil).body), rightPIN)
 	b.problem(b.do("GET", v1+"/doctor?lang=fr", nil), 422, "invalid")
 
 	// One line that does not work leaves the box at its work.

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -89,6 +90,12 @@ func (b *lockedBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.b.String()
 }
+
+// withoutTimes is the log without when each line was written: nine digits of a
+// second may be anything.
+func (b *lockedBuffer) withoutTimes() string { return logTime.ReplaceAllString(b.String(), "") }
+
+var logTime = regexp.MustCompile(`"time":"[^"]*",?`)
 
 // newBox starts everything with so many emulated modems. change may alter the
 // server's options.

@@ -87,9 +87,16 @@ func text(a answer) string {
 	return strings.Join(strings.Fields(html.UnescapeString(plain)), " ")
 }
 
+// Codes of tests that look for them where they must not be: of eight digits, which no
+// count, status or part of a number has by chance.
+const (
+	rightPIN, wrongPIN, newPIN = "60407182", "93186042", "75019463"
+	rightPUK, wrongPUK         = "41870925", "87052641"
+)
+
 func TestPINAndPUKOnTheModemsPage(t *testing.T) {
 	b := newBox(t, 0)
-	id := lockedModem(t, b, emulator.ModemOptions{Family: "huawei", PIN: "4829", PUK: "12345678"})
+	id := lockedModem(t, b, emulator.ModemOptions{Family: "huawei", PIN: rightPIN, PUK: rightPUK})
 	page, admin := modemAddress(id), b.cookie(auth.RoleAdmin)
 	pin := func(pin string) answer { return b.browse("POST", page+"/pin", admin, url.Values{"pin": {pin}}) }
 
@@ -103,15 +110,15 @@ func TestPINAndPUKOnTheModemsPage(t *testing.T) {
 	require.NotContains(t, string(b.browse("GET", page, b.cookie(auth.RoleReader), nil).body), `name="pin"`)
 
 	require.Contains(t, text(pin("12x4")), "El PIN son de 4 a 8 cifras.")
-	a = pin("1357")
+	a = pin(wrongPIN)
 	require.Equal(t, 422, a.StatusCode)
 	require.Contains(t, text(a), "La SIM no ha aceptado el PIN")
-	require.NotContains(t, string(a.body), "1357")
+	require.NotContains(t, string(a.body), wrongPIN)
 	require.Contains(t, string(a.body), `hx-get="`+page+`"`, "live parts ask the page, not the form's address")
 	require.NotContains(t, string(a.body), `hx-get="`+page+`/pin"`)
 	require.Eventually(t, func() bool { return strings.Contains(text(b.browse("GET", page, admin, nil)), "Quedan 2 intentos.") }, 10*time.Second, 10*time.Millisecond)
-	require.Contains(t, text(pin("1357")), "La SIM ya rechazó ese PIN antes")
-	a = pin("4829")
+	require.Contains(t, text(pin(wrongPIN)), "La SIM ya rechazó ese PIN antes")
+	a = pin(rightPIN)
 	require.Equal(t, 303, a.StatusCode, "%s", a.body)
 	require.Equal(t, page+"?done=pin", a.Header.Get("Location"))
 	b.ready(1)
@@ -131,10 +138,10 @@ func TestPINAndPUKOnTheModemsPage(t *testing.T) {
 	puk := func(puk, pin, again string) answer {
 		return b.browse("POST", page+"/puk", admin, url.Values{"puk": {puk}, "pin": {pin}, "again": {again}})
 	}
-	require.Contains(t, text(puk("1234567", "7777", "7777")), "El PUK son 8 cifras.")
-	require.Contains(t, text(puk("12345678", "7777", "7778")), "no son iguales")
-	require.Contains(t, text(puk("87654321", "7777", "7777")), "La SIM no ha aceptado el PUK")
-	require.Equal(t, page+"?done=puk", puk("12345678", "7777", "7777").Header.Get("Location"))
+	require.Contains(t, text(puk("1234567", newPIN, newPIN)), "El PUK son 8 cifras.")
+	require.Contains(t, text(puk(rightPUK, newPIN, "7778")), "no son iguales")
+	require.Contains(t, text(puk(wrongPUK, newPIN, newPIN)), "La SIM no ha aceptado el PUK")
+	require.Equal(t, page+"?done=puk", puk(rightPUK, newPIN, newPIN).Header.Get("Location"))
 	b.ready(1)
 	a = b.browse("GET", page, admin, nil)
 	for _, words := range []string{"El PUK ha abierto la SIM", "Se introdujo un PIN", "La SIM no ha aceptado el PUK", "Listo"} {
@@ -145,8 +152,8 @@ func TestPINAndPUKOnTheModemsPage(t *testing.T) {
 	for _, row := range []string{"modem.pin " + id + " refused", "modem.pin " + id + " taken", "modem.puk " + id + " taken", "sim.forget-pin"} {
 		require.Contains(t, rows, row)
 	}
-	for _, code := range []string{"4829", "1357", "12345678", "87654321", "7777"} {
-		require.NotContains(t, rows+b.logs.String(), code)
+	for _, code := range []string{rightPIN, wrongPIN, rightPUK, wrongPUK, newPIN} {
+		require.NotContains(t, rows+b.logs.withoutTimes(), code)
 	}
 }
 
@@ -162,22 +169,22 @@ func (b *box) signedIn(role auth.Role) string {
 
 func TestCodesOverTheAPIAreRepeatedNowhere(t *testing.T) {
 	b := newBox(t, 0)
-	id := lockedModem(t, b, emulator.ModemOptions{Family: "huawei", PIN: "4829"})
+	id := lockedModem(t, b, emulator.ModemOptions{Family: "huawei", PIN: rightPIN})
 	path := v1 + "/modems/" + id
 	m := b.do("GET", path, nil).json(t)
 	require.Equal(t, "SIM PIN", m["pin_state"])
 	require.Equal(t, float64(3), m["pin_tries"])
-	for _, body := range []map[string]any{{"pin": "135x7"}, {"pin": 13577}, {"pin": "135771357713577"}} {
+	for _, body := range []map[string]any{{"pin": wrongPIN + "x"}, {"pin": 93186042}, {"pin": wrongPIN + wrongPIN}} {
 		a := b.do("POST", path+"/pin", body)
 		require.Equal(t, "body.pin", b.problem(a, 422, "invalid").Errors[0].Location)
-		require.NotContains(t, string(a.body), "1357")
+		require.NotContains(t, string(a.body), wrongPIN)
 	}
 	b.problem(b.do("POST", path+"/puk", map[string]any{"puk": "1234567", "new_pin": "1"}), 422, "invalid")
-	require.Contains(t, b.problem(b.do("POST", path+"/puk", map[string]any{"puk": "12345678", "new_pin": "1234"}), 409, "conflict").Detail, "does not ask for a PUK")
-	require.Contains(t, b.problem(b.do("POST", path+"/pin", map[string]any{"pin": "1357"}), 409, "conflict").Detail, "refused the PIN")
-	b.problem(b.do("POST", v1+"/modems/nope/pin", map[string]any{"pin": "1357"}), 404, "not_found")
+	require.Contains(t, b.problem(b.do("POST", path+"/puk", map[string]any{"puk": rightPUK, "new_pin": "1234"}), 409, "conflict").Detail, "does not ask for a PUK")
+	require.Contains(t, b.problem(b.do("POST", path+"/pin", map[string]any{"pin": wrongPIN}), 409, "conflict").Detail, "refused the PIN")
+	b.problem(b.do("POST", v1+"/modems/nope/pin", map[string]any{"pin": wrongPIN}), 404, "not_found")
 	b.problem(b.do("POST", path+"/power", nil), 409, "conflict")
-	require.Equal(t, 200, b.do("POST", path+"/pin", map[string]any{"pin": "4829"}).StatusCode)
+	require.Equal(t, 200, b.do("POST", path+"/pin", map[string]any{"pin": rightPIN}).StatusCode)
 	b.ready(1)
 	m = b.do("GET", path, nil).json(t)
 	require.Equal(t, "READY", m["pin_state"])
