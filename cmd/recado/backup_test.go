@@ -75,7 +75,7 @@ func TestBackupWhileSendingAndRestoreElsewhere(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, bytes.Contains(whole, []byte("SQLite format 3")))
 	require.False(t, strings.Contains(piped.out, "SQLite format 3"))
-	require.NotContains(t, d.output(), testPhrase)
+	require.NotContains(t, d.Output(), testPhrase)
 
 	busy := recado(t, "", "restore", file, "--passphrase-file", pass, "--data", data)
 	require.Equal(t, 1, busy.code)
@@ -302,12 +302,13 @@ func TestDamageAtStart(t *testing.T) {
 		{"cut to half without a backup", false, wreck(func(b []byte) []byte { return b[:len(b)/2] }), "fresh"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			data := copied(t, row.withCopy)
 			row.damage(t, dataDir(data).database())
 			begun := time.Now()
 			d := startServing(t, data, "--emulate", "1")
 			require.Less(t, time.Since(begun), 30*time.Second)
-			require.NotContains(t, d.output(), "panic")
+			require.NotContains(t, d.Output(), "panic")
 			d.key = strings.TrimSpace(done(t, "key", "create", "--name", "test", "--scope", "admin", "--data", data))
 			var list struct {
 				Items []apiMessage `json:"items"`
@@ -340,7 +341,7 @@ func TestDamageAtStart(t *testing.T) {
 				require.Equal(t, "held", list.Items[0].State)
 			} else {
 				require.Empty(t, list.Items)
-				require.Contains(t, d.output(), "Setup code")
+				require.Contains(t, d.Output(), "Setup code")
 			}
 		})
 	}

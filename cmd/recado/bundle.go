@@ -82,7 +82,7 @@ func (c *doctorCmd) bundle(ctx context.Context, out io.Writer, file *os.File, e 
 		papers = append(papers, theirs...)
 		papers = append(papers, healthPapers(limited, e.ask)...)
 	}
-	papers = fitting(papers)
+	papers = fitting(papers, paperMost, papersMost)
 	list, err := writeBundle(file, papers)
 	if err != nil {
 		return fmt.Errorf("write the bundle: %w", err)
@@ -95,13 +95,13 @@ func (c *doctorCmd) bundle(ctx context.Context, out io.Writer, file *os.File, e 
 	return err
 }
 
-// fitting cuts the papers to what a bundle may hold, at the ends of lines so that nothing is
-// half a number, and cleans them.
-func fitting(papers []paper) []paper {
-	room := papersMost - 128<<10 // for the list, the headers and what cleaning adds
+// fitting cuts the papers to so many octets each and in all, at the ends of lines so that
+// nothing is half a number, and cleans them.
+func fitting(papers []paper, each, all int) []paper {
+	room := all - all/40 // for the list, the headers and what cleaning adds
 	for i := range papers {
 		p := &papers[i]
-		most := min(paperMost, room)
+		most := min(each, room)
 		room -= min(len(p.Text), most)
 		over := len(p.Text) - most
 		switch {

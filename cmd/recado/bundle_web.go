@@ -31,7 +31,7 @@ func (w *ward) supportBundle(ctx context.Context, out io.Writer, config configFl
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if _, err := writeBundle(out, fitting(papers)); err != nil {
+	if _, err := writeBundle(out, fitting(papers, paperMost, papersMost)); err != nil {
 		return fmt.Errorf("write the bundle: %w", err)
 	}
 	return nil

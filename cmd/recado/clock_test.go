@@ -40,6 +40,7 @@ func TestTheBoxHasAClock(t *testing.T) {
 // does what is to be done at once, and the rest when the network has told the
 // time.
 func TestTheNetworksTimeIsEnough(t *testing.T) {
+	t.Parallel()
 	network := emulator.NewNetwork(emulator.NetworkOptions{Latency: 10 * time.Millisecond})
 	m := network.AddModem(emulator.ModemOptions{BootTime: time.Millisecond})
 	m.Inject(emulator.Fault{Kind: emulator.FaultClockUnset})

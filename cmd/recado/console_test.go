@@ -120,6 +120,11 @@ func TestConsoleOnATerminal(t *testing.T) {
 	p.types("send 600111222 Llegaremos tarde\r")
 	p.sees("Accepted: ")
 	p.sees(consolePrompt)
+	eventually(t, func() bool {
+		var sent struct{ Items []apiMessage }
+		d.ask("GET", "/api/v1/messages?state=delivered", nil, &sent)
+		return len(sent.Items) == 1
+	}, "the message delivered")
 	p.types("modem trace 1 200\r")
 	p.sees("AT+CMGS=")
 	p.sees(consolePrompt)

@@ -86,7 +86,7 @@ func TestDoctorOfARunningAppliance(t *testing.T) {
 	require.Less(t, time.Since(began), 10*time.Second)
 	require.Equal(t, exitFailed, code)
 	require.Equal(t, "silent", r.Running)
-	require.Equal(t, d.command.Process.Pid, r.PID)
+	require.Equal(t, d.Command.Process.Pid, r.PID)
 	require.Equal(t, []string{"recado: fail program_wedged", "/dev/ttyUSB98: fail port_absent"}, found(r))
 	d.signal(syscall.SIGCONT)
 	d.signal(syscall.SIGTERM)

@@ -21,6 +21,7 @@ import (
 // on TCP. What the network's ledger says and what the API says must be one to one: nothing missing,
 // nothing twice, every text equal, every MR and report on the right message, every answer in.
 func TestEndToEnd(t *testing.T) {
+	t.Parallel()
 	const modems, messages = 8, 240
 	folder := t.TempDir()
 	ledger := filepath.Join(folder, "ledger.jsonl")

@@ -19,6 +19,7 @@ func output(t *testing.T, name string, args ...string) string {
 }
 
 func TestMakeInstall(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	output(t, "make", "-C", "../..", "install", "DESTDIR="+root)
 

@@ -72,6 +72,7 @@ func copyFolder(t *testing.T, from, to string, only ...string) {
 // the database alone in another box's folder, send nothing until somebody
 // releases them; the original goes on, also under another name.
 func TestACopySendsNothing(t *testing.T) {
+	t.Parallel()
 	const waiting = 20
 	origin := dataFolder(t)
 	d := serving(t, origin) // no modem: what is accepted waits

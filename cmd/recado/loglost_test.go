@@ -61,7 +61,7 @@ func TestALostLogIsTold(t *testing.T) {
 		}
 		require.Equal(t, "warn", health(d), row.name)
 		require.Contains(t, found, "data_log_lost", row.name)
-		require.Contains(t, d.output(), "log of the last moments is not whole", row.name)
+		require.Contains(t, d.Output(), "log of the last moments is not whole", row.name)
 		d.signal(syscall.SIGKILL) // it is told until somebody has taken note
 		d.ends(10 * time.Second)
 		d = serving(t, data)

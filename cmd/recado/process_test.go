@@ -1,23 +1,23 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"recado/cmd/recado/internal/child"
 )
 
 // The test binary is recado when it is told so: what the tests run is the real program, race
@@ -25,6 +25,11 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv("RECADO_IS_THE_PROGRAM") == "yes" {
 		main()
+	}
+	// Much of the time is waiting: more boxes than processors.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }
@@ -67,12 +72,8 @@ func done(t *testing.T, args ...string) string {
 
 // process is a recado that goes on running.
 type process struct {
-	t       *testing.T
-	command *exec.Cmd
-	ended   chan struct{}
-	mu      sync.Mutex
-	said    bytes.Buffer // both outputs
-	more    chan struct{}
+	*child.Process
+	t *testing.T
 }
 
 // launch starts it; the test's end kills it.
@@ -83,82 +84,39 @@ func launch(t *testing.T, args ...string) *process {
 
 func launchWith(t *testing.T, environment []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, command: program(args...), ended: make(chan struct{}), more: make(chan struct{}, 1)}
-	p.command.Env = append(p.command.Env, environment...)
-	reader, writer, err := os.Pipe()
-	require.NoError(t, err)
-	p.command.Stdout, p.command.Stderr = writer, writer
-	require.NoError(t, p.command.Start())
-	writer.Close()
-	go func() {
-		defer close(p.ended)
-		defer reader.Close()
-		for lines := bufio.NewReader(reader); ; {
-			line, err := lines.ReadString('\n')
-			p.mu.Lock()
-			p.said.WriteString(line)
-			p.mu.Unlock()
-			select {
-			case p.more <- struct{}{}:
-			default:
-			}
-			if err != nil {
-				break
-			}
-		}
-		_ = p.command.Wait() // its code is read from ProcessState
-	}()
+	command := program(args...)
+	command.Env = append(command.Env, environment...)
+	p := &process{child.Start(t, command), t}
 	t.Cleanup(func() {
-		_ = p.command.Process.Kill()
-		<-p.ended
+		p.Kill()
 		if t.Failed() {
-			t.Logf("recado %v said:\n%s", args, p.output())
+			t.Logf("recado %v said:\n%s", args, p.Output())
 		}
 	})
 	return p
 }
 
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.said.String()
-}
-
 // says waits until the process has said something, and gives what the pattern's group holds.
 func (p *process) says(pattern string) string {
 	p.t.Helper()
-	expression := regexp.MustCompile(pattern)
-	deadline := time.After(30 * time.Second)
-	for {
-		if m := expression.FindStringSubmatch(p.output()); m != nil {
-			return m[len(m)-1]
-		}
-		select {
-		case <-p.more:
-		case <-p.ended:
-			if m := expression.FindStringSubmatch(p.output()); m != nil {
-				return m[len(m)-1]
-			}
-			p.t.Fatalf("it ended without saying %q:\n%s", pattern, p.output())
-		case <-deadline:
-			p.t.Fatalf("it did not say %q:\n%s", pattern, p.output())
-		}
-	}
+	said, ok := p.Says(pattern, 30*time.Second)
+	require.True(p.t, ok, "it did not say %q:\n%s", pattern, p.Output())
+	return said
 }
 
 func (p *process) signal(s syscall.Signal) {
 	p.t.Helper()
-	require.NoError(p.t, p.command.Process.Signal(s))
+	require.NoError(p.t, p.Command.Process.Signal(s))
 }
 
 // ends waits for its end and gives the exit code.
 func (p *process) ends(within time.Duration) int {
 	p.t.Helper()
 	select {
-	case <-p.ended:
-		return p.command.ProcessState.ExitCode()
+	case <-p.Ended:
+		return p.Command.ProcessState.ExitCode()
 	case <-time.After(within):
-		p.t.Fatalf("it did not end within %s:\n%s", within, p.output())
+		p.t.Fatalf("it did not end within %s:\n%s", within, p.Output())
 		return -1
 	}
 }

@@ -22,7 +22,7 @@ func TestFirstStart(t *testing.T) {
 	t.Parallel()
 	data := dataFolder(t)
 	d := startServing(t, data, "--emulate", "2")
-	require.Regexp(t, `(?m)^Recado \S+\nOpen http://127\.0\.0\.1:\d+/\nSetup code: [A-Z0-9-]{20,}$`, d.output())
+	require.Regexp(t, `(?m)^Recado \S+\nOpen http://127\.0\.0\.1:\d+/\nSetup code: [A-Z0-9-]{20,}$`, d.Output())
 	for name, mode := range map[string]os.FileMode{"": 0o700, "recado.db": 0o600, "recado.sock": 0o600, "recado.lock": 0o600} {
 		info, err := os.Stat(filepath.Join(data, name))
 		require.NoError(t, err)
@@ -56,7 +56,7 @@ func TestFirstStart(t *testing.T) {
 	_, err = os.Stat(filepath.Join(data, "recado.sock"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 	again := startServing(t, data)
-	require.NotContains(t, again.output(), "Setup code")
+	require.NotContains(t, again.Output(), "Setup code")
 }
 
 func TestWhatCannotStartSaysWhatToDo(t *testing.T) {
@@ -227,7 +227,7 @@ func TestOrderlyStopWaitsForTheAnswer(t *testing.T) {
 	_, err := http.Get(d.url + "/health/live")
 	require.Error(t, err, "HTTP goes first")
 	require.Zero(t, d.ends(20*time.Second))
-	require.NotContains(t, d.output(), "level=ERROR")
+	require.NotContains(t, d.Output(), "level=ERROR")
 
 	again := serving(t, data)
 	require.Equal(t, "sent", again.message(first).State, "its answer was waited for")
@@ -245,7 +245,7 @@ func TestASecondSignalCutsItShort(t *testing.T) {
 	d.says("waiting for the network's answers")
 	d.signal(syscall.SIGINT)
 	require.Equal(t, 1, d.ends(8*time.Second))
-	require.Regexp(t, `(?m)^recado: .*still waiting for the network's answer`, d.output())
+	require.Regexp(t, `(?m)^recado: .*still waiting for the network's answer`, d.Output())
 
 	again := serving(t, data)
 	require.Equal(t, "uncertain", again.message(id).State, "nobody knows, and so it says")

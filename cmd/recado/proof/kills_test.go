@@ -3,6 +3,7 @@ package proof
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"recado/modem/emulator"
 	"recado/queue/failpoint"
 )
 
@@ -19,13 +21,14 @@ var everyClass = []string{"otp", "alert", "normal", "bulk"}
 // ask for messages: whatever was acknowledged is there, once, and what left had
 // its attempt on disk before.
 func TestKillsUnderLoad(t *testing.T) {
+	t.Parallel()
 	kills, boxes := size(t, "RECADO_PROOF_KILLS", 60), 2
 	for i := range boxes {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			b := newBox(t, 4, i%2 == 1, 100*time.Millisecond)
 			require.True(t, b.start(""))
-			l := &load{b: b, classes: everyClass, long: 0.1, replied: 0.05, pause: 5 * time.Millisecond}
+			l := &load{b: b, classes: everyClass, long: 0.1, replied: 0.05, pause: 15 * time.Millisecond}
 			l.start(16)
 			for range kills / boxes {
 				// Lines take a second to come up: one time in four they get to send.
@@ -34,7 +37,7 @@ func TestKillsUnderLoad(t *testing.T) {
 					most = 6000
 				}
 				time.Sleep(time.Duration(rand.IntN(most)) * time.Millisecond)
-				b.daemon.kill()
+				b.daemon.Kill()
 				b.ended()
 				b.startAgain("")
 			}
@@ -50,6 +53,7 @@ func TestKillsUnderLoad(t *testing.T) {
 // that matters, with eight modems and all classes, long messages and answers,
 // goes on each time with what it finds, and lets the queue run dry in the end.
 func TestKillAtEveryFailpoint(t *testing.T) {
+	t.Parallel()
 	hits, rounds := sizes(t, "RECADO_PROOF_HITS", 1, 3, 7), size(t, "RECADO_PROOF_ROUNDS", 1)
 	groups := [][]string{
 		{failpoint.GateBefore, failpoint.GateCommitted, failpoint.SubmitBefore, failpoint.SubmitCommitted},
@@ -67,14 +71,14 @@ func TestKillAtEveryFailpoint(t *testing.T) {
 			for range rounds {
 				for _, name := range points {
 					for _, hit := range hits {
-						b.daemon.kill()
+						b.daemon.Kill()
 						b.ended()
 						b.startAgain(fmt.Sprintf("%s=kill@%d", name, hit))
 						select {
-						case <-b.daemon.ended:
+						case <-b.daemon.Ended:
 							b.ended()
 						case <-time.After(90 * time.Second):
-							require.FailNow(t, "never came to the failpoint", "%s@%d\n%s", name, hit, tail(b.daemon.output(), 4000))
+							require.FailNow(t, "never came to the failpoint", "%s@%d\n%s", name, hit, tail(b.daemon.Output(), 4000))
 						}
 						b.startAgain("")
 					}
@@ -94,7 +98,7 @@ func TestKillAtEveryFailpoint(t *testing.T) {
 // and then the next start is without.
 func (b *box) startAgain(points string) {
 	b.t.Helper()
-	if b.daemon.over() && b.start(points) {
+	if b.daemon.Over() && b.start(points) {
 		return
 	}
 	if points != "" {
@@ -133,8 +137,28 @@ func (b *box) drain() {
 		}
 		return !slices.ContainsFunc(open.Items, func(m struct{ Reason string }) bool { return m.Reason != "no_evidence" })
 	})
-	// What the network has reported is in a moment later.
+	// What the network has to say of the last ones comes in a moment later, and what
+	// could not be kept when it came is read again within a minute.
 	time.Sleep(3 * time.Second)
+	b.until("everything received", 90*time.Second, func() bool {
+		there := map[string]bool{}
+		for next := ""; ; {
+			var page struct {
+				Items []struct{ Text string }
+				Next  string
+			}
+			if b.get("/api/v1/inbox?limit=500&cursor="+url.QueryEscape(next), &page) != nil {
+				return false
+			}
+			for _, in := range page.Items {
+				there[in.Text] = true
+			}
+			if next = page.Next; next == "" {
+				break
+			}
+		}
+		return !slices.ContainsFunc(b.ledger(), func(e emulator.Entry) bool { return e.Type == emulator.EntryInbound && !there[e.Text] })
+	})
 }
 
 // holds fails the test for every promise that was not kept.

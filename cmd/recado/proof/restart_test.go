@@ -27,7 +27,7 @@ func TestAnAnswerAfterTheRestart(t *testing.T) {
 	require.True(t, b.post(web, first, first.Text))
 	b.until("the submission", 30*time.Second, func() bool { return len(b.ledger()) > 0 })
 	for range 2 {
-		b.daemon.kill()
+		b.daemon.Kill()
 		b.ended()
 		require.True(t, b.start(""))
 		b.until("listening", 10*time.Second, func() bool {
