@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"recado/queue"
@@ -42,8 +43,21 @@ func (s *Server) getRetention() *operation {
 
 // KeepPatch changes a Keep; what is absent stays.
 type KeepPatch struct {
-	Body     *int64 `json:"body_seconds,omitempty" minimum:"0" maximum:"316224000"`
-	Metadata *int64 `json:"metadata_seconds,omitempty" minimum:"0" maximum:"316224000"`
+	Body     *int64 `json:"body_seconds,omitempty" minimum:"0" maximum:"316224000" doc:"Of otp at most 900, of the others at most ten years"`
+	Metadata *int64 `json:"metadata_seconds,omitempty" minimum:"604800" maximum:"316224000" doc:"From 7 days to ten years, and no shorter than the text"`
+}
+
+// keptRange says what a period may be where the schema refused one; "" elsewhere.
+func keptRange(location string) string {
+	switch {
+	case location == "body.otp.body_seconds":
+		return "is from 0 to 900 (15 minutes)"
+	case strings.HasSuffix(location, ".body_seconds"):
+		return "is from 0 to 316224000 (3660 days)"
+	case strings.HasSuffix(location, ".metadata_seconds"):
+		return "is from 604800 (7 days) to 316224000 (3660 days)"
+	}
+	return ""
 }
 
 func (p *KeepPatch) apply(k *queue.Keep) {
@@ -80,7 +94,11 @@ func (s *Server) patchRetention() *operation {
 			in.Body.Normal.apply(&r.Normal)
 			in.Body.Bulk.apply(&r.Bulk)
 			in.Body.Inbound.apply(&r.Inbound)
-			if err := s.store.SetRetention(ctx, r, callerOf(ctx).principal.String()); err != nil {
+			err = s.store.SetRetention(ctx, r, callerOf(ctx).principal.String())
+			if bad, ok := errors.AsType[*queue.Invalid](err); ok { // its value is in days or minutes, the request's in seconds
+				return nil, invalid("body."+bad.Field+"_seconds", bad.Detail, nil)
+			}
+			if err != nil {
 				return nil, err
 			}
 			return &retentionOut{retentionOf(r)}, nil

@@ -253,6 +253,9 @@ func fromHuma(m *huma.ErrorModel) *Problem {
 		case keyHeader: // its length is all that huma looks at
 			d.Code = "idempotency_key_long"
 		}
+		if period := keptRange(e.Location); period != "" && strings.HasPrefix(e.Message, "expected number") {
+			d.Message = period
+		}
 		if m.Status == 400 { // JSON that cannot be read: its text is the sender's own
 			d.Value = nil
 			d.Message = "this is not readable JSON: " + e.Message

@@ -80,12 +80,54 @@ func (k *kept) entered(c echo.Context, field string, minutes bool, was time.Dura
 	if k.Was != "" && k.Value == k.Was {
 		return was, nil
 	}
-	n, err := strconv.ParseFloat(k.Value, 64)
-	seconds := n * float64(k.unit(minutes))
-	if err != nil || !(seconds >= 0 && seconds <= float64(4000*day24h)) {
+	n, err := strconv.ParseFloat(strings.Replace(k.Value, ",", ".", 1), 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(n) {
 		return 0, errors.New(field)
 	}
+	// What is out of all bounds stays out of them.
+	seconds := min(max(n*float64(k.unit(minutes)), -1), float64(5000*day24h))
 	return time.Duration(math.Round(seconds)) * time.Second, nil
+}
+
+// wrong says what is wrong with a row: which class, which of the two, and what may be
+// entered. no and neither say that one could not be read as a number.
+func (k keepRow) wrong(l *locale, keep queue.Keep, no, neither error) (lines []string) {
+	class := l.t("class." + k.Name)
+	if k.Name == "inbound" {
+		class = l.t("nav.inbox")
+	}
+	refused := func(keep queue.Keep) bool {
+		r := queue.DefaultRetention()
+		if k.Minutes {
+			r.OTP = keep
+		} else {
+			r.Normal = keep
+		}
+		return r.Check() != nil
+	}
+	say := func(key string) { lines = append(lines, l.t(key, "Class", class)) }
+	usual := queue.DefaultRetention().Normal
+	if no != nil || refused(queue.Keep{Body: keep.Body, Metadata: max(keep.Body, usual.Metadata)}) {
+		switch {
+		case k.Minutes:
+			say("retention.range_minutes")
+		case k.Body.Hours:
+			say("retention.range_body_hours")
+		default:
+			say("retention.range_body")
+		}
+	}
+	if neither != nil || refused(queue.Keep{Metadata: keep.Metadata}) {
+		if k.Metadata.Hours {
+			say("retention.range_metadata_hours")
+		} else {
+			say("retention.range_metadata")
+		}
+	}
+	if lines == nil && refused(keep) {
+		say("retention.order")
+	}
+	return lines
 }
 
 // fillCare reads what the person may see; what p has already is what was entered.
@@ -247,23 +289,18 @@ func (s *Server) setRetention(c echo.Context) error {
 		return err
 	}
 	keeps := []*queue.Keep{&r.OTP, &r.Alert, &r.Normal, &r.Bulk, &r.Inbound}
-	bad := false
+	var wrong []string
 	for i := range rows {
 		k := &rows[i]
 		body, no := k.Body.entered(c, k.Name+"_body", k.Minutes, keeps[i].Body)
 		metadata, neither := k.Metadata.entered(c, k.Name+"_metadata", false, keeps[i].Metadata)
-		if errors.Join(no, neither) != nil {
-			bad = true
-		}
 		*keeps[i] = queue.Keep{Body: body, Metadata: metadata}
+		wrong = append(wrong, k.wrong(s.words(c), *keeps[i], no, neither)...)
 	}
-	if bad {
-		return s.careAgain(c, "retention", carePage{Keeps: rows}, s.words(c).t("retention.number"))
+	if wrong != nil {
+		return s.careAgain(c, "retention", carePage{Keeps: rows}, wrong...)
 	}
 	err = s.store.SetRetention(c.Request().Context(), r, s.person(c).String())
-	if _, bad := errors.AsType[*queue.Invalid](err); bad {
-		return s.careAgain(c, "retention", carePage{Keeps: rows}, s.words(c).t("retention.limits"))
-	}
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package webui
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -18,6 +19,7 @@ type dashboardPage struct {
 	Tiles    []tile
 	Lines    []simView
 	Waiting  bool
+	Held     bool // something is
 	Queue    []queueRow
 	Latest   []inbox.Message
 	Training *training
@@ -31,8 +33,8 @@ type tile struct {
 
 // queueRow is one class's share of what waits.
 type queueRow struct {
-	Class                  string
-	Queued, Sending, Later int
+	Class                        string
+	Queued, Sending, Later, Held int
 }
 
 func (s *Server) showDashboard(c echo.Context) error {
@@ -47,6 +49,7 @@ func (s *Server) showDashboard(c echo.Context) error {
 	}
 	p := dashboardPage{Tiles: tiles(stats, s.clock.Now().In(zoneOf(c.Request())))}
 	p.Queue, p.Waiting = queueRows(depth)
+	p.Held = slices.ContainsFunc(p.Queue, func(r queueRow) bool { return r.Held > 0 })
 	if p.Latest, _, err = s.inbox.List(ctx, inbox.Filter{Limit: 5}); err != nil {
 		return err
 	}
@@ -96,8 +99,8 @@ func tiles(stats queue.Stats, now time.Time) []tile {
 func queueRows(depth map[queue.State]map[queue.Class]int) (rows []queueRow, waiting bool) {
 	for _, class := range []queue.Class{queue.OTP, queue.Alert, queue.Normal, queue.Bulk} {
 		row := queueRow{Class: string(class), Queued: depth[queue.Queued][class], Sending: depth[queue.Sending][class],
-			Later: depth[queue.Scheduled][class] + depth[queue.Held][class]}
-		if row.Queued+row.Sending+row.Later > 0 {
+			Later: depth[queue.Scheduled][class], Held: depth[queue.Held][class]}
+		if row.Queued+row.Sending+row.Later+row.Held > 0 {
 			rows, waiting = append(rows, row), true
 		}
 	}

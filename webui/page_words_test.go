@@ -99,8 +99,9 @@ func made() map[string][]string {
 		"alarm.": {"clock", "clock_more", "low", "low_more", "full", "full_more", "read_only", "read_only_more", "checking", "checking_more",
 			"data_restored", "data_restored_more", "data_salvaged", "data_salvaged_more", "data_fresh", "data_fresh_more", "data_log_lost", "data_log_lost_more", "held", "rows_damaged",
 			"noted", "clock_right"},
-		"clock.by_":     {clock.SourceNTP, clock.SourceNITZ, clock.SourceSCTS, clock.SourceOperator, clock.SourceFlag},
-		"clock.policy_": {"hold", "send", "skip", "hold_help", "send_help", "skip_help"},
+		"clock.by_":      {clock.SourceNTP, clock.SourceNITZ, clock.SourceSCTS, clock.SourceOperator, clock.SourceFlag},
+		"clock.against_": {clock.SourceNTP, clock.SourceNITZ, clock.SourceSCTS, clock.SourceOperator, clock.SourceFlag, clock.KnownHighWater, clock.KnownBuild},
+		"clock.policy_":  {"hold", "send", "skip", "hold_help", "send_help", "skip_help"},
 	}
 	for _, s := range queue.States {
 		many["state."] = append(many["state."], string(s))
