@@ -309,6 +309,53 @@ func TestCommand_CPINWithoutOK(t *testing.T) {
 	})
 }
 
+// One that never says it is not waited for any more, until it does.
+func TestCommand_CPINNeverWithOK(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, m := start(t, Options{})
+		ready := answer{info: []string{"+CPIN: READY"}}
+		settles := func(want time.Duration) {
+			t.Helper()
+			began := time.Now()
+			next := command(c, "E0", time.Second)
+			m.answersAT(1)
+			m.hears("ATE0\r")
+			require.Equal(t, want, time.Since(began))
+			m.says("\r\nOK\r\n")
+			require.NoError(t, (<-next).err)
+		}
+		for range omitsToBelieve {
+			require.Equal(t, ready, m.exchange(c, "+CPIN?", "\r\n+CPIN: READY\r\n"))
+			settles(longHush)
+		}
+		for range 3 {
+			require.Equal(t, ready, m.exchange(c, "+CPIN?", "\r\n+CPIN: READY\r\n"))
+			settles(hush)
+		}
+		cpms := "+CPMS: \"SM\",1,20,\"SM\",1,20,\"SM\",1,20"
+		for range omitsToBelieve - 1 {
+			require.Equal(t, answer{info: []string{cpms}}, m.exchange(c, "+CPMS?", "\r\n"+cpms+"\r\n"))
+			settles(longHush) // of this one nothing is known
+		}
+		require.Equal(t, answer{info: []string{cpms}}, m.exchange(c, "+CPMS?", "\r\n"+cpms+"\r\n"))
+		late := command(c, "E0", time.Second)
+		m.answersAT(1) // with the OK of AT+CPMS
+		time.Sleep(2 * time.Second)
+		m.says("\r\nOK\r\n") // AT's own
+		m.answersAT(1)
+		m.hears("ATE0\r")
+		m.says("\r\nOK\r\n")
+		require.NoError(t, (<-late).err)
+		require.Equal(t, answer{info: []string{cpms}}, m.exchange(c, "+CPMS?", "\r\n"+cpms+"\r\n"))
+		settles(longHush)
+		require.Equal(t, answer{info: []string{cpms}}, m.exchange(c, "+CPMS?", "\r\n"+cpms+"\r\n"))
+		settles(longHush)
+		require.Equal(t, ready, m.exchange(c, "+CPIN?", "\r\n+CPIN: READY\r\n\r\nOK\r\n"))
+		require.Equal(t, ready, m.exchange(c, "+CPIN?", "\r\n+CPIN: READY\r\n"))
+		settles(longHush)
+	})
+}
+
 func TestCommand_Pace(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, m := start(t, Options{Pace: 50 * time.Millisecond})

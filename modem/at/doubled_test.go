@@ -1,6 +1,8 @@
 package at
 
 import (
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,4 +53,45 @@ func TestDoubledOK(t *testing.T) {
 		require.NoError(t, m.exchange(c, "", "OK\r\n").err)
 		require.Equal(t, hush, time.Since(began))
 	})
+}
+
+// A modem that works off old commands two at a time is not one that says OK twice:
+// the OK that is still owed would be the next command's. Neither is one of which
+// only one is left, as slow as it may be.
+func TestDoubledOK_NotAQueueOfOldCommands(t *testing.T) {
+	for _, pause := range []time.Duration{time.Second, 2900 * time.Millisecond} {
+		for away := 8 * time.Second; away < 30*time.Second; away += 1500 * time.Millisecond {
+			bubble(t, func(t *testing.T) {
+				c, m := start(t, Options{})
+				slow := command(c, "+CPMS?", time.Second)
+				m.hears("AT+CPMS?\r")
+				require.ErrorIs(t, (<-slow).err, ErrTimeout)
+				var modem sync.WaitGroup
+				modem.Go(func() {
+					time.Sleep(away) // what it hears meanwhile waits
+					m.says("\r\nOK\r\n")
+					worked := 0
+					for s := range m.got {
+						switch {
+						case s == "AT+CGMR\r":
+							time.Sleep(pause)
+							m.says("\r\nrevision 1\r\n\r\nOK\r\n")
+							return
+						case strings.HasPrefix(s, "AT"):
+							if worked++; worked%2 == 1 {
+								time.Sleep(pause)
+							}
+							m.says("\r\nOK\r\n")
+						}
+					}
+				})
+				for tries := 0; c.Resync(t.Context()) != nil; tries++ { // the owner tries again
+					require.Less(t, tries, 10)
+				}
+				a := <-command(c, "+CGMR", time.Minute)
+				modem.Wait()
+				require.Equal(t, answer{info: []string{"revision 1"}}, a)
+			})
+		}
+	}
 }

@@ -96,7 +96,8 @@ func (l *line) giveUp(x *exchange, err error) {
 	}
 	if x.sms != nil && x.sms.ref != "" {
 		// Only its OK is missing: the network has it.
-		x.err, l.soft = nil, true
+		x.err = nil
+		l.soften("+CMGS")
 		l.end(x, "OK")
 		return
 	}

@@ -48,6 +48,7 @@ type line struct {
 	told     bool            // late has been closed
 	answered bool            // the modem has answered a command on this channel
 	soft     bool            // a stray OK may still come: settle before the next command
+	omitted  omitted
 
 	referred  bool // a submission has been answered by +CMGS
 	waking    waking
@@ -230,15 +231,15 @@ func (l *line) inform(text string) {
 		l.refers(x, text)
 		l.given.usual = time.Since(x.sms.left)
 		if x.sms.bare { // its OK came before it
-			l.soft = true
+			l.soften("")
 			l.end(x, "OK")
 			return
 		}
-		l.arm(x, graceCMGS, func() { l.soft = true; l.end(x, "OK") })
+		l.arm(x, graceCMGS, func() { l.soften("+CMGS"); l.end(x, "OK") })
 	case x.parts[0].name == "+CPIN" && x.parts[0].form == formRead,
 		x.parts[0].name == "+CPMS" && strings.Count(text, ",") >= 8:
 		if len(x.parts) == 1 {
-			l.arm(x, min(graceCPIN, x.limit), func() { l.soft = true; l.end(x, "OK") })
+			l.arm(x, min(graceCPIN, x.limit), func() { l.soften(x.parts[0].name); l.end(x, "OK") })
 		}
 	}
 }
@@ -274,6 +275,7 @@ func (l *line) final(canonical string) {
 	case x == nil:
 		l.countStray()
 	case x.sms == nil:
+		delete(l.omitted.times, x.parts[0].name)
 		l.end(x, canonical)
 	case x.sms.phase == PhaseCommand:
 		if canonical == "OK" {
@@ -289,6 +291,7 @@ func (l *line) final(canonical string) {
 			l.editing = false
 		}
 	case x.sms.ref != "":
+		delete(l.omitted.times, "+CMGS")
 		l.end(x, "OK") // the network has it, whatever the modem says after that
 	case canonical == "OK" && x.sms.held != "" && !x.sms.heldOK:
 		x.sms.heldOK = true
@@ -307,7 +310,7 @@ func (l *line) final(canonical string) {
 				l.giveUp(x, ErrNoReference)
 				return
 			}
-			l.soft = true
+			l.soften("")
 			l.end(x, "OK")
 		})
 	case canonical == "ERROR" && l.referred && l.plain < plainToBelieve:

@@ -20,7 +20,7 @@ import (
 
 // wildModem answers one command after the other, as real ones do, but late or
 // not at all, with unsolicited lines between, with echo or without, and with an
-// OK too few. Its answers say which command they are for.
+// OK too few or seconds behind its answer or the ESC. Its answers say which command they are for.
 type wildModem struct {
 	conn  net.Conn
 	rnd   *rand.Rand
@@ -97,10 +97,12 @@ func (m *wildModem) run() {
 			default:
 				m.say(fmt.Sprintf("\r\n+CMGS: %d\r\n", pdu[1]))
 				m.maybeChatter()
+				m.slow()
 				m.say("\r\nOK\r\n")
 			}
 		case editing && strings.HasSuffix(s, "\x1b"):
 			editing = false
+			m.slow()
 			if m.rnd.IntN(2) == 0 {
 				m.say("\r\nOK\r\n")
 			}
@@ -118,6 +120,7 @@ func (m *wildModem) run() {
 			}
 			m.say(fmt.Sprintf("\r\nrevision %d\r\n", n))
 			m.maybeChatter()
+			m.slow()
 			m.say("\r\nOK\r\n")
 		case strings.HasSuffix(s, "AT\r"):
 			m.slow()

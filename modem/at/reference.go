@@ -134,7 +134,9 @@ func (l *line) claims(x *exchange, text string) bool {
 	}
 	l.arm(x, max(graceDoubtful, 2*l.given.usual), func() {
 		l.refers(x, text)
-		l.soft = l.soft || !x.sms.heldOK
+		if !x.sms.heldOK {
+			l.soften("+CMGS")
+		}
 		l.end(x, "OK")
 	})
 	return false
@@ -162,7 +164,7 @@ func (l *line) pairs(canonical string) bool {
 	if canonical != "OK" || at.IsZero() || time.Since(at) > strayPair || l.cur == nil || l.cur.sms != nil {
 		return false
 	}
-	l.soft = true
+	l.soften("")
 	l.countStray()
 	return true
 }

@@ -75,8 +75,9 @@ var errOutOfStep = errors.New("out of step")
 
 // probe gives AT until it has been answered by exactly one OK, clean times in a
 // row; else errOutOfStep. A modem that works off a queue of old commands, one
-// every few seconds, would look the same: when there may be such a queue, the
-// last round has a long silence behind it.
+// every few seconds, would look the same, and one that works off two a round like
+// one that says OK twice: when there may be such a queue, and always before the
+// latter is believed, the last round has a long silence behind it.
 func (c *Channel) probe(ctx context.Context, clean int, queue bool) error {
 	done, mute, twice := 0, 0, 0
 	for range probes {
@@ -94,13 +95,25 @@ func (c *Channel) probe(ctx context.Context, clean int, queue bool) error {
 		}
 		// A modem that was deaf after its last answer gets more time.
 		pause := max(hush*time.Duration(1+2*mute), time.Duration(c.pace.Load()))
-		if clean == rounds && done == rounds-1 && (queue || mute > 0 || c.line.owesFinals()) {
-			pause = longHush
-		}
 		if err := c.wait(ctx, pause); err != nil {
 			return err
 		}
-		if strays := c.line.strayCount() - before; err != nil || strays != 0 {
+		strays := c.line.strayCount() - before
+		deep := queue || mute > 0 || c.line.owesFinal(clean == 1)
+		if err == nil && (strays == 0 && done == clean-1 && deep || strays == 1 && twice == rounds-1) && pause < longHush {
+			// What comes in it was asked for before, also when it is one OK.
+			if err := c.wait(ctx, longHush-pause); err != nil {
+				return err
+			}
+			came := c.line.strayCount()-before != strays
+			if clean == 1 {
+				c.line.omits(came)
+			}
+			if came {
+				strays = -1
+			}
+		}
+		if err != nil || strays != 0 {
 			done = 0
 			// A modem that says OK twice to everything does so each time.
 			if twice++; err != nil || strays != 1 {
@@ -227,7 +240,7 @@ func (l *line) owesAnswer() bool {
 func (l *line) doubt() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.soft = true
+	l.soften("")
 }
 
 // owe makes the channel hold, though no command is given up on.
@@ -260,13 +273,6 @@ func (l *line) escapeOpen() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.escaped >= 0 && l.strays == l.escaped
-}
-
-// owesFinals says whether the modem has answered fewer commands than it got.
-func (l *line) owesFinals() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.debt > 0
 }
 
 func (l *line) strayCount() int {

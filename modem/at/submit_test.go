@@ -145,7 +145,7 @@ func TestSubmit_TheGateRefuses(t *testing.T) {
 		took time.Duration
 	}{
 		{"\r\nOK\r\n", hush}, {"\r\nERROR\r\n", hush}, {"\r\n+CMS ERROR: 305\r\n", hush},
-		{"", escapeGrace + hush},
+		{"", escapeGrace + longHush},
 	} {
 		bubble(t, func(t *testing.T) {
 			c, m := start(t, Options{})
@@ -190,6 +190,24 @@ func TestSubmit_TheGateRefusesAndTheOKIsLate(t *testing.T) {
 		m.hears("AT+CREG?\r")
 		m.says("\r\n+CREG: 0,1\r\nOK\r\n")
 		require.Equal(t, answer{info: []string{"+CREG: 0,1"}}, <-next)
+	})
+	bubble(t, func(t *testing.T) { // each of them takes two seconds
+		c, m := start(t, Options{})
+		done := submit(t.Context(), c, func() error { return errRefused })
+		m.hears(cmgs)
+		m.says("\r\n> ")
+		m.hears("\x1b")
+		<-done
+		next := command(c, "+CMGD=1", time.Second)
+		m.hears("AT\r")
+		m.says("\r\nOK\r\n") // the ESC's
+		time.Sleep(2 * time.Second)
+		m.hearsNothing()
+		m.says("\r\nOK\r\n") // AT's, which would have been the deletion's
+		m.answersAT(1)
+		m.hears("AT+CMGD=1\r")
+		m.says("\r\n+CMS ERROR: 321\r\n")
+		require.Equal(t, answer{err: CMSError(321)}, <-next)
 	})
 }
 

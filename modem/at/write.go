@@ -122,7 +122,7 @@ func (l *line) writePDU(body string) error {
 			x.err = x.sms.refuse
 		}
 		l.finish(x)
-		l.soft = true
+		l.soften("")
 		l.mu.Unlock()
 		return errNotMine
 	}
