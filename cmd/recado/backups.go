@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 
 	"recado/pool"
@@ -48,7 +49,14 @@ func backupFindings(dir dataDir, keeper *backup.Keeper) []pool.Finding {
 	var list []pool.Finding
 	if alarm, err := dir.folder(nil).Alarm(); err == nil && alarm != nil {
 		facts := map[string]string{"what": alarm.What, "at": alarm.At.UTC().Format("2006-01-02 15:04 UTC"), "quarantine": alarm.Quarantine,
-			"copied": "", "held": fmt.Sprint(alarm.Open), "reason": alarm.Reason}
+			"copied": "", "held": fmt.Sprint(alarm.Open), "reason": alarm.Reason,
+			"kept": fmt.Sprint(alarm.Messages), "received": fmt.Sprint(alarm.Inbound), "lost": "", "lostin": "", "added": ""}
+		if alarm.LostMessages+alarm.LostInbound > 0 {
+			facts["lost"], facts["lostin"] = fmt.Sprint(alarm.LostMessages), fmt.Sprint(alarm.LostInbound)
+		}
+		if n := alarm.AddedMessages + alarm.AddedInbound; n > 0 {
+			facts["added"] = fmt.Sprint(n)
+		}
 		if !alarm.CopiedAt.IsZero() {
 			facts["copied"] = alarm.CopiedAt.UTC().Format("2006-01-02 15:04 UTC")
 		}
@@ -91,7 +99,7 @@ func backupChecks(dir dataDir, keeper *backup.Keeper) []webui.Check {
 }
 
 // openDatabase opens the database of a locked folder. One that is damaged is put aside, and
-// the newest good automatic backup takes its place, or what can still be read of it.
+// what can still be read of it takes its place, or the newest good automatic backup.
 func openDatabase(ctx context.Context, dir dataDir, key []byte, log *slog.Logger) (*sqlite.DB, error) {
 	reason := dir.lost()
 	if reason == nil {
@@ -106,9 +114,13 @@ func openDatabase(ctx context.Context, dir dataDir, key []byte, log *slog.Logger
 
 // recoverDatabase puts a damaged database aside, and opens what takes its place.
 func recoverDatabase(ctx context.Context, dir dataDir, key []byte, log *slog.Logger, reason error) (*sqlite.DB, error) {
-	if _, err := dir.folder(log).Recover(ctx, key, reason, backup.RestoreOptions{At: time.Now(), Free: dir.free}); err != nil {
-		return nil, fmt.Errorf("bring back a backup: %w", err)
+	// What the service manager shows of a start that takes its time; extendStart asks for that.
+	say := func(text string) { _, _ = daemon.SdNotify(false, "STATUS="+text) }
+	say("the database is damaged; reading what is left of it")
+	if _, err := dir.folder(log).Recover(ctx, key, reason, backup.RestoreOptions{At: time.Now(), Free: dir.free, Say: say}); err != nil {
+		return nil, fmt.Errorf("save what the damaged database holds: %w", err)
 	}
+	say("")
 	return sqlite.Open(ctx, dir.database(), sqlite.Options{Log: log})
 }
 

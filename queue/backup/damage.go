@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -19,13 +18,14 @@ const alarmName = "alarm.json"
 
 // What was done about a damaged database.
 const (
-	// DamageRestored: the newest good automatic copy is in its place, and what was
-	// not final in it is held.
+	// DamageRestored: nothing of it could be read. The newest good automatic copy is
+	// in its place, and what was not final in it is held.
 	DamageRestored = "restored"
-	// DamageFresh: there was no good copy; an empty database is in its place.
+	// DamageFresh: there was no good copy either; an empty database is in its place.
 	DamageFresh = "fresh"
-	// DamageSalvaged: there was no good copy, but every row could still be read;
-	// a new file of them is in its place, and what was not final is held.
+	// DamageSalvaged: a new file of the rows that could still be read is in its
+	// place, with what the newest good copy had beside them; what was not final is
+	// held.
 	DamageSalvaged = "salvaged"
 )
 
@@ -43,8 +43,17 @@ type Alarm struct {
 	// Earlier are the quarantines of alarms that nobody had acknowledged when this
 	// one came.
 	Earlier []string `json:"earlier,omitempty"`
-	// From is the copy that was restored, CopiedAt when it was made, Open how many
-	// messages of it are held.
+	// Messages and Inbound are how many could be read of the damaged files,
+	// LostMessages and LostInbound how many could not, as far as is known, and
+	// AddedMessages and AddedInbound how many of those came from the copy.
+	Messages      int64 `json:"messages,omitempty"`
+	Inbound       int64 `json:"inbound,omitempty"`
+	LostMessages  int64 `json:"lost_messages,omitempty"`
+	LostInbound   int64 `json:"lost_inbound,omitempty"`
+	AddedMessages int64 `json:"added_messages,omitempty"`
+	AddedInbound  int64 `json:"added_inbound,omitempty"`
+	// From is the copy that was restored or drawn on, "" none, CopiedAt when it was
+	// made. Open is how many messages are held.
 	From     string    `json:"from,omitempty"`
 	CopiedAt time.Time `json:"copied_at,omitzero"`
 	Open     int64     `json:"open,omitempty"`
@@ -94,13 +103,14 @@ func (f Folder) raise(a *Alarm) error {
 }
 
 // Recover does what can be done when the database was found damaged, for reason.
-// Its files go into quarantine. The newest automatic copy that is good takes their
-// place; without one, a new file with what can be read of the damaged one, if that
-// is all of it; without that, the place is left empty for a new database.
-// What was not final is held, and the alarm stays until it is acknowledged.
+// Its files go into quarantine. What can still be read of it takes their place, row
+// by row, for it is the newest that there is; what broken pages held is taken from
+// the newest automatic copy that is good, as it was then. When nothing can be read,
+// that copy takes the place; without one it is left empty for a new database. What
+// was not final is held, and the alarm stays until it is acknowledged.
 func (f Folder) Recover(ctx context.Context, key []byte, reason error, o RestoreOptions) (a Alarm, err error) {
 	a = Alarm{At: o.At.UTC(), Reason: reason.Error()}
-	f.log().Error("the database is damaged; looking for the newest good backup", "error", reason)
+	f.log().Error("the database is damaged; reading what is left of it", "error", reason)
 	list, err := Copies(f.in(localName))
 	if err != nil {
 		f.log().Error("the automatic backups cannot be listed", "error", err)
@@ -109,6 +119,20 @@ func (f Folder) Recover(ctx context.Context, key []byte, reason error, o Restore
 	if err != nil {
 		list = nil
 	}
+	switch err := f.salvage(ctx, &a, list, secret, o); {
+	case err == nil:
+		f.log().Error("what could be read of the damaged database was saved; what was not final is held until somebody releases it",
+			"messages", a.Messages, "received", a.Inbound, "lost_messages", a.LostMessages, "lost_received", a.LostInbound,
+			"from_backup", a.AddedMessages+a.AddedInbound, "held", a.Open, "quarantine", a.Quarantine)
+		return a, nil
+	case ctx.Err() != nil || f.Unfinished():
+		return a, errors.Join(err, ctx.Err()) // once decided, the next start goes on
+	case errors.Is(err, errNoRoom) || errors.Is(err, sqlite.ErrNewer):
+		return a, err // what is there stays: an empty database would help nobody
+	default:
+		f.log().Error("nothing of the damaged database can be read; looking for the newest good backup", "error", err)
+	}
+	a = Alarm{At: a.At, Reason: a.Reason}
 	o.Quick = true
 	for _, c := range list {
 		o.decided = func(r Restored) error {
@@ -117,7 +141,7 @@ func (f Folder) Recover(ctx context.Context, key []byte, reason error, o Restore
 		}
 		r, err := f.restoreFile(ctx, c.Path, secret, o)
 		if ctx.Err() != nil || err != nil && f.Unfinished() {
-			return a, errors.Join(err, ctx.Err()) // once decided, the next start goes on
+			return a, errors.Join(err, ctx.Err())
 		}
 		if err != nil {
 			f.log().Error("a backup cannot be used", "file", c.Path, "error", err)
@@ -126,17 +150,6 @@ func (f Folder) Recover(ctx context.Context, key []byte, reason error, o Restore
 		f.log().Error("the newest good backup was restored; what was not final is held until somebody releases it",
 			"file", c.Path, "made", r.Manifest.At, "held", r.Open, "quarantine", r.Quarantine)
 		return a, nil
-	}
-	a = Alarm{At: a.At, Reason: a.Reason}
-	switch err := f.salvage(ctx, &a, o.At); {
-	case err == nil:
-		f.log().Error("there is no good backup, but the damaged database could be read; what was not final is held until somebody releases it",
-			"held", a.Open, "quarantine", a.Quarantine)
-		return a, nil
-	case ctx.Err() != nil || f.Unfinished():
-		return a, errors.Join(err, ctx.Err())
-	default:
-		f.log().Error("the damaged database cannot be read as a whole", "error", err)
 	}
 	if _, err := f.stage(); err != nil {
 		return a, fmt.Errorf("put the damaged database aside: %w", err)
@@ -161,34 +174,6 @@ func (f Folder) replace(a *Alarm, files []string, at time.Time) error {
 		return fmt.Errorf("put the damaged database aside: %w", err)
 	}
 	return f.Finish()
-}
-
-// salvageLimit is how long reading a damaged file may take: a box waits to start.
-const salvageLimit = 15 * time.Second
-
-// salvage makes a new database of what the damaged one still holds; it errs
-// unless that is all of it.
-func (f Folder) salvage(ctx context.Context, a *Alarm, at time.Time) (err error) {
-	staging, err := f.stage()
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil && !f.Unfinished() {
-			err = errors.Join(err, os.RemoveAll(staging))
-		}
-	}()
-	limited, cancel := context.WithTimeout(ctx, salvageLimit)
-	defer cancel()
-	file := filepath.Join(staging, DatabaseName)
-	if err := sqlite.Salvage(limited, f.database(), file); err != nil {
-		return err
-	}
-	if a.Open, err = mark(ctx, file); err != nil {
-		return err
-	}
-	a.What = DamageSalvaged
-	return f.replace(a, []string{DatabaseName}, at)
 }
 
 func (f Folder) restoreFile(ctx context.Context, name string, secret Secret, o RestoreOptions) (Restored, error) {

@@ -27,6 +27,8 @@ type RestoreOptions struct {
 	// Quick leaves it at quick_check: for copies that were checked when they were
 	// made, when a box waits to start.
 	Quick bool
+	// Say is told from time to time how far Recover is; may be nil.
+	Say func(text string)
 
 	// decided is called with what is known before anything is changed; may be nil.
 	decided func(Restored) error

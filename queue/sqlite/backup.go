@@ -103,31 +103,6 @@ func watchWAL(ctx context.Context, wal string, most int64, end context.CancelCau
 	}
 }
 
-// Salvage writes to file a new database of what one at path that was found damaged
-// still holds: every row of every table, or it errs and file is gone. Indexes are
-// made anew.
-func Salvage(ctx context.Context, path, file string) (err error) {
-	if err := Copy(ctx, path, file); err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(file))
-		}
-	}()
-	db := sql.OpenDB(wary{file, "mode=rw"})
-	db.SetMaxOpenConns(1)
-	_, err = db.ExecContext(ctx, `REINDEX`)
-	if err = errors.Join(err, db.Close()); err != nil {
-		return fmt.Errorf("make the indexes anew: %w", damage(err))
-	}
-	f, err := Inspect(ctx, file, true)
-	if err == nil && f.Schema == 0 {
-		err = fmt.Errorf("%w: nothing is left in it", ErrDamaged)
-	}
-	return err
-}
-
 // wary makes connections to a file as the query of its URI says, which believe
 // little of what is in it.
 type wary struct{ path, query string }

@@ -1,0 +1,136 @@
+package pages
+
+import (
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// small is a database of one table, t(n INTEGER PRIMARY KEY, text), with its root on
+// page 2, written by hand: each row has a cell of its own.
+func small(rows ...string) []byte {
+	file := make([]byte, 2*512)
+	copy(file, magic)
+	binary.BigEndian.PutUint16(file[16:], 512)
+	file[100] = leafTable
+	page := file[512:]
+	page[0] = leafTable
+	binary.BigEndian.PutUint16(page[3:], uint16(len(rows)))
+	end := 512
+	for i, text := range rows {
+		cell := append([]byte{byte(3 + len(text)), byte(i + 1), 3, 0, byte(13 + 2*len(text))}, text...)
+		end -= len(cell)
+		copy(page[end:], cell)
+		binary.BigEndian.PutUint16(page[8+2*i:], uint16(end))
+	}
+	return file
+}
+
+func readAll(t testing.TB, file, log []byte) (texts []string, broken int) {
+	path := filepath.Join(t.TempDir(), "recado.db")
+	require.NoError(t, os.WriteFile(path, file, 0o600))
+	if log != nil {
+		require.NoError(t, os.WriteFile(path+"-wal", log, 0o600))
+	}
+	f, err := Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	collect := func(r Row) error {
+		for _, v := range r.Values {
+			if s, ok := v.(string); ok {
+				texts = append(texts, s)
+			}
+		}
+		return nil
+	}
+	broken, err = f.Tree(2, true, collect)
+	require.NoError(t, err)
+	for root := uint32(1); root <= f.Count(); root++ {
+		_, err = f.Tree(root, root%2 == 0, func(Row) error { return nil })
+		require.NoError(t, err)
+	}
+	require.NoError(t, f.Rest(func(bool, []Row) error { return nil }))
+	return texts, broken
+}
+
+func TestABrokenCellCostsItself(t *testing.T) {
+	file := small("uno", "dos", "tres")
+	texts, broken := readAll(t, file, nil)
+	require.Equal(t, []string{"uno", "dos", "tres"}, texts)
+	require.Zero(t, broken)
+	binary.BigEndian.PutUint16(file[512+8+2:], 600)
+	texts, broken = readAll(t, file, nil)
+	require.Equal(t, []string{"uno", "tres"}, texts)
+	require.Equal(t, 1, broken)
+	file[512] = 0
+	texts, broken = readAll(t, file, nil)
+	require.Empty(t, texts)
+	require.Equal(t, 1, broken)
+}
+
+// logged is a WAL of versions of page 2, each a commit.
+func logged(pages ...[]byte) []byte {
+	log := make([]byte, logHeader)
+	binary.BigEndian.PutUint32(log, 0x377f0682)
+	binary.BigEndian.PutUint32(log[4:], 3007000)
+	binary.BigEndian.PutUint32(log[8:], 512)
+	copy(log[16:], "saltsalt")
+	sum := checksum([2]uint32{}, log[:24], binary.LittleEndian)
+	binary.BigEndian.PutUint32(log[24:], sum[0])
+	binary.BigEndian.PutUint32(log[28:], sum[1])
+	for _, p := range pages {
+		head := make([]byte, frameHeader)
+		binary.BigEndian.PutUint32(head, 2)
+		binary.BigEndian.PutUint32(head[4:], 2)
+		copy(head[8:], "saltsalt")
+		sum = checksum(checksum(sum, head[:8], binary.LittleEndian), p, binary.LittleEndian)
+		binary.BigEndian.PutUint32(head[16:], sum[0])
+		binary.BigEndian.PutUint32(head[20:], sum[1])
+		log = append(append(log, head...), p...)
+	}
+	return log
+}
+
+// TestTheLogBehindABrokenFrame: what was flushed after it counts; a last commit that
+// is not whole does not.
+func TestTheLogBehindABrokenFrame(t *testing.T) {
+	file := small("old")
+	log := logged(small("one")[512:], small("two")[512:], small("three")[512:])
+	last := func(log []byte) string {
+		texts, _ := readAll(t, file, log)
+		require.Len(t, texts, 1)
+		return texts[0]
+	}
+	const frame = frameHeader + 512
+	require.Equal(t, "three", last(log))
+	require.Equal(t, "two", last(log[:len(log)-1]), "cut off")
+	for at, want := range map[int]string{
+		logHeader + frame/2:           "three", // flushed before the third was begun
+		logHeader + frame + frame/2:   "one",   // what follows may be of the same commit
+		logHeader + 2*frame + frame/2: "two",
+		0:                             "old", // no WAL at all
+	} {
+		torn := append([]byte{}, log...)
+		torn[at] ^= 0x10
+		require.Equal(t, want, last(torn), at)
+	}
+}
+
+// FuzzFile: whatever a file and its WAL are, reading them ends.
+func FuzzFile(f *testing.F) {
+	f.Add(small("uno", "dos"), logged(small("tres")[512:]))
+	f.Add(small("uno"), []byte{})
+	interior := small("uno")
+	interior[512] = interiorTable
+	binary.BigEndian.PutUint32(interior[512+8:], 2) // its own child
+	f.Add(interior, []byte{})
+	f.Fuzz(func(t *testing.T, file, log []byte) {
+		if len(file) > 1<<16 || len(log) > 1<<16 {
+			return
+		}
+		readAll(t, file, log)
+	})
+}
