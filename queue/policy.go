@@ -87,3 +87,7 @@ func mayRetry(d Delivery, lost losses) bool {
 	}
 	return false
 }
+
+// EvidenceWindow is how long evidence is awaited for a message of a class whose
+// answer was lost, before its delivery decides what happens.
+func EvidenceWindow(c Class) time.Duration { return policies[c].window }

@@ -111,14 +111,13 @@ func (s *Server) resolveMessage() *operation {
 		func(ctx context.Context, in *resolveIn) (*messageOut, error) {
 			who := callerOf(ctx).principal
 			m, err := s.store.Resolve(ctx, in.ID, in.Body.Action, who.String())
-			if errors.Is(err, queue.ErrState) {
+			switch {
+			case errors.Is(err, queue.ErrTextDeleted), errors.Is(err, queue.ErrDamaged):
+				return nil, newProblem(http.StatusConflict, "it cannot be sent again: its text is deleted or damaged; send a new message, and take this one as sent or failed")
+			case errors.Is(err, queue.ErrState):
 				return nil, newProblem(http.StatusConflict, "only an uncertain message can be resolved")
 			}
-			if err != nil {
-				return nil, err
-			}
-			s.audited(ctx, "message.resolve", m.ID, in.Body.Action)
-			return &messageOut{messageOf(m)}, nil
+			return &messageOut{messageOf(m)}, err
 		})
 }
 

@@ -3,7 +3,6 @@ package webui
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -19,7 +18,7 @@ type dashboardPage struct {
 	Tiles    []tile
 	Lines    []simView
 	Waiting  bool
-	Held     bool // something is
+	Held     int // messages that wait for somebody's word, not for their turn
 	Queue    []queueRow
 	Latest   []inbox.Message
 	Training *training
@@ -33,8 +32,8 @@ type tile struct {
 
 // queueRow is one class's share of what waits.
 type queueRow struct {
-	Class                        string
-	Queued, Sending, Later, Held int
+	Class                  string
+	Queued, Sending, Later int
 }
 
 func (s *Server) showDashboard(c echo.Context) error {
@@ -49,7 +48,9 @@ func (s *Server) showDashboard(c echo.Context) error {
 	}
 	p := dashboardPage{Tiles: tiles(stats, s.clock.Now().In(zoneOf(c.Request())))}
 	p.Queue, p.Waiting = queueRows(depth)
-	p.Held = slices.ContainsFunc(p.Queue, func(r queueRow) bool { return r.Held > 0 })
+	for _, n := range depth[queue.Held] {
+		p.Held += n
+	}
 	if p.Latest, _, err = s.inbox.List(ctx, inbox.Filter{Limit: 5}); err != nil {
 		return err
 	}
@@ -99,8 +100,8 @@ func tiles(stats queue.Stats, now time.Time) []tile {
 func queueRows(depth map[queue.State]map[queue.Class]int) (rows []queueRow, waiting bool) {
 	for _, class := range []queue.Class{queue.OTP, queue.Alert, queue.Normal, queue.Bulk} {
 		row := queueRow{Class: string(class), Queued: depth[queue.Queued][class], Sending: depth[queue.Sending][class],
-			Later: depth[queue.Scheduled][class], Held: depth[queue.Held][class]}
-		if row.Queued+row.Sending+row.Later+row.Held > 0 {
+			Later: depth[queue.Scheduled][class]}
+		if row.Queued+row.Sending+row.Later > 0 {
 			rows, waiting = append(rows, row), true
 		}
 	}

@@ -52,6 +52,7 @@ type bubble struct {
 	State         queue.State
 	At            time.Time
 	Out           bool
+	Deleted       bool // its text, because its keeping was over
 }
 
 // training lets an answer arrive at an emulated SIM.
@@ -170,10 +171,10 @@ func (s *Server) thread(c echo.Context, p *inboxPage) error {
 	slices.Reverse(entries) // newest first in the store, last on the page
 	for _, e := range entries {
 		if e.Out != nil {
-			p.Thread = append(p.Thread, bubble{ID: e.Out.ID, Text: e.Out.Text, SIM: name(e.Out.SIM), State: e.Out.State, At: e.At, Out: true})
+			p.Thread = append(p.Thread, bubble{ID: e.Out.ID, Text: e.Out.Text, Deleted: !e.Out.TextDeletedAt.IsZero(), SIM: name(e.Out.SIM), State: e.Out.State, At: e.At, Out: true})
 			continue
 		}
-		b := bubble{ID: e.In.ID, Text: e.In.Text, SIM: name(e.In.SIM), At: e.At}
+		b := bubble{ID: e.In.ID, Text: e.In.Text, Deleted: !e.In.TextDeletedAt.IsZero(), SIM: name(e.In.SIM), At: e.At}
 		switch {
 		case e.In.Kind == inbox.KindBinary:
 			b.Missing = l.t("inbox.binary")

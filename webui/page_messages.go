@@ -111,7 +111,10 @@ type messagePage struct {
 	Why                   string // the state's reason or error, in words
 	SIM                   string // the sending SIM as people call it
 	CanCancel, CanResolve bool
-	Timeline              []timelineItem
+	// Evidence is what is awaited, or was, of a lost answer, and what happens then.
+	Evidence string
+	NoResend string // why sending it again cannot be chosen; "" it can
+	Timeline []timelineItem
 }
 
 // timelineItem is one thing that happened, in words.
@@ -138,6 +141,13 @@ func (s *Server) showMessage(c echo.Context) error {
 	l := s.words(c)
 	p := messagePage{Message: m, SIM: names(m.SIM), CanResolve: m.State == queue.Uncertain, Why: why(l, m),
 		CanCancel: m.Attempts == 0 && (m.State == queue.Queued || m.State == queue.Scheduled || m.State == queue.Held)}
+	p.Evidence = evidence(l, m)
+	switch {
+	case !m.TextDeletedAt.IsZero():
+		p.NoResend = l.t("resolve.no_text")
+	case m.Damaged:
+		p.NoResend = l.t("resolve.damaged")
+	}
 	tries := map[int]int{} // of each segment
 	for _, e := range entries {
 		if e.Event == "gate" {
@@ -147,6 +157,25 @@ func (s *Server) showMessage(c echo.Context) error {
 		p.Timeline = append(p.Timeline, timelineItemOf(l, e, len(m.Segments), names))
 	}
 	return s.page(c, http.StatusOK, "message", "messages", p)
+}
+
+// evidence says what may still show whether an uncertain message arrived, and what
+// happens otherwise; "" for any other.
+func evidence(l *locale, m queue.Message) string {
+	if m.State != queue.Uncertain {
+		return ""
+	}
+	if m.Reason != queue.ReasonAnswerLost {
+		return l.t("evidence.over")
+	}
+	key := "evidence.final"
+	switch {
+	case m.Delivery == queue.AtLeastOnce:
+		key = "evidence.again"
+	case m.Delivery == queue.Bounded && !m.PossibleDuplicate:
+		key = "evidence.once"
+	}
+	return l.t(key, "Span", l.span(queue.EvidenceWindow(m.Class)))
 }
 
 // why says what held, failed or lost the message.
