@@ -35,6 +35,8 @@ type instant struct {
 	// firm: what is over by it may end for that. Else it only is not begun.
 	firm bool
 	boot int64
+	// least is a time that is certainly over; zero when none is known.
+	least time.Time
 }
 
 func (s *Store) instant() instant {
@@ -45,7 +47,13 @@ func (s *Store) instant() instant {
 		return n
 	}
 	now, steady, boot, trusted, firm := c.Instant()
-	return instant{now: now, steady: ms(steady), boot: boot, trusted: trusted, firm: firm}
+	n := instant{now: now, steady: ms(steady), boot: boot, trusted: trusted, firm: firm}
+	if k, ok := s.clock.(interface{ AtLeast() time.Time }); ok && !trusted {
+		if n.least = k.AtLeast(); n.least.UnixMilli() <= 0 {
+			n.least = time.Time{}
+		}
+	}
+	return n
 }
 
 // line is how far the time of day is ahead of the steady clock.

@@ -30,11 +30,18 @@ const (
 
 // keep deletes what has been kept long enough: texts, then messages. A part of
 // it, when there is much: the next call goes on where it was. Nothing while the
-// clock is not trusted, or has just leapt: a wrong one must not delete.
+// clock is not trusted, or has just leapt: a wrong one must not delete; but codes,
+// whose minutes the steady clock counts too.
 func (s *Store) keep(ctx context.Context, n instant) error {
 	now := n.now
 	if err := s.sweep(ctx, sweepPace); err != nil {
 		return fmt.Errorf("look for damage: %w", err)
+	}
+	if err := s.keepCodes(ctx, n); err != nil {
+		return err
+	}
+	if err := s.scrubLog(ctx, n); err != nil {
+		return err
 	}
 	if !Settled(s.clock) {
 		return nil
@@ -158,15 +165,15 @@ func (s *Store) seqs(ctx context.Context, query string, args ...any) (list []int
 func (s *Store) blank(tx *sqlite.Tx, seqs []int64, now time.Time) error {
 	begun := time.Now()
 	answers := map[answerKey][]string{}
-	blanked := 0
+	blanked, codes := 0, 0
 	for _, seq := range seqs {
 		// A damaged row does not become a right one by this.
-		var id, to string
+		var id, to, class string
 		err := tx.QueryRow(`UPDATE message SET text = '', text_deleted_at = ?2,
 				crc = CASE WHEN crc = crc32c(seq, id, recipient, class, text) THEN crc32c(seq, id, recipient, class, '') ELSE -1 END
 			WHERE seq = ?1 AND ended_at <> 0 AND text_deleted_at = 0
 			AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.message = message.seq AND a.phase = 'prepared')
-			RETURNING id, recipient`, seq, ms(now)).Scan(&id, &to)
+			RETURNING id, recipient, class`, seq, max(ms(now), 1)).Scan(&id, &to, &class)
 		if errors.Is(err, sql.ErrNoRows) {
 			continue
 		}
@@ -190,10 +197,15 @@ func (s *Store) blank(tx *sqlite.Tx, seqs []int64, now time.Time) error {
 		if key != (answerKey{}) {
 			answers[key] = append(answers[key], id)
 		}
-		blanked++
+		if blanked++; class == string(OTP) {
+			codes++
+		}
 		if time.Since(begun) > keepSlice {
 			break
 		}
+	}
+	if err := s.deleted(tx, codes, blanked-codes); err != nil {
+		return err
 	}
 	for key, ids := range answers {
 		if err := key.edit(tx, func(v any) any { return withoutTexts(v, ids, now) }); err != nil {

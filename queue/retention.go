@@ -128,7 +128,7 @@ func (s *Store) SetRetention(ctx context.Context, r Retention, who string) error
 		return fmt.Errorf("set how long what is kept: %w", err)
 	}
 	s.mu.Lock()
-	s.keptAt = time.Time{}
+	s.keptAt, s.codesAt = time.Time{}, 0
 	s.mu.Unlock()
 	s.readied() // the next Wake looks
 	return nil

@@ -53,6 +53,8 @@ type Store struct {
 	watchers map[chan struct{}]struct{}
 	tidied   int64     // by Wake, the steady clock
 	keptAt   time.Time // by Wake: when nothing was due any more
+	codesAt  int64     // by Wake: when no code was due any more, the steady clock
+	scrub    scrub
 	sweeping sweep
 	dated    dated // by Wake
 	// redateFor and holdSays are what they are called; less in tests.

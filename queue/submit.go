@@ -171,9 +171,16 @@ func (d *draft) when() error {
 	}
 	from := d.now
 	// By a clock that may be wrong nobody can tell whether a time has come.
-	if d.SendAt.After(d.now) || !d.trusted && !d.SendAt.IsZero() {
-		if d.trusted && d.SendAt.After(d.now.Add(maxAhead)) {
-			return &Invalid{"send_at", "is at most a year ahead", d.SendAt.UTC().Format(time.RFC3339)}
+	if d.SendAt.After(d.now) || !d.firm && !d.SendAt.IsZero() {
+		latest, why := d.now.Add(maxAhead), "is at most a year ahead"
+		if !d.trusted {
+			why += "; if it is, this box's clock is wrong: set it first"
+			if least := d.least.Add(maxAhead); least.After(latest) {
+				latest = least
+			}
+		}
+		if (d.trusted || !d.least.IsZero()) && d.SendAt.After(latest) {
+			return &Invalid{"send_at", why, d.SendAt.UTC().Format(time.RFC3339)}
 		}
 		from, d.state, d.sendAt = d.SendAt, Scheduled, d.SendAt
 	}

@@ -44,8 +44,10 @@ func TestAWrongYearEndsNothing(t *testing.T) {
 			fresh := w.submit(time.Time{}, time.Hour)
 			require.Equal(t, 1, w.send(), "what comes now leaves as usual")
 			require.Equal(t, 1, fresh.sends)
+			then := w.submit(w.true.Add(2*time.Hour), 24*time.Hour)
+			require.Equal(t, queue.Scheduled, then.state, "by this clock that was a year ago")
 			w.pass(40 * time.Minute)
-			require.Equal(t, []queue.State{queue.Queued, queue.Queued, queue.Scheduled}, []queue.State{day.state, code.state, soon.state})
+			require.Equal(t, []queue.State{queue.Queued, queue.Queued, queue.Scheduled, queue.Scheduled}, []queue.State{day.state, code.state, soon.state, then.state})
 			require.Zero(t, w.send())
 
 			require.NoError(t, w.clock.Trust(ctx, "ana", w.true, false), "to put it back takes no second word")
@@ -55,8 +57,8 @@ func TestAWrongYearEndsNothing(t *testing.T) {
 			require.Equal(t, 1, w.send())
 			require.Equal(t, 1, day.sends)
 			w.pass(2*time.Hour + 21*time.Minute)
-			require.Equal(t, 1, w.send())
-			require.Equal(t, []int{1, 0}, []int{soon.sends, code.sends})
+			require.Equal(t, 2, w.send())
+			require.Equal(t, []int{1, 0, 1}, []int{soon.sends, code.sends, then.sends})
 		})
 	}
 }
@@ -206,4 +208,27 @@ func TestAWordFarFromWhatIsKnownIsAskedBack(t *testing.T) {
 	w.clock.NITZ("modem1", w.true, true, true)
 	says(w.true.AddDate(1, 0, 0), clock.SourceNITZ)
 	takes(w.true)
+}
+
+// TestATimeTooFarAheadIsRefusedAlsoInDoubt: a year from the last time that is
+// certainly over, or from what the box's clock shows, whichever is later.
+func TestATimeTooFarAheadIsRefusedAlsoInDoubt(t *testing.T) {
+	w := newWorld(t, t.TempDir())
+	defer func() { require.NoError(t, w.db.Close()) }()
+	w.ntp()
+	submit := func(at time.Time) error {
+		_, err := w.store.Submit(context.Background(), queue.Request{To: []string{"+34600111222"}, Text: "x", SendAt: at}, nil)
+		return err
+	}
+	far := w.true.AddDate(1, 1, 0)
+	var invalid *queue.Invalid
+	require.ErrorAs(t, submit(far), &invalid)
+	w.reboot(time.Hour, w.at(time.Unix(1000, 0)))
+	require.False(t, w.clock.Trusted())
+	require.NoError(t, submit(w.true.AddDate(0, 11, 0)), "as far as anybody can tell")
+	require.ErrorAs(t, submit(far), &invalid)
+	require.Equal(t, "send_at", invalid.Field)
+	require.Contains(t, invalid.Detail, "set it first")
+	w.off = 0 // a right clock that nobody vouches for
+	require.NoError(t, submit(w.true.AddDate(0, 11, 25)))
 }
