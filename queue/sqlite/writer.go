@@ -28,10 +28,11 @@ const (
 )
 
 const (
-	// maxBatch functions share a commit, or as many as fit in maxHold, so that
-	// a gate never waits long behind a bulk enqueue.
-	maxBatch = 256
-	maxHold  = 25 * time.Millisecond
+	// maxBatch functions share a commit, or as many as fit in the time of longest, so
+	// that a gate never waits long behind a bulk enqueue.
+	maxBatch               = 256
+	maxHold                = 25 * time.Millisecond
+	leastHold, leastUrgent = 5 * time.Millisecond, 2 * time.Millisecond
 	// maxWaiting functions of a lane; beyond, Write gives ErrOverloaded.
 	maxWaiting = 8192
 	// idleProof is how often an idle writer shows that it is alive.
@@ -47,6 +48,7 @@ const (
 
 type job struct {
 	fn    func(*Tx) error
+	lane  Lane
 	state atomic.Int32
 	done  chan error
 	err   error
@@ -72,10 +74,12 @@ type writer struct {
 	hooking bool
 	given   []func()
 
-	wake     chan struct{} // capacity 1
-	done     chan struct{} // the goroutine has ended
-	over     atomic.Pointer[error]
-	progress atomic.Pointer[time.Time]
+	wake chan struct{} // capacity 1
+	done chan struct{} // the goroutine has ended
+	// commitTook is about what a commit takes on this disk.
+	commitTook time.Duration
+	over       atomic.Pointer[error]
+	progress   atomic.Pointer[time.Time]
 }
 
 // attach takes the connection that it writes through from a pool of one.
@@ -125,7 +129,7 @@ func (db *DB) Write(ctx context.Context, lane Lane, fn func(*Tx) error) error {
 	if ctx.Value(hookKey{}) == db {
 		lane = hooks
 	}
-	j := &job{fn: fn, done: make(chan error, 1)}
+	j := &job{fn: fn, lane: lane, done: make(chan error, 1)}
 	if err := db.w.put(lane, j); err != nil {
 		return err
 	}
@@ -259,6 +263,7 @@ func (w *writer) ending() bool {
 // batch runs first and what else waits in one transaction, then answers all.
 func (w *writer) batch(first *job) {
 	begun := time.Now()
+	urgent := false
 	var kept, all []*job
 	if err := w.begin(); err != nil {
 		w.answer([]*job{first}, w.failing(err))
@@ -266,6 +271,7 @@ func (w *writer) batch(first *job) {
 	}
 	for j := first; j != nil; j = w.take() {
 		all = append(all, j)
+		urgent = urgent || j.lane != Ordinary
 		j.err = w.failing(w.apply(j, len(kept) > 0))
 		switch {
 		case w.doubt != nil:
@@ -282,12 +288,22 @@ func (w *writer) batch(first *job) {
 				return
 			}
 		}
-		if w.doubt != nil || len(all) >= maxBatch || time.Since(begun) > maxHold {
+		if w.doubt != nil || len(all) >= maxBatch || time.Since(begun) > w.longest(urgent) {
 			break
 		}
 	}
 	w.finish(kept)
 	w.answer(all, nil)
+}
+
+// longest is how long functions are taken into a transaction. The longer a commit
+// takes, the more should share it; where it takes next to nothing, waiting for
+// others only costs those time who came first, above all the urgent.
+func (w *writer) longest(urgent bool) time.Duration {
+	if urgent {
+		return min(max(w.commitTook, leastUrgent), maxHold)
+	}
+	return min(max(2*w.commitTook, leastHold), maxHold)
 }
 
 // finish commits what was kept. When the commit fails for want of space, or
@@ -298,8 +314,10 @@ func (w *writer) finish(kept []*job) {
 		w.rollback()
 		return
 	}
+	begun := time.Now()
 	err := w.exec("COMMIT")
 	if err == nil {
+		w.commitTook += (time.Since(begun) - w.commitTook) / 8
 		w.committed(kept)
 		return
 	}
