@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"recado/queue"
 	"recado/queue/clock"
@@ -17,6 +20,12 @@ type Clock struct {
 	MisfireGrace  int         `json:"misfire_grace" doc:"Seconds by which a scheduled message may be late and still leaves by itself"`
 	MisfirePolicy string      `json:"misfire_policy" enum:"hold,send,skip" doc:"What becomes of one that is later: held for somebody to decide, sent, or expired"`
 	Against       *ClockDoubt `json:"against" doc:"What speaks against the box's own time, or against the one asked for (now), by more than a day: to vouch for it takes sure. null: nothing"`
+}
+
+// TransformSchema says what a pointer to an object does not: that it may be null.
+func (Clock) TransformSchema(r huma.Registry, s *huma.Schema) *huma.Schema {
+	nullable(r, s, "against", reflect.TypeFor[ClockDoubt]())
+	return s
 }
 
 // ClockDoubt is what is known of the time otherwise.
