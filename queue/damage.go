@@ -170,6 +170,27 @@ func (s *Store) spoil(tx *sqlite.Tx, seq int64, why error) error {
 	return s.bury(tx, r)
 }
 
+// together does something for messages at once. When a damaged row hinders that, it
+// is done for one after the other, and that one ends, as spoil says.
+func (s *Store) together(tx *sqlite.Tx, seqs []int64, do func(*sqlite.Tx, []int64) error) error {
+	if len(seqs) > 1 {
+		err := tx.Try(func() error { return do(tx, seqs) })
+		if err == nil || sqlite.OfStorage(err) {
+			return err
+		}
+	}
+	for _, seq := range seqs {
+		err := tx.Try(func() error { return do(tx, []int64{seq}) })
+		if err != nil && !sqlite.OfStorage(err) {
+			err = s.spoil(tx, seq, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // aside does what must not undo the rest of a transaction: when a row hinders it,
 // it is not done, and logged.
 func (s *Store) aside(tx *sqlite.Tx, what string, do func() error) error {

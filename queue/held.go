@@ -92,8 +92,7 @@ func (s *Store) hold(ctx context.Context, reason string, upTo int64, finish func
 		for {
 			b := batch{reason: reason, from: from, after: last, upTo: upTo, tell: heldEvents - told}
 			err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
-				b.held, b.told, b.last = 0, 0, 0
-				return s.holdSome(tx, &b)
+				return s.holdNext(tx, &b)
 			})
 			if err != nil {
 				return n, fmt.Errorf("hold the queue: %w", err)
@@ -166,13 +165,28 @@ type batch struct {
 // mayHold: not what a restore holds already, which is for a release to decide.
 const mayHold = `state = ?1 AND hold = ''`
 
-func (s *Store) holdSome(tx *sqlite.Tx, b *batch) error {
-	var looked int
-	err := tx.QueryRow(`SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM message
-		WHERE state = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?)`, string(b.from), b.after, b.upTo, holdBatch).Scan(&looked, &b.last)
-	if err != nil || looked == 0 {
+// holdNext holds a batch, one by one when a damaged row hinders that.
+func (s *Store) holdNext(tx *sqlite.Tx, b *batch) error {
+	seqs, err := numbersOf(tx, `SELECT seq FROM message WHERE state = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?`, string(b.from), b.after, b.upTo, holdBatch)
+	if b.held, b.told, b.last = 0, 0, 0; err != nil || len(seqs) == 0 {
 		return err
 	}
+	b.last = seqs[len(seqs)-1]
+	held, told := 0, 0
+	err = s.together(tx, seqs, func(tx *sqlite.Tx, some []int64) error {
+		part := *b
+		part.after, part.last, part.tell = some[0]-1, some[len(some)-1], b.tell-told
+		if err := s.holdSome(tx, &part); err != nil {
+			return err
+		}
+		held, told = held+part.held, told+part.told
+		return nil
+	})
+	b.held, b.told = held, told
+	return err
+}
+
+func (s *Store) holdSome(tx *sqlite.Tx, b *batch) error {
 	if b.from == Uncertain {
 		return s.holdUncertain(tx, b)
 	}

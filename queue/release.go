@@ -91,7 +91,7 @@ func (s *Store) decideHeld(ctx context.Context, f HeldFilter, who, event string,
 			if err := s.auditHeld(tx, f, who, event, len(seqs)); err != nil {
 				return err
 			}
-			return do(tx, seqs)
+			return s.together(tx, seqs, do)
 		})
 		if err != nil {
 			return n, err

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+
 	"recado/queue/sqlite"
 )
 
@@ -32,7 +33,14 @@ func (s *Store) SIMGone(ctx context.Context, iccid string) error {
 		err = s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
 			moved = 0
 			for _, seq := range seqs {
-				ok, err := s.move(tx, seq, iccid)
+				ok := false
+				err := tx.Try(func() (err error) {
+					ok, err = s.move(tx, seq, iccid)
+					return err
+				})
+				if err != nil && !sqlite.OfStorage(err) {
+					ok, err = true, s.spoil(tx, seq, err) // it waits for no SIM any more
+				}
 				if err != nil {
 					return err
 				}
@@ -67,6 +75,9 @@ func (s *Store) move(tx *sqlite.Tx, seq int64, iccid string) (bool, error) {
 	}
 	if r.SIM != iccid || r.wish == iccid || r.open() || !r.bound() || r.State != Queued && r.State != Sending {
 		return false, nil // it has changed since
+	}
+	if r.Damaged && r.TextDeletedAt.IsZero() {
+		return false, errTorn
 	}
 	if done, err := s.renew(tx, r, r.options()); err != nil || !done {
 		if err == nil {
