@@ -65,7 +65,7 @@ func commands() []command {
 		{name: "pause", help: "c.pause", run: (*session).pause},
 		{name: "resume", help: "c.resume", run: (*session).resume},
 		{name: "clock", help: "c.clock", run: (*session).clock},
-		{name: "clock trust", help: "c.trust", args: []argument{{name: "TIME", optional: true}}, rest: true, needs: true, run: (*session).trustClock},
+		{name: "clock trust", help: "c.trust", args: []argument{{name: sureFlag, optional: true}, {name: "TIME", optional: true}}, rest: true, needs: true, run: (*session).trustClock},
 		{name: "backup list", help: "c.backups", needs: true, run: (*session).backups},
 		{name: "backup now", help: "c.backup", needs: true, run: (*session).backupNow},
 		{name: "log", help: "c.log", needs: true, run: (*session).log},

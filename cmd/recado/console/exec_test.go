@@ -28,6 +28,8 @@ func TestEveryMenuItemHasAScriptableTwin(t *testing.T) {
 		{command: "clock", shows: []string{"trusted        no", "nobody vouches", "hold, 15m0s"}},
 		{command: "clock trust", shows: []string{"trusted        yes", "operator"}, asks: "POST /api/v1/clock/trust {}"},
 		{command: "clock trust 2026-11-22T13:00:00+01:00", shows: []string{"operator"}, asks: `POST /api/v1/clock/trust {"now":"2026-11-22T12:00:00Z"}`},
+		{command: "clock trust --sure 2027-11-22T13:00:00+01:00", shows: []string{"operator"}, asks: `POST /api/v1/clock/trust {"now":"2027-11-22T12:00:00Z","sure":true}`},
+		{command: "clock trust --sure", shows: []string{"operator"}, asks: `POST /api/v1/clock/trust {"sure":true}`},
 		{command: "backup", shows: []string{"no room", "20261122-110000.age", "3"}},
 		{command: "backup now", shows: []string{"Done."}, asks: "POST /api/v1/backups"},
 		{command: "lines", shows: []string{"Cita", "Movistar", "-71 dBm", "ready", "42"}},
@@ -88,6 +90,8 @@ func TestExecRefusesWhatItCannotDo(t *testing.T) {
 		{"uncertain resolve 0194", "use: uncertain resolve ID"},
 		{"uncertain resolve 0194 forget", "use: uncertain resolve ID resend|mark_sent|mark_failed"},
 		{"clock trust tomorrow", "type the time as"},
+		{"clock trust 2027-11-22T12:00:00Z", "the last time known here"},
+		{"clock trust 2027-11-22T12:00:00Z", "clock trust --sure TIME"},
 		{"lang fr", "languages: es, en"},
 		{"password jefa", "type the password"},
 	} {

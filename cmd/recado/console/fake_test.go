@@ -104,6 +104,8 @@ func twoModems(t *testing.T) *box {
 			{"reason":"late","class":"bulk","count":4,"oldest":"2026-11-02T10:00:00Z"}]}`,
 		"GET /api/v1/clock": `{"now":"2026-11-22T12:00:00Z","trusted":false,"source":null,"since":null,"reason":"nobody vouches for the time",
 			"offset_seconds":0,"misfire_grace":900,"misfire_policy":"hold"}`,
+		"GET /api/v1/clock?now=2026-11-22T12%3A00%3A00Z": `{"now":"2026-11-22T12:00:00Z","against":null}`,
+		"GET /api/v1/clock?now=2027-11-22T12%3A00%3A00Z": `{"now":"2026-11-22T12:00:00Z","against":{"time":"2026-11-22T12:00:00Z","by":"high_water"}}`,
 		"GET /api/v1/backups": `{"last_at":"2026-11-22T11:00:00Z","next_at":null,"paused":true,"error":"no room","folder":null,
 			"items":[{"name":"20261122-110000.age","at":"2026-11-22T11:00:00Z","size_bytes":2049}]}`,
 		"GET /api/v1/messages?state=uncertain&limit=50": `{"items":[{"id":"0194","to":"+34600111222","text":"SECRETO","class":"otp",

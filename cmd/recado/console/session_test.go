@@ -181,6 +181,18 @@ func TestSessionOnATerminal(t *testing.T) {
 	p.types("y\r")
 	p.expect("operator")
 	p.expect(prompt)
+	for _, word := range []string{"y", "sure"} {
+		p.types("clock trust 2027-11-22T12:00:00Z\r")
+		p.expect("the last time known here")
+		p.expect("type the word sure: ")
+		p.types(word + "\r")
+		if word == "y" {
+			p.expect("Cancelled.")
+		} else {
+			p.expect("operator")
+		}
+		p.expect(prompt)
+	}
 
 	p.types("quit\r")
 	p.expect("Goodbye.")
@@ -191,6 +203,7 @@ func TestSessionOnATerminal(t *testing.T) {
 		"POST /api/v1/sending/pause",
 		`POST /control/users/jefa/password {"password":"correcto caballo"}`,
 		"POST /api/v1/clock/trust {}",
+		`POST /api/v1/clock/trust {"now":"2027-11-22T12:00:00Z","sure":true}`,
 	}, box.wasAsked())
 }
 
