@@ -50,8 +50,12 @@ func (c connector) Connect(context.Context) (driver.Conn, error) {
 	if c.readOnly {
 		lock = "deferred" // the other is a write, and refused
 	}
+	logged := hasLog(c.path)
 	raw, err := (&sqlite3.SQLiteDriver{}).Open(u.String() + "?_busy_timeout=5000&_txlock=" + lock)
 	if err != nil {
+		if logged && !hasLog(c.path) {
+			err = errors.Join(err, logMovedByClosing(c.path))
+		}
 		return nil, err
 	}
 	conn := raw.(*sqlite3.SQLiteConn)

@@ -60,6 +60,22 @@ func dropNote(path string) error {
 	return errors.Join(err, syncFile(filepath.Dir(path)))
 }
 
+// hasLog says that there is a WAL.
+func hasLog(path string) bool {
+	_, err := os.Stat(path + "-wal")
+	return err == nil
+}
+
+// logMovedByClosing follows a connection that could not be opened, was the only one
+// and had no time to say that the WAL is to stay: SQLite has moved all of it into
+// the file and deleted it. What was found missing before stays said.
+func logMovedByClosing(path string) error {
+	if was, err := os.ReadFile(noteName(path)); err != nil || strings.HasPrefix(string(was), lostMark) {
+		return nil
+	}
+	return dropNote(path)
+}
+
 // logLost says what is missing of the WAL of a file that was not closed in order; ""
 // nothing, as far as can be told. It looks before SQLite opens the file, which makes
 // a new one. What it says stays said until the note is dropped.

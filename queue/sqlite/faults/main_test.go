@@ -26,7 +26,11 @@ const role = "RECADO_TEST_ON_A_BAD_DISK"
 
 func TestMain(m *testing.M) {
 	if what := os.Getenv(role); what != "" {
-		if err := inside(what, os.Getenv("DIR"), os.Getenv("FAULT")); err != nil {
+		do := func(dir, fault string) error { return inside(what, dir, fault) }
+		if strings.HasPrefix(what, "reopening") {
+			do = insideReopening
+		}
+		if err := do(os.Getenv("DIR"), os.Getenv("FAULT")); err != nil {
 			fmt.Println("FAULT:", err)
 			os.Exit(1)
 		}
