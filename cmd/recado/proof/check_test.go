@@ -30,6 +30,7 @@ const (
 	reportsRight       = "delivered is what the network says"
 	eventsTold         = "every state was told"
 	nothingOpen        = "no attempt stays open"
+	nothingHeld        = "nothing is held that nobody held"
 )
 
 // submission names one segment of one message in the ledger.
@@ -107,6 +108,9 @@ func check(o outcome) (found []violation) {
 		if o.Drained && (m.State == "queued" || m.State == "sending") {
 			broken(atLeastOnce, "%s is still %s", m.ID, m.State)
 		}
+		if m.State == "held" {
+			broken(nothingHeld, "%s: %s", m.ID, m.Reason)
+		}
 		checkSending(m, sent[m.ID], tried[m.ID], o.Retries[m.ID], broken)
 	}
 	checkReceiving(o, broken)
@@ -123,11 +127,11 @@ func checkRequests(o outcome, byID map[string]*message, byWhat map[submission]*m
 			switch {
 			case a.Changed && a.Status == http.StatusAccepted:
 				broken(changedRefused, "%s was accepted with another body", r.Key)
-			case a.Changed && a.Status != 0 && id != "" && a.Status != http.StatusUnprocessableEntity && a.Status != http.StatusServiceUnavailable:
+			case a.Changed && a.Status != 0 && id != "" && a.Status != http.StatusUnprocessableEntity && !a.later():
 				broken(changedRefused, "%s with another body: %d", r.Key, a.Status)
 			case a.Status == http.StatusAccepted && a.ID != id:
 				broken(oneMessageAKey, "%s is %s and %s", r.Key, id, a.ID)
-			case !a.Changed && a.Status != 0 && a.Status != http.StatusAccepted && a.Status != http.StatusConflict && a.Status != http.StatusServiceUnavailable:
+			case !a.Changed && a.Status != 0 && a.Status != http.StatusAccepted && a.Status != http.StatusConflict && !a.later():
 				broken(acknowledgedExists, "%s: %d", r.Key, a.Status)
 			}
 		}

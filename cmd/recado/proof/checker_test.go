@@ -85,6 +85,7 @@ func TestTheChecker(t *testing.T) {
 		"inbound invented": {inboundOnce, func(o *outcome) { o.Ledger = o.Ledger[:6] }},
 		"not delivered":    {reportsRight, func(o *outcome) { o.Ledger[5].ST = 0x43 }},
 		"not told":         {eventsTold, func(o *outcome) { o.Events = o.Events[:3] }},
+		"held":             {nothingHeld, func(o *outcome) { o.Messages[1].State = "held" }},
 		"open":             {nothingOpen, func(o *outcome) { o.Attempts[1].Phase = "prepared" }},
 	} {
 		t.Run(name, func(t *testing.T) {

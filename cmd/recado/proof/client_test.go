@@ -195,7 +195,12 @@ func (b *box) post(web *http.Client, r *request, text string) (told bool) {
 		}
 	}
 	b.history.note(r, a)
-	return a.Status != 0 && a.Status != http.StatusConflict && a.Status != http.StatusServiceUnavailable
+	return a.Status != 0 && a.Status != http.StatusConflict && !a.later()
+}
+
+// later: for now nothing can be accepted.
+func (a answer) later() bool {
+	return a.Status == http.StatusServiceUnavailable || a.Status == http.StatusInsufficientStorage
 }
 
 // get reads JSON from the API.

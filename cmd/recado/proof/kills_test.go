@@ -186,7 +186,14 @@ func (b *box) holds(o outcome) {
 	}
 	b.t.Logf("%d starts (slowest %s), %d requests, %d acknowledged, %d answers lost; attempts %v; messages %v; %d received",
 		b.starts, b.slowest.Round(time.Millisecond), len(o.Requests), acknowledged, lost, outcomes, states, len(o.Inbound))
-	require.Less(b.t, b.slowest, 10*time.Second, "crash to serving")
+	// The race detector makes everything several times slower.
+	limit := 10 * time.Second
+	if raceOn {
+		limit = 30 * time.Second
+	}
+	if b.slowest > limit {
+		b.t.Errorf("crash to serving took %s", b.slowest)
+	}
 	found := check(o)
 	for i, v := range found {
 		if i == 20 {
@@ -195,7 +202,7 @@ func (b *box) holds(o outcome) {
 		}
 		b.t.Errorf("%s: %s", v.Promise, v.What)
 	}
-	if len(found) > 0 {
+	if b.t.Failed() {
 		b.keep()
 	}
 }

@@ -40,7 +40,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	}
 	// Nearly all time is waiting: more boxes than processors.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	if err := flag.Set("test.parallel", "5"); err != nil {
 		return 0, err
 	}
 	return m.Run(), nil
