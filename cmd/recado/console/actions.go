@@ -108,7 +108,7 @@ func (s *session) trace(args []string) error {
 	if len(args) > 1 {
 		n, err := strconv.Atoi(args[1])
 		if err != nil || n < 1 {
-			return &UsageError{s.say("usage", "modem trace MODEM [LINES]")}
+			return s.useOf("modem trace")
 		}
 		most = n
 	}
@@ -211,7 +211,7 @@ func (s *session) send(args []string) error {
 		return err
 	}
 	for _, m := range out.Messages {
-		fmt.Fprintln(s.out, s.say("queued", m.ID, m.State))
+		fmt.Fprintln(s.out, s.say("queued", m.ID, s.code(m.State)))
 	}
 	if s.o.API.Alone() {
 		fmt.Fprintln(s.out, s.say("alone"))

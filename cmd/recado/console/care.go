@@ -34,7 +34,7 @@ func (s *session) heldList([]string) error {
 	t := table{}
 	t.add(s.text("l.reason"), s.text("l.class"), s.text("l.messages"), s.text("l.oldest"))
 	for _, g := range held.Items {
-		t.add(g.Reason, g.Class, fmt.Sprint(g.Count), when(g.Oldest))
+		t.add(s.typed(g.Reason), g.Class, fmt.Sprint(g.Count), when(g.Oldest))
 	}
 	t.write(s)
 	return nil
@@ -57,30 +57,48 @@ func (s *session) onlyReason() string {
 func (s *session) release(args []string) error { return s.decideHeld("release", "sure.release", args) }
 func (s *session) discard(args []string) error { return s.decideHeld("discard", "sure.discard", args) }
 
-// decideHeld releases or discards what a reason holds, of one class or of all. A person at the
-// menu is asked once more, with how many there are.
+// classes of messages, as commands take them.
+var classes = []string{"otp", "alert", "normal", "bulk"}
+
+// decideHeld releases or discards what a reason holds, of one class or of all. The reason
+// and the class may come in any order. A person at the menu is asked once more, with how
+// many there are.
 func (s *session) decideHeld(action, question string, args []string) error {
+	var reason, class string
+	for _, word := range args {
+		into := &reason
+		if word = strings.ToLower(word); slices.Contains(classes, word) {
+			into = &class
+		}
+		if *into != "" {
+			return s.useOf("held " + action)
+		}
+		*into = word
+	}
 	held, err := get[heldAnswer](s, "/api/v1/held")
 	if err != nil {
 		return err
 	}
+	if reason == "" { // a class alone is not enough said: it takes a word for what holds it
+		return &UsageError{s.say("which.held", s.useOf("held "+action), s.heldNow(held))}
+	}
 	choice := map[string]any{}
-	if args[0] == everything {
+	if reason == everything {
 		choice["all"] = true
 	} else {
-		choice["reason"] = args[0]
+		choice["reason"] = reason
 	}
-	if len(args) > 1 {
-		choice["class"] = args[1]
+	if class != "" {
+		choice["class"] = class
 	}
 	n := 0
 	for _, g := range held.Items {
-		if (args[0] == everything || g.Reason == args[0]) && (len(args) < 2 || g.Class == args[1]) {
+		if (reason == everything || g.Reason == reason) && (class == "" || g.Class == class) {
 			n += g.Count
 		}
 	}
 	if n == 0 {
-		return errors.New(s.text("no.held"))
+		return errors.New(s.say("no.held", s.heldNow(held)))
 	}
 	if s.in != nil {
 		if yes, err := s.sure(s.say(question, n)); err != nil || !yes {
@@ -98,6 +116,18 @@ func (s *session) decideHeld(action, question string, args []string) error {
 			return nil
 		}
 	}
+}
+
+// heldNow names the reasons and classes of what is held.
+func (s *session) heldNow(held heldAnswer) string {
+	var list []string
+	for _, g := range held.Items {
+		list = append(list, g.Reason+" "+g.Class)
+	}
+	if list == nil {
+		return s.text("none")
+	}
+	return strings.Join(list, ", ")
 }
 
 // sure asks for a yes.
@@ -127,7 +157,7 @@ func (s *session) uncertain([]string) error {
 	t := table{}
 	t.add(s.text("l.id"), s.text("l.time"), s.text("l.to"), s.text("l.class"), s.text("l.reason"))
 	for _, m := range all.Items {
-		t.add(m.ID, when(m.CreatedAt), mask(m.To), m.Class, m.Reason)
+		t.add(m.ID, when(m.CreatedAt), mask(m.To), m.Class, s.code(m.Reason))
 	}
 	t.write(s)
 	if all.Next != nil {
@@ -141,13 +171,13 @@ func (s *session) resolve(args []string) error {
 	switch args[1] {
 	case "resend", "mark_sent", "mark_failed":
 	default:
-		return &UsageError{s.say("usage", "uncertain resolve ID resend|mark_sent|mark_failed")}
+		return s.useOf("uncertain resolve")
 	}
 	m, err := post[messageRow](s, "/api/v1/messages/"+url.PathEscape(args[0])+"/resolve", map[string]any{"action": args[1]})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "%s %s\n", s.say("done"), m.State)
+	fmt.Fprintf(s.out, "%s %s\n", s.say("done"), s.code(m.State))
 	return nil
 }
 

@@ -193,7 +193,7 @@ func (s *session) check(cmd command, args []string) error {
 		}
 	}
 	if len(args) < needed || len(args) > len(cmd.args) {
-		return &UsageError{s.say("usage", cmd.usage())}
+		return s.use(cmd)
 	}
 	if cmd.needs && s.o.API.Alone() {
 		return errors.New(s.text("alone"))

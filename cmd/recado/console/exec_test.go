@@ -22,6 +22,8 @@ func TestEveryMenuItemHasAScriptableTwin(t *testing.T) {
 		{command: "held", shows: []string{"restored  otp    2", "late      bulk   4"}},
 		{command: "held release restored", shows: []string{"Done: 2. Still held: 4."}, asks: `POST /api/v1/held/release {"reason":"restored"}`},
 		{command: "held release restored otp", shows: []string{"Done: 2."}, asks: `POST /api/v1/held/release {"class":"otp","reason":"restored"}`},
+		{command: "held release otp restored", shows: []string{"Done: 2."}, asks: `POST /api/v1/held/release {"class":"otp","reason":"restored"}`},
+		{command: "held discard BULK all", shows: []string{"Done: 6."}, asks: `POST /api/v1/held/discard {"all":true,"class":"bulk"}`},
 		{command: "held discard all", shows: []string{"Done: 6. Still held: 0."}, asks: `POST /api/v1/held/discard {"all":true}`},
 		{command: "uncertain list", shows: []string{"0194", "*********222", "no_answer", "There are more."}},
 		{command: "uncertain resolve 0194 mark_sent", shows: []string{"Done. sent"}, asks: `POST /api/v1/messages/0194/resolve {"action":"mark_sent"}`},
@@ -87,6 +89,9 @@ func TestExecRefusesWhatItCannotDo(t *testing.T) {
 		{"puk 1", "type the PUK and the new PIN"},
 		{"send 600111222", "use: send TO TEXT"},
 		{"held release", "use: held release REASON|all [CLASS]"},
+		{"held release otp", "use: held release REASON|all [CLASS]; name a reason, or all; held now: restored otp, late bulk"},
+		{"held release restored late", "use: held release REASON|all [CLASS]"},
+		{"held discard otp bulk", "use: held discard REASON|all [CLASS]"},
 		{"uncertain resolve 0194", "use: uncertain resolve ID"},
 		{"uncertain resolve 0194 forget", "use: uncertain resolve ID resend|mark_sent|mark_failed"},
 		{"clock trust tomorrow", "type the time as"},
@@ -126,7 +131,7 @@ func TestHeldInParts(t *testing.T) {
 	require.NoError(t, New(Options{API: box}).Exec(t.Context(), "held discard late", &out))
 	require.Equal(t, "Done: 4. Still held: 2.\n", out.String())
 	require.Len(t, box.wasAsked(), 2)
-	require.EqualError(t, New(Options{API: box}).Exec(t.Context(), "held discard late otp", &out), "nothing of that is held")
+	require.EqualError(t, New(Options{API: box}).Exec(t.Context(), "held discard late otp", &out), "nothing of that is held; held now: restored otp, late bulk")
 	require.Len(t, box.wasAsked(), 2)
 }
 
@@ -237,4 +242,33 @@ func FuzzFind(f *testing.F) {
 			t.Fatalf("%q: %d arguments for %q", line, len(args), c.usage())
 		}
 	})
+}
+
+// TestSpanishIsSpokenThroughout: labels, states and what stands for an argument; the
+// words that commands take stay as they are.
+func TestSpanishIsSpokenThroughout(t *testing.T) {
+	for command, shows := range map[string][]string{
+		"status":                           {"en cola: 7", "6 (véalos con held list)", "queda poco sitio: make room"},
+		"backup":                           {"última copia   11-22", "en pausa       sí", "error          no room"},
+		"modem show 1":                     {"modelo         EC25", "puerto         /dev/ttyUSB2", "estado         lista", "reinicios      0"},
+		"sim show cita":                    {"centro de SMS ", "estado             lista", "fallos recientes   0"},
+		"modem list":                       {"lo usa otro programa"},
+		"modem history 1":                  {"paso L3  module restart", "estado   ready"},
+		"sim list":                         {"no disponible"},
+		"queue":                            {"en cola", "retenido", "enviado"},
+		"held":                             {"restored (de una copia)  otp", "late (se pasó la hora)   bulk"},
+		"uncertain resolve 0194 mark_sent": {"Hecho. enviado"},
+		"help":                             {"modem trace MÓDEM [LÍNEAS]", "send NÚMERO TEXTO", "held release MOTIVO|all [CLASE]", "sim name SIM NOMBRE", "password PERSONA"},
+	} {
+		var out strings.Builder
+		require.NoError(t, New(Options{API: twoModems(t), Language: Spanish}).Exec(t.Context(), command, &out))
+		for _, text := range shows {
+			require.Contains(t, out.String(), text, command)
+		}
+	}
+	err := New(Options{API: twoModems(t), Language: Spanish}).Exec(t.Context(), "held release otp", &strings.Builder{})
+	require.EqualError(t, err, "uso: held release MOTIVO|all [CLASE]; diga un motivo, o all (todos); ahora lo está: restored otp, late bulk")
+	for name, w := range words {
+		require.NotEmpty(t, w.es, name)
+	}
 }

@@ -18,7 +18,7 @@ func (s *session) history(args []string) error {
 	if len(args) > 1 {
 		n, err := strconv.Atoi(args[1])
 		if err != nil || n < 1 || n > 500 {
-			return &UsageError{s.say("usage", "modem history MODEM [LINES]")}
+			return s.useOf("modem history")
 		}
 		most = n
 	}
@@ -34,7 +34,7 @@ func (s *session) history(args []string) error {
 		fmt.Fprintln(s.out, s.text("none"))
 	}
 	for _, e := range slices.Backward(all.Items) {
-		kind := e.Kind
+		kind := s.code(e.Kind)
 		if e.Step != "" {
 			kind += " " + e.Step
 		}

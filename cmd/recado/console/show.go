@@ -63,7 +63,7 @@ func (s *session) item(all []command, i int) string {
 func (s *session) help([]string) error {
 	t := table{}
 	for i, c := range commands() {
-		t.add(fmt.Sprintf("%2d", i+1), c.usage(), s.text(c.help))
+		t.add(fmt.Sprintf("%2d", i+1), strings.TrimPrefix(s.use(c).Error(), s.say("usage", "")), s.text(c.help))
 	}
 	t.write(s)
 	return nil
@@ -109,11 +109,11 @@ func (s *session) status([]string) error {
 	}
 	row("l.sending", s.choose(info.Paused, "l.stopped", "l.running"))
 	if n := sum(status.Queue["held"]); n > 0 {
-		row("l.held", fmt.Sprintf("%d (held list)", n))
+		row("l.held", s.say("held.see", n))
 	}
 	for _, state := range []string{"scheduled", "queued", "sending"} {
 		if n := sum(status.Queue[state]); n > 0 {
-			row("l.queue", fmt.Sprintf("%s: %d", state, n))
+			row("l.queue", fmt.Sprintf("%s: %d", s.code(state), n))
 		}
 	}
 	row("l.sent", fmt.Sprintf("%d/%d/%d", status.Sent.Minute, status.Sent.Hour, status.Sent.Day))
@@ -127,7 +127,7 @@ func (s *session) status([]string) error {
 		row("l.storage", fmt.Sprintf("%d MB", *free>>20))
 	}
 	if st := status.Storage; st.State != "" {
-		row("l.state.of", strings.TrimSuffix(st.State+": "+st.Detail, ": "))
+		row("l.state.of", strings.TrimSuffix(s.code(st.State)+": "+st.Detail, ": "))
 	}
 	return nil
 }
@@ -159,7 +159,7 @@ func (s *session) lines([]string) error {
 		if sim.Modem == "" {
 			continue
 		}
-		t.add(cmp.Or(sim.Name, tail(sim.ICCID, 8)), sim.Number, sim.Operator, signal(sim), sim.State, fmt.Sprint(sim.SentTotal))
+		t.add(cmp.Or(sim.Name, tail(sim.ICCID, 8)), sim.Number, sim.Operator, signal(sim), s.code(sim.State), fmt.Sprint(sim.SentTotal))
 	}
 	t.write(s)
 	return nil
@@ -173,7 +173,7 @@ func (s *session) modems([]string) error {
 	t := table{}
 	t.add("", s.text("l.modem"), s.text("l.port"), s.text("l.model"), s.text("l.state"), s.text("l.what"))
 	for i, m := range all.Items {
-		t.add(fmt.Sprint(i+1), m.ID, m.Port, strings.TrimSpace(m.Model), m.State, cmp.Or(m.Reason, m.LastError))
+		t.add(fmt.Sprint(i+1), m.ID, m.Port, strings.TrimSpace(m.Model), s.code(m.State), cmp.Or(m.Reason, m.LastError))
 	}
 	t.write(s)
 	return nil
@@ -195,7 +195,7 @@ func (s *session) modem(args []string) error {
 	m := all.Items[i]
 	s.details([][2]string{
 		{"id", m.ID}, {"imei", m.IMEI}, {"manufacturer", m.Manufacturer}, {"model", m.Model}, {"firmware", m.Firmware},
-		{"family", m.Family}, {"port", m.Port}, {"usb_path", m.USBPath}, {"state", m.State},
+		{"family", m.Family}, {"port", m.Port}, {"usb_path", m.USBPath}, {"state", s.code(m.State)},
 		{"since", when(m.Since)}, {"sim", m.SIM}, {"reason", m.Reason}, {"last_error", m.LastError},
 		{"restarts", fmt.Sprint(m.Restarts)},
 	})
@@ -210,7 +210,7 @@ func (s *session) sims([]string) error {
 	t := table{}
 	t.add("", s.text("l.sim"), "ICCID", s.text("l.number"), s.text("l.state"), s.text("l.modem"))
 	for i, sim := range all.Items {
-		t.add(fmt.Sprint(i+1), sim.Name, sim.ICCID, sim.Number, sim.State, sim.Modem)
+		t.add(fmt.Sprint(i+1), sim.Name, sim.ICCID, sim.Number, s.code(sim.State), sim.Modem)
 	}
 	t.write(s)
 	return nil
@@ -227,8 +227,8 @@ func (s *session) sim(args []string) error {
 	}
 	s.details([][2]string{
 		{"iccid", sim.ICCID}, {"imsi", sim.IMSI}, {"name", sim.Name}, {"number", sim.Number}, {"operator", sim.Operator},
-		{"state", sim.State}, {"reason", sim.Reason}, {"modem", sim.Modem}, {"signal", signal(sim)},
-		{"registration", sim.Registration}, {"technology", sim.Technology}, {"smsc", sim.SMSC},
+		{"state", s.code(sim.State)}, {"reason", sim.Reason}, {"modem", sim.Modem}, {"signal", signal(sim)},
+		{"registration", s.code(sim.Registration)}, {"technology", sim.Technology}, {"smsc", sim.SMSC},
 		{"sent_total", fmt.Sprint(sim.SentTotal)}, {"failed_recent", fmt.Sprint(sim.FailedRecent)}, {"last_sent_at", when(sim.LastSentAt)},
 	})
 	return nil
@@ -247,7 +247,7 @@ func (s *session) queue([]string) error {
 		if sum(of) == 0 {
 			continue
 		}
-		t.add(state, fmt.Sprint(of["otp"]), fmt.Sprint(of["alert"]), fmt.Sprint(of["normal"]), fmt.Sprint(of["bulk"]))
+		t.add(s.code(state), fmt.Sprint(of["otp"]), fmt.Sprint(of["alert"]), fmt.Sprint(of["normal"]), fmt.Sprint(of["bulk"]))
 	}
 	t.write(s)
 	last, err := get[list[messageRow]](s, "/api/v1/messages?limit=10")
@@ -257,18 +257,22 @@ func (s *session) queue([]string) error {
 	t = table{}
 	t.add(s.text("l.time"), s.text("l.id"), s.text("l.to"), s.text("l.class"), s.text("l.state"))
 	for _, m := range last.Items {
-		t.add(when(m.CreatedAt), m.ID, mask(m.To), m.Class, strings.TrimSpace(m.State+" "+m.Reason))
+		t.add(when(m.CreatedAt), m.ID, mask(m.To), m.Class, strings.TrimSpace(s.code(m.State)+" "+s.code(m.Reason)))
 	}
 	fmt.Fprintln(s.out)
 	t.write(s)
 	return nil
 }
 
-// details prints names and values, without what is empty. The names are the API's.
+// details prints names and values, without what is empty.
 func (s *session) details(rows [][2]string) {
+	width := 14
+	for _, r := range rows {
+		width = max(width, utf8.RuneCountInString(s.named(r[0])))
+	}
 	for _, r := range rows {
 		if r[1] != "" {
-			fmt.Fprintf(s.out, "%s %s\n", pad(r[0], 14), r[1])
+			fmt.Fprintf(s.out, "%s %s\n", pad(s.named(r[0]), width), r[1])
 		}
 	}
 }

@@ -74,7 +74,9 @@ var words = map[string]word{
 	"against.build":      {"this program was made", "este programa se hizo"},
 
 	"held.done":    {"Done: %d. Still held: %d.", "Hecho: %d. Siguen retenidos: %d."},
-	"no.held":      {"nothing of that is held", "no hay nada de eso retenido"},
+	"no.held":      {"nothing of that is held; held now: %s", "no hay nada de eso retenido; ahora lo está: %s"},
+	"which.held":   {"%v; name a reason, or all; held now: %s", "%v; diga un motivo, o all (todos); ahora lo está: %s"},
+	"held.see":     {"%d (held list)", "%d (véalos con held list)"},
 	"more":         {"There are more.", "Hay más."},
 	"bad.time":     {"type the time as 2026-11-30 09:15", "escriba la hora así: 2026-11-30 09:15"},
 	"language":     {"English.", "Español."},
