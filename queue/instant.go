@@ -49,7 +49,11 @@ func (s *Store) instant() instant {
 	now, steady, boot, trusted, firm := c.Instant()
 	n := instant{now: now, steady: ms(steady), boot: boot, trusted: trusted, firm: firm}
 	if k, ok := s.clock.(interface{ AtLeast() time.Time }); ok && !trusted {
-		if n.least = k.AtLeast(); n.least.UnixMilli() <= 0 {
+		switch n.least = k.AtLeast(); {
+		case n.least.UnixMilli() > 0:
+		case now.Year() >= 2026: // a clock that is set, by whomever; this program was not there before
+			n.least = now
+		default:
 			n.least = time.Time{}
 		}
 	}

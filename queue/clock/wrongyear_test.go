@@ -215,13 +215,14 @@ func TestAWordFarFromWhatIsKnownIsAskedBack(t *testing.T) {
 func TestATimeTooFarAheadIsRefusedAlsoInDoubt(t *testing.T) {
 	w := newWorld(t, t.TempDir())
 	defer func() { require.NoError(t, w.db.Close()) }()
-	w.ntp()
 	submit := func(at time.Time) error {
 		_, err := w.store.Submit(context.Background(), queue.Request{To: []string{"+34600111222"}, Text: "x", SendAt: at}, nil)
 		return err
 	}
 	far := w.true.AddDate(1, 1, 0)
 	var invalid *queue.Invalid
+	require.ErrorAs(t, submit(far), &invalid, "nobody has vouched for anything yet")
+	w.ntp()
 	require.ErrorAs(t, submit(far), &invalid)
 	w.reboot(time.Hour, w.at(time.Unix(1000, 0)))
 	require.False(t, w.clock.Trusted())
