@@ -267,7 +267,7 @@ func (c *Clock) Status() Status {
 	if c.high != unknownHigh {
 		s.HighWater = wall(c.high, boot)
 	}
-	if c.trusted && boot < c.rests {
+	if c.trusted && !c.firm(boot) {
 		s.Rests = wall(c.right(), c.rests)
 	}
 	return s

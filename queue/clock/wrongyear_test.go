@@ -52,6 +52,7 @@ func TestAWrongYearEndsNothing(t *testing.T) {
 
 			require.NoError(t, w.clock.Trust(ctx, "ana", w.true, false), "to put it back takes no second word")
 			w.lied = false
+			require.True(t, w.clock.Status().Rests.IsZero())
 			w.look()
 			require.Equal(t, queue.Expired, code.state, "a code is over by the right time")
 			require.Equal(t, 1, w.send())
