@@ -189,7 +189,7 @@ func TestAScrubbedLogIsNotLost(t *testing.T) {
 	require.FileExists(t, noteName(path))
 	done := make(chan bool, 1)
 	db.w.give(func() {
-		_, err := db.w.scrub()
+		err := db.w.scrubLog()
 		_, gone := os.Stat(noteName(path))
 		done <- err == nil && os.IsNotExist(gone)
 	})

@@ -41,6 +41,8 @@ type reserve struct {
 	// not the last.
 	held int64
 	more bool
+	// overwriting: Scrub holds them, see scrubSome.
+	overwriting bool
 	// solid are the lengths up to which the files' holes were filled.
 	solidFile, solidWAL int64
 	looked              time.Time
@@ -158,6 +160,8 @@ func (w *writer) tend() (more bool, err error) {
 	have := s.unused + r.held
 	begin := lacks.pages > 0 || r.held > 0 || have < r.free/page+(target-r.free/page)/4
 	switch {
+	case r.overwriting && lacks.wal <= 0:
+		return false, nil
 	case lacks.wal > 0 && free-hard >= step:
 		return true, r.lengthenWAL(w.path+"-wal", min(lacks.wal, step))
 	case r.free <= 0 || lacks.wal > 0 || !begin:
@@ -288,6 +292,25 @@ func (w *writer) giveBack() error {
 		return err
 	}
 	w.held = 0
+	return nil
+}
+
+// foundHeld gives back what an interrupted run held: at once what was a reserve, and
+// behind, since that takes long, what was being overwritten.
+func (w *writer) foundHeld() error {
+	var is bool
+	if err := w.conn.QueryRowContext(background, "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'reserve_room')").Scan(&is); err != nil || !is {
+		return err
+	}
+	var rows int64
+	if err := w.conn.QueryRowContext(background, "SELECT count(*) FROM reserve_room").Scan(&rows); err != nil {
+		return err
+	}
+	if rows <= keptRows {
+		w.overwriting = false
+		return w.giveBack()
+	}
+	w.overwriting, w.held = true, rows*step/w.page
 	return nil
 }
 

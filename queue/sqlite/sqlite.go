@@ -56,6 +56,9 @@ type Options struct {
 	// pages of the file for the day the disk is full; 0 is 8 MiB each, less than
 	// 0 is none.
 	ReserveWAL, ReserveFree int64
+	// ScrubWhole is how much content Scrub writes anew as a whole, in memory; 0 is
+	// 32 MiB, less than 0 is nothing.
+	ScrubWhole int64
 }
 
 // DB is an open database: one writer, several readers.
@@ -73,8 +76,16 @@ type DB struct {
 	mu  sync.RWMutex // held while the file is opened anew
 	rdb *sql.DB
 
-	stopCheck context.CancelFunc
-	checked   sync.WaitGroup
+	// What works behind: it ends with stop.
+	life   context.Context
+	stop   context.CancelFunc
+	lifeMu sync.Mutex
+	closed bool
+	tasks  sync.WaitGroup
+
+	scrubbing     sync.Mutex
+	scrubMost     int64
+	scrubPatience time.Duration
 
 	closing  sync.Once
 	closeErr error
@@ -102,8 +113,11 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	db := &DB{path: path, log: o.Log, readers: o.Readers, cond: newCondition(path, o), stopCheck: func() {}}
+	db := &DB{path: path, log: o.Log, readers: o.Readers, cond: newCondition(path, o),
+		scrubMost: cmp.Or(o.ScrubWhole, scrubWhole), scrubPatience: scrubPatience}
+	db.life, db.stop = context.WithCancel(context.Background())
 	if err := db.start(ctx, st.Size() == 0, o); err != nil {
+		db.stop()
 		return nil, fmt.Errorf("open database %s: %w", path, explain(path, err))
 	}
 	return db, nil
@@ -162,12 +176,32 @@ func (db *DB) start(ctx context.Context, fresh bool, o Options) (err error) {
 		return errors.Join(err, db.Close())
 	}
 	if !looked {
-		checkCtx, stop := context.WithCancel(context.Background())
-		db.stopCheck = stop
 		db.cond.checking.Store(true)
-		db.checked.Go(func() { db.checkBehind(checkCtx) })
+		db.behind(db.checkBehind)
 	}
+	db.behind(db.scrubUnfinished)
 	return nil
+}
+
+// behind does something beside the work that goes on, until the database is closed;
+// false: it is.
+func (db *DB) behind(do func(context.Context)) bool {
+	db.lifeMu.Lock()
+	defer db.lifeMu.Unlock()
+	if db.closed {
+		return false
+	}
+	db.tasks.Go(func() { do(db.life) })
+	return true
+}
+
+// endTasks ends what works behind.
+func (db *DB) endTasks() {
+	db.lifeMu.Lock()
+	db.closed = true
+	db.lifeMu.Unlock()
+	db.stop()
+	db.tasks.Wait()
 }
 
 // notTheLast has the file open until it is closed. SQLite moves the WAL into the
@@ -256,8 +290,7 @@ func (db *DB) Close() error {
 }
 
 func (db *DB) close() error {
-	db.stopCheck()
-	db.checked.Wait()
+	db.endTasks()
 	err := errors.Join(db.w.close(), db.Read().Close())
 	moved := err == nil && db.w.over.Load() == nil && logMoved(db.wdb)
 	err = errors.Join(err, db.wdb.Close(), db.file.Close())

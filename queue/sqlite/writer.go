@@ -96,7 +96,7 @@ func (w *writer) attach(ctx context.Context, db *sql.DB) (err error) {
 		err = w.one("PRAGMA page_size", &w.page)
 	}
 	if err == nil && w.free > 0 {
-		err = w.giveBack() // what an interrupted run held
+		err = w.foundHeld()
 	}
 	if err != nil {
 		return errors.Join(err, w.detach())

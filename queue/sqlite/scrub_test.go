@@ -1,0 +1,179 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const secret = "una frase que nadie ha de leer"
+
+// secrets writes n rows of several pages each that hold a secret, and deletes them
+// without overwriting what becomes free.
+func secrets(t *testing.T, db *DB, n int) {
+	t.Helper()
+	text := strings.Repeat(secret+" ", 400)
+	require.NoError(t, db.Write(t.Context(), Ordinary, func(tx *Tx) error {
+		for i := range n {
+			if _, err := tx.Exec(`INSERT INTO setting (key, value) VALUES (?, ?)`, fmt.Sprint("secret", i), text); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	require.NoError(t, db.Write(t.Context(), Ordinary, func(tx *Tx) error {
+		_, err := tx.Exec(`DELETE FROM setting WHERE key LIKE 'secret%'`)
+		return err
+	}))
+}
+
+// leaks counts the secret in the files of a database.
+func leaks(t *testing.T, path string) (n int) {
+	t.Helper()
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(path + suffix)
+		require.NoError(t, err)
+		n += bytes.Count(content, []byte(secret))
+	}
+	return n
+}
+
+func pending(t *testing.T, db *DB) (n int) {
+	t.Helper()
+	require.NoError(t, db.Read().QueryRow(`SELECT count(*) FROM setting WHERE key = ?`, settingScrub).Scan(&n))
+	return n
+}
+
+func size(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	return info.Size()
+}
+
+func openLarge(t *testing.T, path string) *DB {
+	t.Helper()
+	db, err := Open(t.Context(), path, Options{ScrubWhole: -1})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func TestScrubOverwritesALargeFileInPortions(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "recado.db")
+	db := openLarge(t, path)
+	whole(t, db)
+	secrets(t, db, 1000)
+	require.Greater(t, leaks(t, path), 1000)
+	before := size(t, path)
+	steps := 0
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() { // a modem's gates go on
+		defer close(stopped)
+		for ; ; steps++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := db.Write(context.Background(), Urgent, func(tx *Tx) error { return put(tx, fmt.Sprint("gate", steps)) }); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	done, err := db.Scrub(t.Context())
+	close(stop)
+	<-stopped
+	require.NoError(t, err)
+	require.Equal(t, Scrubbed{Log: true, Free: true}, done)
+	require.Zero(t, leaks(t, path))
+	require.Greater(t, steps, 5, "others write between its portions")
+	require.Less(t, size(t, path), before+4<<20, "it takes no room")
+	require.Zero(t, pending(t, db))
+	whole(t, db)
+	_, err = Check(t.Context(), path)
+	require.NoError(t, err)
+}
+
+func TestAnInterruptedScrubGoesOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "recado.db")
+	db := openLarge(t, path)
+	whole(t, db)
+	secrets(t, db, 3800) // more than a reserve holds
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		for ctx.Err() == nil {
+			held := make(chan int64, 1)
+			db.w.give(func() { held <- db.w.held })
+			select {
+			case n := <-held:
+				if n > (keptRows+2)*step/4096 {
+					cancel()
+				}
+			case <-db.w.done:
+				return
+			}
+		}
+	}()
+	_, err := db.Scrub(ctx)
+	require.ErrorIs(t, err, ErrScrub)
+	require.NoError(t, db.Close())
+	require.Greater(t, leaks(t, path), 0, "it was interrupted")
+	db = openLarge(t, path)
+	require.Eventually(t, func() bool { return pending(t, db) == 0 }, 30*time.Second, 20*time.Millisecond)
+	require.Zero(t, leaks(t, path))
+	whole(t, db)
+	var rooms int
+	require.NoError(t, db.Read().QueryRow(`SELECT count(*) FROM sqlite_master WHERE name = 'reserve_room'`).Scan(&rooms))
+	require.Zero(t, rooms)
+}
+
+func TestScrubWaitsNoLongerThanItsPatienceForAReader(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "recado.db")
+	db := openLarge(t, path)
+	secrets(t, db, 10)
+	db.scrubPatience = 50 * time.Millisecond
+	reader, err := db.Read().Begin()
+	require.NoError(t, err)
+	var n int
+	require.NoError(t, reader.QueryRow(`SELECT count(*) FROM setting`).Scan(&n))
+	_, err = db.Scrub(t.Context())
+	require.ErrorIs(t, err, ErrScrub)
+	require.NoError(t, reader.Rollback())
+	require.Eventually(t, func() bool { return pending(t, db) == 0 }, 30*time.Second, 20*time.Millisecond)
+	require.Zero(t, leaks(t, path))
+}
+
+// A small database is written anew, also where SQLite has moved rows about.
+func TestScrubLeavesNothingInsideThePagesOfASmallOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "recado.db")
+	db := openOn(t, path, nil)
+	for round := range 5 {
+		require.NoError(t, db.Write(t.Context(), Ordinary, func(tx *Tx) error {
+			for i := range 400 { // in no order, so that pages are divided
+				key := fmt.Sprintf("k%d-%d-%s", i*7919%400, round, strings.Repeat(secret, 1+(i+round)%4))
+				if _, err := tx.Exec(`INSERT INTO setting (key, value) VALUES (?, ?)`, key, secret); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+	require.NoError(t, db.Write(t.Context(), Ordinary, Secure(func(tx *Tx) error {
+		_, err := tx.Exec(`DELETE FROM setting WHERE value = ?`, secret)
+		return err
+	})))
+	done, err := db.Scrub(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, Scrubbed{Log: true, Whole: true}, done)
+	require.Zero(t, leaks(t, path))
+}
