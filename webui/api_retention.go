@@ -113,7 +113,7 @@ type EraseRequest struct {
 func (s *Server) eraseNumber() *operation {
 	type out struct{ Body Erased }
 	return op(operation{id: "erase-number", tag: "Status", summary: "Delete everything about a number",
-		description: "Messages to it and from it, their reports and events, in whatever state. It cannot be undone; backups made before still have it until they are replaced."},
+		description: "Messages to it and from it, their reports and events, in whatever state. It cannot be undone. The automatic backups are replaced right after; what was backed up by hand, or lies in DATA/quarantine/, still has it."},
 		func(ctx context.Context, in *struct{ Body EraseRequest }) (*out, error) {
 			e, err := s.erase(ctx, in.Body.Number)
 			return &out{e}, err

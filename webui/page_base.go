@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -129,11 +131,30 @@ func (s *Server) toDoor(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, "/setup")
 	}
 	to := "/login"
-	if here := c.Request().URL; c.Request().Method == http.MethodGet && here.Path != "/" {
+	here := c.Request().URL
+	if c.Request().Method != http.MethodGet { // a form: back to the page that it was on
+		page, err := url.Parse(c.Request().Referer())
+		if err != nil || page.Host != c.Request().Host || !s.isPage(page.Path) {
+			page = &url.URL{Path: "/"}
+		}
+		here = page
+	}
+	if here.Path != "/" && here.Path != "" {
 		to += "?next=" + url.QueryEscape(cleanPath(here))
 	}
 	return c.Redirect(http.StatusSeeOther, to)
 }
+
+// isPage tells what a browser can ask for from an address that takes forms only.
+func (s *Server) isPage(address string) bool {
+	return slices.ContainsFunc(s.pageRoutes(), func(r route) bool {
+		is, _ := path.Match(pathParts.ReplaceAllString(r.path, "*"), address)
+		return is && r.method == http.MethodGet && !r.who.public && !r.who.setup
+	})
+}
+
+// pathParts are what varies in a route's path.
+var pathParts = regexp.MustCompile(`\{[^}]*\}`)
 
 // errorPage is what error.html shows.
 type errorPage struct {

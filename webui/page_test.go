@@ -50,6 +50,16 @@ func TestStrangersGetTheDoorAndNothingElse(t *testing.T) {
 	}
 	require.NotContains(t, b.logs.String(), "panicked")
 	require.Equal(t, "/login?next=%2Fmessages%3Fstate%3Dsent", b.browse("GET", "/messages?state=sent", "", nil).Header.Get("Location"))
+	// A form of somebody who was signed out meanwhile leads back to its page.
+	for referer, to := range map[string]string{
+		b.http.URL + "/settings?x=1": "/login?next=%2Fsettings%3Fx%3D1", b.http.URL + "/messages/abc": "/login?next=%2Fmessages%2Fabc",
+		b.http.URL + "/settings/retention": "/login", "http://evil.example/settings": "/login", "": "/login", "%zz": "/login", b.http.URL: "/login",
+	} {
+		a := b.do("POST", "/settings/retention", "x=1", "Authorization", "", "Accept", "text/html", "Sec-Fetch-Site", "same-origin",
+			"Content-Type", "application/x-www-form-urlencoded", "Referer", referer)
+		require.Equal(t, http.StatusSeeOther, a.StatusCode)
+		require.Equal(t, to, a.Header.Get("Location"), referer)
+	}
 }
 
 func TestFirstStart(t *testing.T) {

@@ -62,7 +62,7 @@ func TestWhatIsAwaitedOfALostAnswerIsTold(t *testing.T) {
 	id := b.loses(queue.Normal, "")
 	_, err := b.s.store.HoldAll(t.Context(), queue.ReasonRestored)
 	require.NoError(t, err)
-	require.Contains(t, page(id), "no se repite solo: decida usted")
+	require.Contains(t, page(id), "No se repite solo: hace falta que alguien decida")
 	require.NotContains(t, page(id), once)
 }
 
