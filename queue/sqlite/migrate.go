@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -85,10 +86,27 @@ func migrateFrom(ctx context.Context, db *sql.DB, path string, steps fs.FS, o Op
 		failpoint.Hit(failpoint.MigrateMiddle)
 	}
 	// A failure to tidy up keeps nobody from working.
+	if err := cutLog(ctx, db, path, copyWAL); err != nil {
+		o.Log.Warn("the write-ahead log stays as long as migrating has made it", "error", err)
+	}
 	if err := tidyOldCopies(path); err != nil {
 		o.Log.Warn("old backups stay beside the database", "error", err)
 	}
 	return nil
+}
+
+// cutLog cuts a WAL off that is longer than most, as one step of a migration may
+// have made it: nothing else would ever give that room back.
+func cutLog(ctx context.Context, db *sql.DB, path string, most int64) error {
+	st, err := os.Stat(path + "-wal")
+	if err != nil || st.Size() <= most {
+		return nil
+	}
+	if err := logMovedByClosing(path); err != nil {
+		return err
+	}
+	var busy, all, moved int64
+	return db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &all, &moved)
 }
 
 // store says where the connection keeps what is for a moment only (temp_store).

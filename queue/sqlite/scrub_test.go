@@ -177,3 +177,26 @@ func TestScrubLeavesNothingInsideThePagesOfASmallOne(t *testing.T) {
 	require.Equal(t, Scrubbed{Log: true, Whole: true}, done)
 	require.Zero(t, leaks(t, path))
 }
+
+// What a migration has made of the log does not stay on the disk.
+func TestALogThatMigratingMadeLongIsCut(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "recado.db")
+		db := openOn(t, path, nil)
+		require.NoError(t, db.Close())
+		wdb, err := db.openWriter(t.Context())
+		require.NoError(t, err)
+		_, err = wdb.Exec(`INSERT INTO setting (key, value) VALUES ('long', zeroblob(13000000))`)
+		require.NoError(t, err)
+		require.Greater(t, size(t, path+"-wal"), int64(12<<20))
+		if renote(t, path); lost {
+			require.NoError(t, writeNote(path, lostMark+"it is missing"))
+		}
+		require.NoError(t, cutLog(t.Context(), wdb, path, 12<<20))
+		require.Zero(t, size(t, path+"-wal"))
+		why, err := logLost(path)
+		require.NoError(t, err)
+		require.Equal(t, lost, why != "", "the note goes with the log, but not what was found missing before")
+		require.NoError(t, wdb.Close())
+	}
+}
