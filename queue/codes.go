@@ -11,6 +11,7 @@ import (
 
 // The texts of codes that are at their end: oldest first by the steady clock.
 const (
+	codesAny     = `SELECT EXISTS (SELECT 1 FROM message INDEXED BY message_code WHERE class = 'otp' AND ended_at <> 0 AND text_deleted_at = 0)`
 	codesUnnoted = `SELECT seq FROM message INDEXED BY message_code WHERE class = 'otp' AND ended_at <> 0 AND text_deleted_at = 0 AND ended_steady = 0 AND ?1 = 0 LIMIT ?2`
 	codesAhead   = `SELECT seq FROM message INDEXED BY message_code WHERE class = 'otp' AND ended_at <> 0 AND text_deleted_at = 0 AND ended_steady > ?1 LIMIT ?2`
 	codesDue     = `SELECT seq FROM message INDEXED BY message_code WHERE class = 'otp' AND ended_at <> 0 AND text_deleted_at = 0 AND ended_steady BETWEEN 1 AND ?1 ORDER BY ended_steady LIMIT ?2`
@@ -24,6 +25,14 @@ func (s *Store) keepCodes(ctx context.Context, n instant) error {
 	wait := s.codesAt != 0 && n.steady >= s.codesAt && n.steady-s.codesAt < keepRound.Milliseconds()
 	s.mu.Unlock()
 	if wait {
+		return nil
+	}
+	var any bool
+	if err := s.db.Read().QueryRowContext(ctx, codesAny).Scan(&any); err != nil {
+		return fmt.Errorf("look for codes: %w", err)
+	}
+	if !any {
+		s.codesDone(n)
 		return nil
 	}
 	ret, err := s.Retention(ctx)
@@ -64,10 +73,14 @@ func (s *Store) keepCodes(ctx context.Context, n instant) error {
 			return nil
 		}
 	}
+	s.codesDone(n)
+	return nil
+}
+
+func (s *Store) codesDone(n instant) {
 	s.mu.Lock()
 	s.codesAt = n.steady
 	s.mu.Unlock()
-	return nil
 }
 
 const (
