@@ -61,8 +61,8 @@ type Erased struct {
 	Inbound  int `json:"inbound" doc:"Received from it"`
 	Reports  int `json:"reports" doc:"Status reports that named it"`
 	Events   int `json:"events" doc:"Events that named it, delivered or not"`
-	// Scrubbed is false when all is deleted, and only the overwriting failed.
-	Scrubbed bool `json:"scrubbed" doc:"Also the free parts of the database's files were overwritten. False: everything is deleted and nothing shows it any more, but traces may be left in the files until they are used again; ask again when the box is quieter"`
+	// Scrubbed is false when all is deleted, and only the overwriting is not done.
+	Scrubbed bool `json:"scrubbed" doc:"Also the free parts of the database's files were overwritten. False: everything is deleted and nothing shows it any more, but traces may be left in its files; Recado goes on overwriting them by itself, also after a restart"`
 }
 
 // alarm is a banner on every page.
