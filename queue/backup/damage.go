@@ -52,6 +52,9 @@ type Alarm struct {
 	LostInbound   int64 `json:"lost_inbound,omitempty"`
 	AddedMessages int64 `json:"added_messages,omitempty"`
 	AddedInbound  int64 `json:"added_inbound,omitempty"`
+	// Broken are the tables of which something could not be read: of person, nobody
+	// may be left to sign in.
+	Broken []string `json:"broken,omitempty"`
 	// From is the copy that was restored or drawn on, "" none, CopiedAt when it was
 	// made. Open is how many messages are held.
 	From     string    `json:"from,omitempty"`

@@ -49,7 +49,7 @@ func (f Folder) salvage(ctx context.Context, a *Alarm, list []Copy, secret Secre
 	}
 	a.What = DamageSalvaged
 	a.Messages, a.Inbound, a.LostMessages, a.LostInbound = s.Rows["message"], s.Rows["inbound"], s.Messages, s.Inbound
-	if len(s.Broken) > 0 {
+	if a.Broken = s.Broken; len(s.Broken) > 0 {
 		f.log().Error("parts of the damaged database cannot be read", "tables", s.Broken)
 		if err := f.fill(ctx, a, s, list, secret, o); err != nil {
 			return err

@@ -95,6 +95,7 @@ func TestSalvageAroundRandomDamage(t *testing.T) {
 			}
 		case "first page":
 			clear(main[:4096])
+			wal, most = wal[:0], 41 // which would have it; and has the last messages
 		case "bits":
 			for range 10 {
 				main[r.IntN(len(main))] ^= 1 << r.IntN(8)
@@ -126,7 +127,9 @@ func TestSalvageAroundRandomDamage(t *testing.T) {
 		require.NoError(t, err, name)
 		require.GreaterOrEqual(t, int(s.Rows["message"]), salvageMessages-most, name)
 		if what == "none" || what == "first page" || what == "header" {
-			require.Equal(t, int64(salvageMessages), s.Rows["message"], name)
+			if what != "first page" {
+				require.Equal(t, int64(salvageMessages), s.Rows["message"], name)
+			}
 			require.Equal(t, int64(salvageReceived), s.Rows["inbound"], name)
 			for _, table := range []string{"person", "api_key", "setting", "sim_pin_try", "sim"} {
 				require.GreaterOrEqual(t, s.Rows[table], int64(20), "%s of %s", table, name)

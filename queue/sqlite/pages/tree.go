@@ -3,6 +3,7 @@ package pages
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // Row is what one cell of a table's tree holds.
@@ -48,6 +49,9 @@ func (f *File) IsRoot(no uint32, rowid bool) bool {
 // Rest gives the rows of each leaf that belongs to no tree that was read and is not
 // free, a page at a time.
 func (f *File) Rest(each func(rowid bool, rows []Row) error) error {
+	// What it finds may yet be found in its tree.
+	before := slices.Clone(f.seen)
+	defer func() { f.seen = before }()
 	for no := uint32(2); no <= f.n; no++ {
 		if f.seen[no] {
 			continue
@@ -72,13 +76,6 @@ func (f *File) Rest(each func(rowid bool, rows []Row) error) error {
 		}
 	}
 	return nil
-}
-
-// Forget has Rest look at a tree's pages once more.
-func (f *File) Forget(no uint32) {
-	if no <= f.n {
-		f.seen[no] = false
-	}
 }
 
 type walk struct {
@@ -111,7 +108,7 @@ func (w *walk) node(no uint32, low, high int64, depth int) error {
 		first += 4
 	}
 	if kind != leaf && kind != interior || first+2*cells > len(p) {
-		w.f.Forget(no)
+		w.f.seen[no] = false // Rest looks at it
 		w.broken++
 		return nil
 	}
