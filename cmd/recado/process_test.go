@@ -70,6 +70,10 @@ func done(t *testing.T, args ...string) string {
 	return r.out
 }
 
+// patience with another process: a busy machine takes long, and what does not come does not
+// come either way.
+const patience = 2 * time.Minute
+
 // process is a recado that goes on running.
 type process struct {
 	*child.Process
@@ -99,7 +103,7 @@ func launchWith(t *testing.T, environment []string, args ...string) *process {
 // says waits until the process has said something, and gives what the pattern's group holds.
 func (p *process) says(pattern string) string {
 	p.t.Helper()
-	said, ok := p.Says(pattern, 30*time.Second)
+	said, ok := p.Says(pattern, patience)
 	require.True(p.t, ok, "it did not say %q:\n%s", pattern, p.Output())
 	return said
 }
@@ -185,7 +189,7 @@ func (d *appliance) try(method, path string, in, out any) (int, error) {
 // eventually asks until the condition holds: the other side is another process.
 func eventually(t *testing.T, condition func() bool, what string) {
 	t.Helper()
-	require.Eventually(t, condition, 30*time.Second, 20*time.Millisecond, what)
+	require.Eventually(t, condition, patience, 20*time.Millisecond, what)
 }
 
 // lines waits until so many lines can send.

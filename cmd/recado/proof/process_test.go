@@ -31,7 +31,7 @@ func launch(t testing.TB, environment []string, args ...string) *process {
 // says waits for a line; false when the process ended without it.
 func (p *process) says(t testing.TB, pattern string) (string, bool) {
 	t.Helper()
-	said, ok := p.Says(pattern, time.Minute)
+	said, ok := p.Says(pattern, 2*time.Minute)
 	require.True(t, ok || p.Over(), "it did not say %s:\n%s", pattern, p.Output())
 	return said, ok
 }
