@@ -17,8 +17,9 @@ import (
 )
 
 // bootCheck is how long Open looks a file over that was not closed in order, of
-// the 10 s in which all must be ready on a slow card; the rest follows in the background.
-const bootCheck = 5 * time.Second
+// the 10 s in which all must be ready on a slow card and a busy board; the rest
+// follows in the background.
+const bootCheck = 3 * time.Second
 
 // cleanName is the marker that an orderly Close leaves: what the file was like.
 func cleanName(path string) string { return path + ".clean" }
