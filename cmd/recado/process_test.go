@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	}
 	// Much of the time is waiting: more boxes than processors.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
