@@ -28,8 +28,6 @@ type muddle struct {
 	r     *rand.Rand
 	log   []string
 	sends []*sent
-	last  string // the last +CMGS, and when it came: modems that say it again do so soon
-	since time.Time
 }
 
 // sent is a submission with what became of it, as it was told.
@@ -79,9 +77,7 @@ func (k *muddle) inject() {
 		f.Kind, f.Phase = emulator.FaultReboot, []emulator.Phase{emulator.PhasePrompt, emulator.PhasePDU, emulator.PhaseAccepted}[k.r.IntN(3)]
 	}
 	k.say("%s %s %s %d", f.Kind, f.On+string(f.Phase), f.Delay, f.Code)
-	if k.em.Inject(f); f.Kind == emulator.FaultReboot {
-		k.last = ""
-	}
+	k.em.Inject(f)
 	if k.r.IntN(2) == 0 {
 		k.em.Inject(emulator.Fault{Kind: emulator.FaultLostTrailer}) // its report would end the wait
 	}
@@ -99,33 +95,52 @@ func (k *muddle) noise() {
 		lines = []string{"ERROR"}
 	case 1:
 		lines = []string{"+CMTI: \"SM\",9"}
-	case 2:
-		if lines = []string{k.last, "OK"}; k.last == "" || time.Since(k.since)+after > 55*time.Second {
-			return
-		}
+	case 2: // one of its answers once more, the last or an older one
+		back := k.r.IntN(3)
+		k.say("a repetition in %s", after)
+		time.AfterFunc(after, func() {
+			if line := k.answer(back); line != "" {
+				k.em.Say(line, "")
+				k.em.Say("OK", "")
+			}
+		})
+		return
 	}
 	k.say("%q in %s", lines, after)
-	last, restarts := k.last, k.m.Snapshot().Restarts
 	time.AfterFunc(after, func() {
-		// It says its last answer again, not an older one, nor one of an earlier life.
-		if lines[0] == last && (k.answer() != last || k.m.Snapshot().Restarts != restarts) {
-			return
-		}
 		for _, line := range lines {
 			k.em.Say(line, "")
 		}
 	})
 }
 
-// answer is the last +CMGS that the modem has said.
-func (k *muddle) answer() string {
+// answer is what the modem said as its last +CMGS, or that many before, in the
+// minutes in which it may say it again. One that has restarted knows of none. One
+// that has given no two different ones says nothing again: twice in a row, with the
+// answers in between lost, nobody could tell it from one whose references are all
+// the same (at.TestReference_Constant).
+func (k *muddle) answer(back int) string {
 	trace := k.m.Trace()
+	first, line := "", ""
+	varied, recent := false, true
 	for i := len(trace) - 1; i >= 0; i-- {
-		if e := trace[i]; !e.Out && strings.HasPrefix(e.Line, "+CMGS") {
-			return e.Line
+		switch e := trace[i]; {
+		case e.Out && strings.HasPrefix(e.Line, "ATE0"), time.Since(e.At) > 9*time.Minute: // set up anew
+			recent = false
+		case !e.Out && strings.HasPrefix(e.Line, "+CMGS"):
+			if first == "" {
+				first = e.Line
+			}
+			varied = varied || e.Line != first
+			if back--; back == -1 && recent {
+				line = e.Line
+			}
 		}
 	}
-	return ""
+	if !varied {
+		return ""
+	}
+	return line
 }
 
 var errMoved = errors.New("cancelled in the meantime")
@@ -155,9 +170,6 @@ func (k *muddle) submit(i int) {
 		}
 	}
 	k.say("%s: verdict %d %s, MR %d", s.text, s.out.Verdict, s.out.Code, s.out.MR)
-	if s.out.Verdict == Accepted && s.out.MR >= 0 {
-		k.last, k.since = fmt.Sprintf("+CMGS: %d", s.out.MR), time.Now()
-	}
 }
 
 // judge compares what was told with the network's ledger; it gives what is

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,8 +86,7 @@ func New(port io.ReadWriteCloser, o Options) *Channel {
 		stray: make(chan struct{}, 1), gone: make(chan struct{}), lastRead: time.Now(), escaped: -1, referred: o.References,
 	}
 	if o.Counted != nil {
-		l.given = o.Counted.given
-		l.given.missing = slices.Clone(l.given.missing)
+		l.given = o.Counted.given.clone()
 	}
 	if o.Wakes {
 		l.waking.learn()

@@ -41,6 +41,7 @@ func (l *line) lateInfo(text string) {
 	mr, _ := reference(text)
 	if whose := l.given.whose(mr); whose != ours || text == x.sms.held {
 		x.sms.held = text
+		l.given.older = remember(l.given.older, uint8(mr), time.Now()) // whosever it is, not the next one's
 		return
 	}
 	l.refers(x, text)

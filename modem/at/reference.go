@@ -9,8 +9,6 @@ const (
 	// graceRepeated is how long a +CMGS that repeats the last reference waits for
 	// another one, or an error: some modems give an answer a second time.
 	graceRepeated = 30 * time.Second
-	// repeatedFor is how long after an answer its reference may be a repetition.
-	repeatedFor = time.Minute
 	// graceDoubtful is the least time that a +CMGS waits which may be the answer to
 	// an earlier submission that was given up on.
 	graceDoubtful = 5 * time.Second
@@ -18,6 +16,9 @@ const (
 	openFor = 10 * time.Minute
 	// openMost bounds how many of them are reckoned with.
 	openMost = 8
+	// repeatedFor is how long after an answer its reference may be a repetition, and
+	// repeatedMost how many are reckoned with: far fewer than bring a reference round.
+	repeatedFor, repeatedMost = 10 * time.Minute, 32
 	// sameToConstant submissions in a row with nothing but the last reference make
 	// it constant, on a modem that has given different ones.
 	sameToConstant = 3
@@ -42,6 +43,25 @@ type given struct {
 	open     int           // submissions since the last answer that were given up on
 	openAt   time.Time     // when the last of them was
 	missing  []uint8       // references of those before the last answer
+	older    []answered    // references before the last, oldest first
+	nobodys  []answered    // references that came while no submission waited, likewise
+}
+
+// answered is a reference that the modem has given, and when.
+type answered struct {
+	mr uint8
+	at time.Time
+}
+
+// remember adds to a list of them.
+func remember(list []answered, mr uint8, at time.Time) []answered {
+	list = append(list, answered{mr, at})
+	return slices.Clone(list[max(len(list)-repeatedMost, 0):])
+}
+
+// remembers says whether a reference may come once more.
+func remembers(list []answered, mr int) bool {
+	return slices.ContainsFunc(list, func(a answered) bool { return int(a.mr) == mr && time.Since(a.at) < repeatedFor })
 }
 
 // claim is whose a +CMGS is that came in a submission.
@@ -58,6 +78,9 @@ func (g *given) whose(mr int) claim {
 	if mr < 0 {
 		return ours
 	}
+	if !g.constant && (remembers(g.older, mr) || remembers(g.nobodys, mr)) {
+		return repeated
+	}
 	late := !g.openAt.IsZero() && time.Since(g.openAt) < openFor
 	ahead := uint8(mr) - g.last
 	switch {
@@ -69,7 +92,8 @@ func (g *given) whose(mr int) claim {
 		return repeated
 	}
 	if i := slices.Index(g.missing, uint8(mr)); late && i >= 0 {
-		g.missing = slices.Delete(g.missing, i, i+1) // each comes once
+		g.missing = slices.Delete(g.missing, i, i+1)
+		g.older = remember(g.older, uint8(mr), time.Now())
 		return repeated
 	}
 	return ours
@@ -85,12 +109,16 @@ func (g *given) accept(mr int) {
 	}
 	if g.known && uint8(mr) != g.last {
 		g.varied, g.constant, g.same = true, false, 0
-		if skipped := int(uint8(mr) - g.last - 1); skipped <= g.open {
+		g.older = remember(g.older, g.last, g.lastAt)
+		switch skipped := int(uint8(mr) - g.last - 1); {
+		case skipped <= g.open:
 			for i := range skipped {
 				g.missing = append(g.missing, g.last+1+uint8(i))
 			}
-		} else {
-			g.missing = nil // it counts anew
+		case skipped <= repeatedMost: // some were refused, or are another program's
+			g.missing = nil
+		default: // it counts anew
+			g.missing, g.older, g.nobodys = nil, nil, nil
 		}
 		g.missing = g.missing[max(len(g.missing)-openMost, 0):]
 	}
@@ -101,6 +129,11 @@ func (g *given) accept(mr int) {
 func (g *given) nothingElse() {
 	g.same++
 	g.constant = !g.varied || g.same >= sameToConstant
+}
+
+func (g given) clone() given {
+	g.missing, g.older, g.nobodys = slices.Clone(g.missing), slices.Clone(g.older), slices.Clone(g.nobodys)
+	return g
 }
 
 // giveUp: the answer of a submission has not come, and may still.
@@ -146,9 +179,16 @@ func (l *line) claims(x *exchange, text string) bool {
 // answer, one that was given up on, or another program's.
 func (l *line) outside(text string) {
 	mr, _ := reference(text)
+	if remembers(l.given.nobodys, mr) {
+		l.noteForeign()
+		return
+	}
 	switch l.given.whose(mr) {
 	case ours:
 		l.noteForeign()
+		if mr >= 0 {
+			l.given.nobodys = remember(l.given.nobodys, uint8(mr), time.Now())
+		}
 		return
 	case doubtful:
 		l.given.accept(mr)
@@ -188,8 +228,7 @@ func (c *Channel) Counted() *Counted {
 	l := c.line
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	k := &Counted{l.given}
-	k.given.missing = slices.Clone(k.given.missing)
+	k := &Counted{l.given.clone()}
 	if l.owesAnswer() {
 		k.given.giveUp()
 	}

@@ -78,6 +78,40 @@ func TestReference_AnAnswerRepeated(t *testing.T) {
 	}
 }
 
+// Nor is one that is older than the last answer another message's, though minutes
+// later, and though it had come too late for its own.
+func TestReference_AnOlderAnswerRepeated(t *testing.T) {
+	for _, pause := range []time.Duration{time.Second, repeatedFor - 4*time.Minute} {
+		for _, mr := range []int{38, 39, 40, 42} {
+			bubble(t, func(t *testing.T) {
+				c, m := start(t, Options{})
+				for i := range 3 {
+					m.accepts(c, 38+i)
+				}
+				unresolved(t, c, m) // 41
+				m.accepts(c, 42)
+				m.refers(41) // late
+				again := resync(c)
+				m.hears("\r")
+				m.answersAT(3)
+				require.NoError(t, <-again)
+				time.Sleep(pause)
+				done := m.sending(c)
+				m.refers(mr)
+				m.refers(41)
+				time.Sleep(20 * time.Second)
+				m.refers(43)
+				require.Equal(t, 43, (<-done).MR)
+				done = m.sending(c)
+				m.refers(mr)
+				require.ErrorIs(t, (<-done).Err, ErrNoReference)
+				m.refers(44)
+				require.Equal(t, 44, (<-c.LateResult()).MR)
+			})
+		}
+	}
+}
+
 // A modem whose references are all the same is slowed down once.
 func TestReference_Constant(t *testing.T) {
 	bubble(t, func(t *testing.T) {
