@@ -113,6 +113,7 @@ type messagePage struct {
 	CanCancel, CanResolve bool
 	// Evidence is what is awaited, or was, of a lost answer, and what happens then.
 	Evidence string
+	ByPerson bool   // sent by somebody's word, not the network's
 	NoResend string // why sending it again cannot be chosen; "" it can
 	Timeline []timelineItem
 }
@@ -150,6 +151,9 @@ func (s *Server) showMessage(c echo.Context) error {
 	}
 	tries := map[int]int{} // of each segment
 	for _, e := range entries {
+		if m.State == queue.Sent && e.Event == "resolved" {
+			p.ByPerson = strings.HasPrefix(e.Detail, queue.ResolveSent)
+		}
 		if e.Event == "gate" {
 			tries[e.Segment]++
 			e.Attempt = tries[e.Segment]

@@ -87,7 +87,26 @@ func TestATextThatIsDeletedCannotBeSentAgain(t *testing.T) {
 	require.Contains(t, p.Detail, "its text is deleted")
 
 	require.Equal(t, 200, b.do("POST", v1+"/messages/"+id+"/resolve", map[string]any{"action": "mark_sent"}).StatusCode)
+	page = text(b.browse("GET", "/messages/"+id, clerk, nil))
+	require.Contains(t, page, "Una persona lo dio por enviado")
+	require.NotContains(t, page, "La red lo ha aceptado", "nobody knows that")
+	require.NotContains(t, page, "Aceptado por la red")
 	require.Equal(t, 1, strings.Count(b.auditRows(), "message.resolve "+id+" mark_sent"), "once, by whoever did it")
 	p = b.problem(b.do("POST", v1+"/messages/"+id+"/resolve", map[string]any{"action": "mark_sent"}), 409, "conflict")
 	require.Contains(t, p.Detail, "only an uncertain message")
+}
+
+// TestAChoiceOutlivesTheRenewalOfItsPage: the part of the page that renews itself has
+// the choice in it, and the script leaves such a part alone while something is chosen.
+// (That it does was seen in a browser.)
+func TestAChoiceOutlivesTheRenewalOfItsPage(t *testing.T) {
+	b := newBox(t, 0)
+	page := string(b.browse("GET", "/messages/"+b.loses(queue.Normal, ""), b.cookie(auth.RoleOperator), nil).body)
+	_, part, live := strings.Cut(page, `<div id="message" hx-get=`)
+	require.True(t, live)
+	require.Contains(t, part, `<input type="radio" name="action"`)
+	script, err := staticFiles.ReadFile("static/recado.js")
+	require.NoError(t, err)
+	require.Regexp(t, `!part\.matches\('[^']*#message\b`, string(script))
+	require.Contains(t, string(script), "f.checked !== f.defaultChecked")
 }

@@ -47,6 +47,8 @@ async function walk(box, page, now, password) {
 
   now('what the restore held is released, and discarded');
   await page.getByText('3 messages are held').waitFor();
+  await page.goto(at('/'));
+  await page.getByRole('link', { name: '3 held: wait for a decision' }).waitFor(); // in the queue, with a number of its own
   await page.getByRole('link', { name: 'Look at them' }).click();
   await looked('what is held');
   await page.locator('tr', { has: page.locator('a[href$="class=normal"]') }).getByRole('link', { name: 'Release' }).click();
@@ -59,6 +61,16 @@ async function walk(box, page, now, password) {
   await page.getByText('Nothing is held').waitFor();
   await page.goto(at('/messages?q=600111222'));
   await page.locator('#list .row', { hasText: 'Delivered' }).waitFor(); // it left
+
+  now('a period out of range is told its range');
+  await page.goto(at('/settings'));
+  await page.locator('#retention summary').first().click();
+  await page.$$eval('#retention input', (all) => all.forEach((i) => i.removeAttribute('max'))); // as a browser that does not look
+  await page.locator('#normal_body').fill('99999');
+  await page.locator('#retention form[action="/settings/retention"] button').click();
+  await page.getByRole('alert').getByText('the text is kept for 0 to 3660 days').waitFor();
+  assert.equal(await page.locator('#normal_body').inputValue(), '99999');
+  await looked('a retention that is refused');
 
   now('a number is erased');
   await page.goto(at('/settings'));

@@ -70,8 +70,8 @@
   const folds = new Map();
   const renew = (e) => {
     const part = e.detail.target;
-    if (!part || !part.matches('#sim, #modem, #unlock, #facts, #history, #lines, #doctor')) return;
-    const field = [...part.querySelectorAll('input:not([type=hidden])')].some((f) => f === document.activeElement || f.value !== f.defaultValue);
+    if (!part || !part.matches('#sim, #modem, #unlock, #facts, #history, #lines, #doctor, #message')) return;
+    const field = [...part.querySelectorAll('input:not([type=hidden])')].some((f) => f === document.activeElement || f.value !== f.defaultValue || f.checked !== f.defaultChecked);
     if (field) { e.detail.shouldSwap = false; return; }
     part.querySelectorAll('details[id]').forEach((d) => folds.set(d.id, { node: d, open: d.open }));
   };
