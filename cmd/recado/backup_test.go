@@ -249,7 +249,7 @@ func copied(t *testing.T, withCopy bool) string {
 }
 
 // TestDamageAtStart: R9 with the real program. It never panics, sends nothing, and is ready
-// within 30 s, with the newest good backup when there is one.
+// within 30 s, with what can be read of it, or else the newest good backup when there is one.
 func TestDamageAtStart(t *testing.T) {
 	t.Parallel()
 	wreck := func(f func(octets []byte) []byte) func(*testing.T, string) {
@@ -274,8 +274,8 @@ func TestDamageAtStart(t *testing.T) {
 		damage   func(*testing.T, string)
 		what     string // the alarm's; "" none
 	}{
-		{"zeroed header", true, wreck(func(b []byte) []byte { return append(make([]byte, 100), b[100:]...) }), "restored"},
-		{"cut to half", true, wreck(func(b []byte) []byte { return b[:len(b)/2] }), "restored"},
+		{"zeroed header", true, wreck(func(b []byte) []byte { return append(make([]byte, 100), b[100:]...) }), "salvaged"},
+		{"cut to half", true, wreck(func(b []byte) []byte { return b[:len(b)/2] }), "salvaged"},
 		{"flips", true, flips, "restored"},
 		{"garbage", true, wreck(func([]byte) []byte { return bytes.Repeat([]byte("garbage "), 10000) }), "restored"},
 		{"empty with an orphan WAL", true, func(t *testing.T, path string) {
@@ -299,7 +299,8 @@ func TestDamageAtStart(t *testing.T) {
 		}, ""},
 		{"no index of the WAL", true, func(t *testing.T, path string) { require.NoError(t, os.RemoveAll(path+"-shm")) }, ""},
 		{"garbage without a backup", false, wreck(func([]byte) []byte { return bytes.Repeat([]byte("garbage "), 10000) }), "fresh"},
-		{"cut to half without a backup", false, wreck(func(b []byte) []byte { return b[:len(b)/2] }), "fresh"},
+		{"cut to half without a backup", false, wreck(func(b []byte) []byte { return b[:len(b)/2] }), "salvaged"},
+		{"empty without a backup", false, wreck(func([]byte) []byte { return nil }), "fresh"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -335,11 +336,15 @@ func TestDamageAtStart(t *testing.T) {
 			d.lines(1)
 			d.becomes(d.send("600999888", "nuevo"), "delivered")
 			require.Equal(t, 1, submitted(t, data), "nothing of the backup was sent")
-			if row.what == "restored" {
+			switch row.what {
+			case "salvaged": // the half that was cut off is the reserve
+				require.Len(t, list.Items, 2)
+				require.Equal(t, []string{"held", "held"}, []string{list.Items[0].State, list.Items[1].State})
+			case "restored":
 				require.Len(t, list.Items, 1)
 				require.Equal(t, "antes", list.Items[0].Text)
 				require.Equal(t, "held", list.Items[0].State)
-			} else {
+			default:
 				require.Empty(t, list.Items)
 				require.Contains(t, d.Output(), "Setup code")
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -50,7 +51,7 @@ func backupFindings(dir dataDir, keeper *backup.Keeper) []pool.Finding {
 	if alarm, err := dir.folder(nil).Alarm(); err == nil && alarm != nil {
 		facts := map[string]string{"what": alarm.What, "at": alarm.At.UTC().Format("2006-01-02 15:04 UTC"), "quarantine": alarm.Quarantine,
 			"copied": "", "held": fmt.Sprint(alarm.Open), "reason": alarm.Reason,
-			"kept": fmt.Sprint(alarm.Messages), "received": fmt.Sprint(alarm.Inbound), "lost": "", "lostin": "", "added": ""}
+			"kept": fmt.Sprint(alarm.Messages), "received": fmt.Sprint(alarm.Inbound), "lost": "", "lostin": "", "added": "", "tables": strings.Join(alarm.Broken, ", ")}
 		if alarm.LostMessages+alarm.LostInbound > 0 {
 			facts["lost"], facts["lostin"] = fmt.Sprint(alarm.LostMessages), fmt.Sprint(alarm.LostInbound)
 		}
@@ -135,6 +136,9 @@ func (d dataDir) lost() error {
 	}
 	if list, err := backup.Copies(backup.LocalFolder(string(d))); err == nil && len(list) > 0 {
 		return fmt.Errorf("%w: recado.db is empty or gone, only its backups are there", sqlite.ErrDamaged)
+	}
+	if _, err := os.Stat(d.instanceFile()); err == nil { // made after the first database
+		return fmt.Errorf("%w: recado.db is empty or gone, and this is no new folder", sqlite.ErrDamaged)
 	}
 	return nil
 }
