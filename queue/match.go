@@ -102,48 +102,60 @@ func (s *Store) match(tx *sqlite.Tx, rep report) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	if c := pick(list, rep.scts, when, span); c != nil {
-		return s.learn(tx, rep, c, len(list) == 1)
-	}
-	// One whose answer is still awaited may be its own: wait for that.
-	open, err := candidates(tx, rep.recipient, `WHERE a.iccid = ? AND a.phase = 'prepared'`, rep.iccid)
-	if err != nil || len(open) > 0 {
-		return found{}, err
-	}
 	lost, err := lostAnswers(tx, rep)
 	if err != nil {
 		return found{}, err
 	}
-	if c := lostAt(lost, rep.mr, when, span); c != nil {
+	open, err := candidates(tx, rep.recipient, `WHERE a.iccid = ? AND a.phase = 'prepared'`, rep.iccid)
+	if err != nil {
+		return found{}, err
+	}
+	c := pick(list, rep.scts, when, span, known)
+	if c != nil && (c.gave(rep) || c.away(when) <= learnStep || len(open) == 0 && !nearer(lost, c, when)) {
+		return s.learn(tx, rep, c, len(list) == 1)
+	}
+	// One whose answer is still awaited may be its own: wait for that.
+	if len(open) > 0 {
+		return found{}, nil
+	}
+	if known { // then the stamp lies between the gate and the answer of one alone
+		if c = lostAt(lost, rep.mr, when, learnStep); c != nil {
+			return found{attempt: &c.attempt}, nil
+		}
+	}
+	if c = lostAt(lost, rep.mr, when, span); c != nil {
 		return found{attempt: &c.attempt}, nil
 	}
 	// By a clock that is known it is of a lost one, and only which is in doubt:
 	// then no other has it, and nothing is learnt from it.
 	doubt := known && slices.ContainsFunc(lost, func(c candidate) bool { return c.away(when) <= span })
-	if c := stray(list, rep); c != nil && !doubt {
+	if c = stray(list, rep); c != nil && !doubt {
 		return s.learn(tx, rep, c, len(list) == 1)
 	}
-	if c := lostAt(lost, rep.mr, when, 0); c != nil {
+	if c = lostAt(lost, rep.mr, when, 0); c != nil {
 		return found{attempt: &c.attempt}, nil
 	}
-	if c := lostBefore(lost, rep); !known && c != nil {
+	if c = lostBefore(lost, rep); !known && c != nil {
 		return found{attempt: &c.attempt}, nil
 	}
 	// On another SIM only when there is no doubt.
 	others, err := candidates(tx, rep.recipient,
 		`WHERE a.gate_at BETWEEN ? AND ? AND a.mr = ? AND a.iccid <> ? AND a.outcome IN ('accepted','duplicate')`,
 		when-span, when+span, rep.mr, rep.iccid)
-	if err != nil || len(others) != 1 || others[0].final() || others[0].fit < 3 {
+	if err != nil || len(others) != 1 || others[0].fit < 3 {
 		return found{}, err
 	}
 	return found{attempt: &others[0].attempt, other: true}, nil
 }
 
 // pick chooses among accepted attempts with the right number and MR: the exact
-// SCTS of +CMGS, else the gate nearest to the SCTS; of equals the oldest that
-// is still open.
-func pick(list []candidate, scts, when, span int64) *candidate {
+// SCTS of +CMGS, else the gate nearest to the SCTS, whether or not it has had its
+// report; of equals the oldest that is still open. A modem that counts anew gives
+// two the same MR within minutes: by a centre's clock that is not known, only a
+// time that fits exactly tells them apart.
+func pick(list []candidate, scts, when, span int64, known bool) *candidate {
 	var best *candidate
+	within := 0
 	for i := range list {
 		c := &list[i]
 		if scts != 0 && c.scts == scts {
@@ -153,19 +165,30 @@ func pick(list []candidate, scts, when, span int64) *candidate {
 		if d > span {
 			continue
 		}
-		if best == nil {
+		if within++; best == nil {
 			best = c
 			continue
 		}
 		switch b := best.away(when); {
-		case d < b && (!c.final() || best.final()),
-			best.final() && !c.final(),
+		case d < b, d == b && best.final() && !c.final(),
 			d == b && c.id < best.id && c.final() == best.final():
 			best = c
 		}
 	}
+	if within > 1 && !known && best.away(when) > 0 {
+		return nil
+	}
 	return best
 }
+
+// nearer says that a report is rather of an attempt whose answer was lost than of
+// an accepted one with its MR: the modem has counted anew in between.
+func nearer(lost []candidate, c *candidate, when int64) bool {
+	return slices.ContainsFunc(lost, func(l candidate) bool { return l.away(when) < c.away(when) })
+}
+
+// gave says that the attempt's +CMGS had the report's SCTS.
+func (c *candidate) gave(rep report) bool { return rep.scts != 0 && c.scts == rep.scts }
 
 // stray takes an accepted attempt whose time does not fit: the centre's clock
 // is off, or stamps nonsense. Only open ones. Of several the last when the stamp

@@ -47,6 +47,7 @@ type world struct {
 	known    []truth
 	mail     []postman
 	restarts int
+	reboots  int
 }
 
 // report writes a report of a submission.
@@ -101,6 +102,9 @@ func (w *world) send(l Line, to string) {
 		for w.r.IntN(8) == 0 { // once more
 			p.at = p.at.Add(time.Duration(w.r.IntN(7200)) * time.Second)
 			w.mail = append(w.mail, p)
+		}
+		if w.r.IntN(12) == 0 { // once more in other octets: the centre tells it anew
+			w.mail = append(w.mail, w.letter(l, to, mr, st, scts, p.at.Add(time.Duration(1+w.r.IntN(1800))*time.Second)))
 		}
 		last = p.at
 	}
@@ -169,6 +173,10 @@ func (w *world) live() {
 		if i%50 == 0 {
 			w.wake()
 		}
+		if w.r.IntN(60) == 0 { // its modem restarts, and counts from where it was a while ago
+			w.mr[line(1).ICCID] = (w.mr[line(1).ICCID] + 256 - w.r.IntN(60)) % 256
+			w.reboots++
+		}
 		w.deliver(w.clock.Now().Add(time.Duration(1+w.r.IntN(6)) * time.Second))
 	}
 	w.deliver(w.clock.Now().Add(60 * time.Hour))
@@ -176,8 +184,9 @@ func (w *world) live() {
 }
 
 // TestEveryReportFindsItsOwnMessage: a thousand messages to one number, so that
-// references come round four times, with reports that are early, late, doubled,
-// provisional, of lost answers, and over restarts and moves of the SIM.
+// references come round four times, with reports that are early, late, doubled in
+// the same octets and in others, provisional, of lost answers, and over restarts,
+// moves of the SIM, and modems that begin to count anew.
 func TestEveryReportFindsItsOwnMessage(t *testing.T) {
 	seeds := 2
 	if text := os.Getenv(reportSeedsEnv); text != "" {
@@ -215,12 +224,12 @@ func TestEveryReportFindsItsOwnMessage(t *testing.T) {
 		}
 		var orphans, reports int
 		require.NoError(t, w.db.Read().QueryRow(`SELECT count(*), count(*) - count(message) FROM report`).Scan(&reports, &orphans))
-		t.Logf("seed %d, centre's clock %s off: %d messages, %d reports, %d restarts: %d right, %d final and wrong, %d missed, %d of %d lost answers left uncertain, %d orphans",
-			seed, w.offset, len(w.known), reports, w.restarts, right, wrong, missed, open, lost, orphans)
+		t.Logf("seed %d, centre's clock %s off: %d messages, %d reports, %d restarts, %d of the modem: %d right, %d final and wrong, %d missed, %d of %d lost answers left uncertain, %d orphans",
+			seed, w.offset, len(w.known), reports, w.restarts, w.reboots, right, wrong, missed, open, lost, orphans)
 		require.NoError(t, w.db.Close())
 		require.Zero(t, wrong, "a report ended another message")
 		require.LessOrEqual(t, 1000*missed, len(w.known), "99.9 %% find theirs")
-		require.LessOrEqual(t, 5*open, lost, "reports prove what was lost")
+		require.LessOrEqual(t, 10*open, lost, "reports prove what was lost")
 		require.LessOrEqual(t, orphans, 4*(missed+open), "a report is left over whose message is known to be sent") // provisional ones too
 	}
 }

@@ -321,3 +321,74 @@ func TestReportsWithAConstantMR(t *testing.T) {
 		require.Equal(t, Delivered, b.get(ids[i]).State, "message %d", i)
 	}
 }
+
+// A modem that begins to count anew gives two messages to one number the same MR
+// within minutes. By a centre's clock that is known each report finds its own,
+// a second one of the first is not the other's, and one of a message whose answer
+// is awaited or lost is not the accepted one's. By a clock that nobody knows, all
+// of them wait.
+func TestReportsOfAModemThatCountsAnew(t *testing.T) {
+	const off = 4 * time.Minute
+	stamp := func(b *box) time.Time { return b.clock.Now().Add(off).Truncate(time.Second) }
+	fresh := func() (*box, Line) {
+		b, l := newBox(t), line(1)
+		require.NoError(t, b.SawSIM(context.Background(), SIMRow{ICCID: l.ICCID}))
+		return b, l
+	}
+	known := func() (*box, Line) {
+		b, l := fresh()
+		m := b.submit(Request{})
+		b.sent(l, 40)
+		b.report(l, m.To, 40, stDelivered, stamp(b))
+		require.Equal(t, Delivered, b.get(m.ID).State)
+		b.clock.forward(20 * time.Second)
+		return b, l
+	}
+	both := func(b *box, l Line) (ids []string, stamps []time.Time) {
+		for range 2 {
+			m := b.submit(Request{})
+			b.sent(l, 5)
+			ids, stamps = append(ids, m.ID), append(stamps, stamp(b))
+			b.clock.forward(2 * time.Minute)
+		}
+		return ids, stamps
+	}
+	b, l := known()
+	ids, stamps := both(b, l)
+	b.report(l, "+34600111222", 5, stDelivered, stamps[0])
+	in := b.reportIn(l, "+34600111222", 5, stFailed, stamps[0])
+	in.PDU.Raw = append(in.PDU.Raw, "again"...)
+	require.NoError(t, b.Report(context.Background(), in))
+	require.Equal(t, []State{Delivered, Sent}, []State{b.get(ids[0]).State, b.get(ids[1]).State})
+	b.report(l, "+34600111222", 5, stFailed, stamps[1])
+	require.Equal(t, []State{Delivered, Undelivered}, []State{b.get(ids[0]).State, b.get(ids[1]).State})
+
+	b, l = fresh()
+	ids, stamps = both(b, l)
+	b.report(l, "+34600111222", 5, stDelivered, stamps[0])
+	require.Equal(t, []State{Sent, Sent}, []State{b.get(ids[0]).State, b.get(ids[1]).State}, "nobody knows the centre's clock")
+	other := b.submit(Request{To: []string{"+34699888777"}})
+	b.sent(l, 6)
+	b.report(l, other.To, 6, stDelivered, stamp(b))
+	require.Equal(t, []State{Delivered, Sent}, []State{b.get(ids[0]).State, b.get(ids[1]).State}, "now it is known")
+
+	for _, early := range []bool{true, false} {
+		b, l = known()
+		first := b.submit(Request{Class: OTP})
+		b.sent(l, 5)
+		b.clock.forward(2 * time.Minute)
+		second := b.submit(Request{Class: OTP})
+		_, a := b.gated(l)
+		at := stamp(b)
+		if b.clock.forward(3 * time.Second); early {
+			b.report(l, second.To, 5, stDelivered, at)
+			require.Equal(t, Sent, b.get(first.ID).State, "the second's answer is awaited")
+		}
+		b.clock.forward(177 * time.Second)
+		b.outcome(a, lost())
+		if !early {
+			b.report(l, second.To, 5, stDelivered, at)
+		}
+		require.Equal(t, []State{Sent, Delivered}, []State{b.get(first.ID).State, b.get(second.ID).State})
+	}
+}

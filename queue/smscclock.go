@@ -13,8 +13,8 @@ const (
 	// clock to be written down, in ms.
 	learnStep = 5_000
 	// learnFrom is the longest submission that says when the centre stamped it,
-	// in ms: a lost answer ends whenever somebody gave it up.
-	learnFrom = 200_000
+	// in ms: a lost answer ends when somebody gave it up, minutes later.
+	learnFrom = 60_000
 )
 
 // clockOffset is how far the clock of a SIM's service centre is ahead of ours,
@@ -39,7 +39,8 @@ func (s *Store) learn(tx *sqlite.Tx, rep report, c *candidate, only bool) (found
 	}
 	offset := c.ahead(rep.scts)
 	last, known, err := clockOffset(tx, rep.iccid)
-	if err != nil || known && distance(offset, last) < learnStep {
+	// What the clock as it is known explains teaches nothing; nor does a repetition.
+	if err != nil || known && (c.away(rep.scts-last) < learnStep || c.final()) {
 		return f, err
 	}
 	if _, err := tx.Exec(`UPDATE sim SET clock_offset = ? WHERE iccid = ?`, offset, rep.iccid); err != nil {
