@@ -123,6 +123,34 @@ func TestConstantReferences(t *testing.T) {
 	})
 }
 
+// TestALateAnswerOutlivesThePort: what a modem owes it still owes when its port was
+// opened anew, and says it in a later submission.
+func TestALateAnswerOutlivesThePort(t *testing.T) {
+	withPeer(t, &peer{script: plain()}, func(l *lifeOf, p *peer) {
+		p.answering(func(n int, c io.Writer) {
+			if n == 2 {
+				return
+			}
+			time.AfterFunc(time.Second, func() {
+				if n == 3 {
+					accepted(c, 53) // of the second
+				}
+				time.AfterFunc(time.Second, func() { accepted(c, 51+n) })
+			})
+		})
+		l.ready()
+		require.Equal(l.t, 52, l.sendAgain("+34600111222").MR)
+		require.Equal(l.t, Ambiguous, l.sendAgain("+34600111222").Verdict)
+		require.NoError(l.t, l.m.Disable(l.t.Context()))
+		l.state(StateDisabled, 10*time.Second)
+		require.NoError(l.t, l.m.Enable(l.t.Context()))
+		l.ready()
+		o := l.sendAgain("+34600111222")
+		require.Equal(l.t, Accepted, o.Verdict, o)
+		require.Equal(l.t, 54, o.MR)
+	})
+}
+
 // TestAnAnswerAfterThreeMinutes comes in the next submission.
 func TestAnAnswerAfterThreeMinutes(t *testing.T) {
 	for _, after := range []time.Duration{181, 182, 183, 184, 185, 186} {

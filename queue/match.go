@@ -122,6 +122,9 @@ func (s *Store) match(tx *sqlite.Tx, rep report) (found, error) {
 		if c = lostAt(lost, rep.mr, when, learnStep); c != nil {
 			return found{attempt: &c.attempt}, nil
 		}
+		if slices.ContainsFunc(lost, func(c candidate) bool { return c.away(when) <= learnStep }) {
+			return found{}, nil // of one of several: an earlier one has nothing to do with it
+		}
 	}
 	if c = lostAt(lost, rep.mr, when, span); c != nil {
 		return found{attempt: &c.attempt}, nil
@@ -132,7 +135,7 @@ func (s *Store) match(tx *sqlite.Tx, rep report) (found, error) {
 	if c = stray(list, rep); c != nil && !doubt {
 		return s.learn(tx, rep, c, len(list) == 1)
 	}
-	if c = lostAt(lost, rep.mr, when, 0); c != nil {
+	if c = lostAt(lost, rep.mr, when, 0); c != nil && !doubt {
 		return found{attempt: &c.attempt}, nil
 	}
 	if c = lostBefore(lost, rep); !known && c != nil {

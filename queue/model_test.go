@@ -297,7 +297,8 @@ func (k *machine) discard(t *rapid.T) {
 		}
 	}
 	switch {
-	case doubted: // the hold stays: the rest does not go when that one arrived
+	case doubted: // the hold stays: when that one arrived the rest does not go, and it has failed
+		m.end = Failed
 	case m.attempts == 0:
 		m.end, m.hold = Cancelled, false
 	default:
@@ -391,7 +392,7 @@ func (k *machine) resolve(t *rapid.T) {
 	}
 	switch action {
 	case ResolveResend:
-		m.flagged, m.hold = true, false
+		m.flagged, m.hold, m.end = true, false, ""
 	case ResolveFailed:
 		m.end = Failed
 	}
