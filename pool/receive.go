@@ -101,7 +101,7 @@ func (l *line) follow(ctx context.Context) {
 				err = l.p.store.SawPort(ctx, l.port.Name, s.ID, key)
 			}
 			if err != nil && ctx.Err() == nil {
-				l.p.log.Error("noting a SIM", "port", l.port.Name, "error", err)
+				l.p.quietly("noting the SIM of "+l.port.Name, err)
 				// Nothing leaves on a SIM without its row, and no change may come.
 				row, again = queue.SIMRow{}, time.After(sawAgain)
 			} else {
@@ -163,7 +163,5 @@ func said(s string) *string {
 }
 
 func (p *Pool) emit(ctx context.Context, typ string, data any) {
-	if err := p.store.Emit(ctx, typ, data); err != nil && ctx.Err() == nil {
-		p.log.Error("writing an event", "type", typ, "error", err)
-	}
+	p.complain(ctx, "writing an event "+typ, p.store.Emit(ctx, typ, data))
 }
