@@ -82,7 +82,8 @@ func (s *Server) alarms(ctx context.Context, v *view) (list []alarm) {
 			s.log.Warn("the alarm about a damaged database cannot be read", "err", err)
 		} else if a != nil {
 			one := alarm{Key: "data_" + a.What, Tone: "bad", Icon: "circle-alert", Href: "/doctor",
-				Facts: []any{"At", v.Full(a.At), "Copied", v.Full(a.CopiedAt)}}
+				Facts: []any{"At", v.Full(a.At), "Copied", v.Full(a.CopiedAt), "Kept", a.Messages + a.Inbound,
+					"Added", a.AddedMessages + a.AddedInbound, "Missing", max(0, a.LostMessages+a.LostInbound-a.AddedMessages-a.AddedInbound)}}
 			if v.Person.Admin {
 				one.Post, one.Do = "/settings/rescued", "alarm.noted"
 			}

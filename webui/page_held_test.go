@@ -272,6 +272,10 @@ func TestARescueIsShownUntilItIsRead(t *testing.T) {
 	require.Contains(t, admin.page("/"), "put back from a backup")
 	require.Equal(t, http.StatusSeeOther, admin.post("/settings/rescued", nil).StatusCode)
 	require.NotContains(t, admin.page("/"), "put back from a backup")
+	r.alarm = &backup.Alarm{What: backup.DamageSalvaged, At: time.Now(), Messages: 700, Inbound: 29, LostMessages: 31, AddedMessages: 30}
+	require.Contains(t, admin.page("/"), "729 messages could be read, and 30 more came from a backup; missing, as far as is known: 1")
+	r.alarm.AddedMessages, r.alarm.LostMessages = 0, 0
+	require.Contains(t, admin.page("/"), "729 messages could be read; none is known to be missing")
 }
 
 // copies is a keeper of backups.
