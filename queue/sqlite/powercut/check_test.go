@@ -1,6 +1,7 @@
 package powercut
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -23,6 +24,7 @@ var (
 	errSent    = errors.New("sent without a trace") // Ctrl-Z has left, and no attempt is there
 	errRules   = errors.New("against the rules")    // the stores' own rules do not hold
 	errAlarm   = errors.New("cried wolf")           // nothing is missing, and the log is said to be lost
+	errWrote   = errors.New("opening it wrote")     // an unfinished migration: its index is of no state that was
 )
 
 // options of the victim and of who opens what is left of its file: less is kept
@@ -125,19 +127,25 @@ func (st state) robbed(dir string) (why string, err error) {
 	return db.LogLost(), db.Close()
 }
 
-// indexOf gives the WAL's index as SQLite makes it for what a disk has for certain.
+// indexOf gives the WAL's index as SQLite makes it for what a disk has for certain;
+// errWrote when opening that changes it.
 func indexOf(d *disk, dir string) (index []byte, err error) {
 	defer func() { err = errors.Join(err, sweep(dir)) }()
 	path, err := state{files: d.sure}.lay(dir)
 	if err != nil {
 		return nil, err
 	}
-	db, err := sqlite.Open(context.Background(), path, sqlite.Options{Readers: 1, ReserveWAL: -1, ReserveFree: -1}) // writes nothing
+	db, err := sqlite.Open(context.Background(), path, sqlite.Options{Readers: 1, ReserveWAL: -1, ReserveFree: -1})
 	if err != nil {
 		return nil, err
 	}
 	index, err = os.ReadFile(path + "-shm")
-	return index, errors.Join(err, db.Close())
+	log, unread := os.ReadFile(path + "-wal")
+	err = errors.Join(err, unread, db.Close())
+	if sure := d.sure[fileWAL]; err == nil && (!bytes.HasPrefix(log, sure) || len(bytes.Trim(log[len(sure):], "\x00")) > 0) {
+		err = errWrote
+	}
+	return index, err
 }
 
 // sweep empties the folder for the next state.

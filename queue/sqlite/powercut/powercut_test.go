@@ -119,7 +119,7 @@ func cut(t *testing.T, log []shim.Record, from, n int, seed uint64) (f figures) 
 			}
 			if next%indexEach == 0 {
 				index, err := indexOf(d, aside)
-				if err == nil { // else it is one of those that flush too little
+				if err == nil { // else the disk flushes too little, or it is none that was
 					indexes = append(indexes, index)
 				}
 			}
