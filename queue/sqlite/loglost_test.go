@@ -149,6 +149,32 @@ func TestALostLogIsNoticed(t *testing.T) {
 	}
 }
 
+// What SQLite writes after a gap has the same salt as the commits behind it.
+func TestAGapInTheLogIsToldOnce(t *testing.T) {
+	folder := t.TempDir()
+	copyFolder(t, killed(t), folder)
+	path := filepath.Join(folder, "recado.db")
+	wal, err := os.Open(path + "-wal")
+	require.NoError(t, err)
+	s, err := scanLog(wal, scanMost)
+	require.NoError(t, firstOf(err, wal.Close()))
+	require.NoError(t, spoil(path+"-wal", frameAt(s.frames-2)+100, []byte{0xa5, 1, 2, 3}))
+	require.NoError(t, os.Remove(path+"-shm"))
+	db := openOn(t, path, nil)
+	require.Contains(t, db.LogLost(), "damaged after")
+	why, err := logLost(path)
+	require.NoError(t, err)
+	require.Equal(t, db.LogLost(), why, "whoever is killed now says it again")
+	require.NoError(t, db.Write(t.Context(), Urgent, func(tx *Tx) error { return put(tx, "marked") }))
+	require.NoError(t, db.LogLossTold())
+	whole(t, db)
+	again := t.TempDir()
+	copyFolder(t, folder, again) // killed
+	db = openOn(t, filepath.Join(again, "recado.db"), nil)
+	require.Empty(t, db.LogLost(), "it was told, and nothing was lost since")
+	require.True(t, has(t, db, "marked"))
+}
+
 // moveCommit puts after the last frame another that is a commit of this generation,
 // and does not follow it.
 func moveCommit(wal string, last int64) error {

@@ -96,7 +96,8 @@ func migrateFrom(ctx context.Context, db *sql.DB, path string, steps fs.FS, o Op
 }
 
 // cutLog cuts a WAL off that is longer than most, as one step of a migration may
-// have made it: nothing else would ever give that room back.
+// have made it: nothing else would ever give that room back. What was found missing
+// of it stays said.
 func cutLog(ctx context.Context, db *sql.DB, path string, most int64) error {
 	st, err := os.Stat(path + "-wal")
 	if err != nil || st.Size() <= most {
@@ -106,7 +107,11 @@ func cutLog(ctx context.Context, db *sql.DB, path string, most int64) error {
 		return err
 	}
 	var busy, all, moved int64
-	return db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &all, &moved)
+	err = db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &all, &moved)
+	if err == nil && busy != 0 {
+		err = errors.New("another program is reading the database")
+	}
+	return err
 }
 
 // store says where the connection keeps what is for a moment only (temp_store).

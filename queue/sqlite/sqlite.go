@@ -126,10 +126,12 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 // start opens the connections, after looking the file over when nobody closed it
 // in order. What it opened it closes when it errs.
 func (db *DB) start(ctx context.Context, fresh bool, o Options) (err error) {
+	marked := false // that it is lost
 	if !fresh {
 		if db.logLost, err = logLost(db.path); err != nil {
 			db.log.Warn("looking at the database's log", "error", err)
 		}
+		marked = db.logLost != "" && err == nil
 		if db.logLost != "" {
 			db.log.Error("the database's log of the last moments is not whole: what was accepted then may be missing", "why", db.logLost)
 		}
@@ -159,6 +161,13 @@ func (db *DB) start(ctx context.Context, fresh bool, o Options) (err error) {
 	db.wdb = wdb
 	if err := migrate(ctx, wdb, db.path, o); err != nil {
 		return errors.Join(err, wdb.Close(), db.file.Close())
+	}
+	if marked {
+		// SQLite would write on before the gap, and leave the commits behind it there:
+		// they would be found again after the next kill, and taken for another loss.
+		if err := cutLog(ctx, wdb, db.path, 0); err != nil {
+			db.log.Warn("the loss of the database's log may be told again", "error", err)
+		}
 	}
 	w := &writer{path: db.path, log: o.Log, cond: db.cond, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	w.reserve = reserve{wal: o.ReserveWAL, free: o.ReserveFree, file: db.file, noted: db.logLost != ""}
