@@ -11,6 +11,10 @@ import (
 const (
 	logHeader   = 32
 	frameHeader = 24
+
+	// mostUnread frames of a WAL that the disk cannot read are passed over: each may
+	// take it seconds.
+	mostUnread = 16
 )
 
 // Log is a WAL (4): which of its frames hold the newest committed pages.
@@ -21,31 +25,25 @@ type Log struct {
 
 type frame struct {
 	page   uint32
-	data   int64 // where its page begins
-	named  bool  // it is of this log, as its salts say
-	good   bool  // and as it was written, as its sum says
-	commit bool
+	data   int64  // where its page begins
+	named  bool   // it is of this log, as its salts say
+	good   bool   // and as it was written, as its sum says
+	commit uint32 // pages of the database after the commit that it ends; 0: it ends none
 }
 
-// openLog reads a WAL of pages of a size; nil when nothing is in it. The sum of a frame goes on from that of the one before, so
-// that each can be checked against its neighbour also behind a broken one.
-func openLog(path string, size int) (*Log, error) {
+// openLog reads a WAL of pages of a size, of a file of n pages; nil when nothing is
+// in it, or nothing can be read of it: the file is there without it too. The sum of a
+// frame goes on from that of the one before, so that each can be checked against its
+// neighbour also behind a broken one.
+func openLog(path string, size int, n uint32) (*Log, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the WAL: %w", err)
 	}
-	none := func(err error) (*Log, error) {
-		if err != nil {
-			err = fmt.Errorf("read the WAL: %w", err)
-		}
-		return nil, errors.Join(err, file.Close())
-	}
+	none := func() (*Log, error) { return nil, file.Close() }
 	head := make([]byte, logHeader)
 	if _, err := file.ReadAt(head, 0); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
-		return none(err)
+		return none()
 	}
 	var order binary.ByteOrder = binary.LittleEndian
 	switch binary.BigEndian.Uint32(head) {
@@ -53,26 +51,28 @@ func openLog(path string, size int) (*Log, error) {
 	case 0x377f0683:
 		order = binary.BigEndian
 	default:
-		return none(nil)
+		return none()
 	}
 	if int(binary.BigEndian.Uint32(head[8:])) != size {
-		return none(nil)
+		return none()
 	}
-	frames, err := readFrames(file, head, size, order)
+	st, err := file.Stat()
 	if err != nil {
-		return none(err)
+		return none()
 	}
+	frames := readFrames(io.NewSectionReader(file, 0, st.Size()), head, size, order)
 	log := &Log{file: file, last: map[uint32]int64{}}
 	// A commit is flushed before the next one begins. So a broken frame that another
 	// commit comes after was whole once; in the last one it may be a power cut's.
 	var begin, last int
 	for i, fr := range frames {
-		if fr.good && fr.commit {
+		if fr.good && fr.commit > 0 {
 			last = i + 1
+			n = max(n, min(fr.commit, mostPages))
 		}
 	}
 	for i := range frames[:last] {
-		if !frames[i].good || !frames[i].commit {
+		if !frames[i].good || frames[i].commit == 0 {
 			continue
 		}
 		broken := false
@@ -83,7 +83,8 @@ func openLog(path string, size int) (*Log, error) {
 			break
 		}
 		for _, fr := range frames[begin : i+1] {
-			if fr.named && fr.page > 0 {
+			// A number that nothing speaks for must not make the database larger.
+			if fr.named && fr.page > 0 && fr.page <= n {
 				log.last[fr.page] = fr.data
 			}
 		}
@@ -92,29 +93,27 @@ func openLog(path string, size int) (*Log, error) {
 	return log, nil
 }
 
-func readFrames(file *os.File, head []byte, size int, order binary.ByteOrder) (frames []frame, err error) {
+// readFrames reads what can be read. A frame that cannot be is not good, as one with
+// a wrong sum.
+func readFrames(file io.ReaderAt, head []byte, size int, order binary.ByteOrder) (frames []frame) {
 	sum := [2]uint32{binary.BigEndian.Uint32(head[24:]), binary.BigEndian.Uint32(head[28:])}
 	one := make([]byte, frameHeader+size)
-	for at := int64(logHeader); ; at += int64(len(one)) {
-		if _, err := file.ReadAt(one[:frameHeader], at); err != nil {
-			if errors.Is(err, io.EOF) {
-				return frames, nil
-			}
-			return nil, err
-		}
-		fr := frame{page: binary.BigEndian.Uint32(one), data: at + frameHeader, commit: binary.BigEndian.Uint32(one[4:]) != 0}
-		fr.named = string(one[8:16]) == string(head[16:24])
+	for at, unread := int64(logHeader), 0; ; at += int64(len(one)) {
+		clear(one)
+		_, err := file.ReadAt(one[:frameHeader], at)
+		fr := frame{page: binary.BigEndian.Uint32(one), data: at + frameHeader, commit: binary.BigEndian.Uint32(one[4:])}
+		fr.named = err == nil && string(one[8:16]) == string(head[16:24])
 		if fr.named {
-			if _, err := file.ReadAt(one[frameHeader:], at+frameHeader); err != nil {
-				if errors.Is(err, io.EOF) {
-					return frames, nil
-				}
-				return nil, err
-			}
-			want := [2]uint32{binary.BigEndian.Uint32(one[16:]), binary.BigEndian.Uint32(one[20:])}
-			fr.good = checksum(checksum(sum, one[:8], order), one[frameHeader:], order) == want
+			_, err = file.ReadAt(one[frameHeader:], at+frameHeader)
 		}
-		sum = [2]uint32{binary.BigEndian.Uint32(one[16:]), binary.BigEndian.Uint32(one[20:])}
+		if err != nil {
+			if unread++; errors.Is(err, io.EOF) || unread > mostUnread {
+				return frames
+			}
+		}
+		want := [2]uint32{binary.BigEndian.Uint32(one[16:]), binary.BigEndian.Uint32(one[20:])}
+		fr.good = fr.named && err == nil && checksum(checksum(sum, one[:8], order), one[frameHeader:], order) == want
+		sum = want
 		frames = append(frames, fr)
 	}
 }

@@ -15,6 +15,9 @@ import (
 // usual is the page size when the file's header is gone.
 const usual = 4096
 
+// mostPages of a database, as many as are looked at.
+const mostPages = 1 << 31
+
 const magic = "SQLite format 3\x00"
 
 // File is a database file with its WAL. One goroutine uses it.
@@ -29,7 +32,7 @@ type File struct {
 }
 
 // Open opens the file at path and reads its WAL; the file may be gone. It errs only
-// where the disk does.
+// when one of the two cannot be opened.
 func Open(path string) (*File, error) {
 	f := &File{size: usual}
 	var err error
@@ -52,10 +55,10 @@ func Open(path string) (*File, error) {
 	} else {
 		f.db = nil
 	}
-	if f.log, err = openLog(path+"-wal", f.size); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	f.n = uint32(min(octets/int64(f.size), mostPages))
+	if f.log, err = openLog(path+"-wal", f.size, f.n); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(err, f.Close())
 	}
-	f.n = uint32(min(octets/int64(f.size), 1<<31))
 	if f.log != nil {
 		for no := range f.log.last {
 			f.n = max(f.n, no)

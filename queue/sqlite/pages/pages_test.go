@@ -1,9 +1,12 @@
 package pages
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -117,6 +120,70 @@ func TestTheLogBehindABrokenFrame(t *testing.T) {
 		torn[at] ^= 0x10
 		require.Equal(t, want, last(torn), at)
 	}
+}
+
+// TestAPageNumberThatABitHasMadeLarge: the database is no larger for it.
+func TestAPageNumberThatABitHasMadeLarge(t *testing.T) {
+	for _, no := range []uint32{0xffffffff, 0x80000002, 3} {
+		log := logged(small("one")[512:], small("two")[512:], small("three")[512:])
+		binary.BigEndian.PutUint32(log[logHeader:], no)
+		path := filepath.Join(t.TempDir(), "recado.db")
+		require.NoError(t, os.WriteFile(path, small("old"), 0o600))
+		require.NoError(t, os.WriteFile(path+"-wal", log, 0o600))
+		f, err := Open(path)
+		require.NoError(t, err)
+		require.Equal(t, uint32(2), f.Count(), no)
+		require.NoError(t, f.Close())
+		texts, _ := readAll(t, small("old"), log)
+		require.Equal(t, []string{"three"}, texts)
+	}
+}
+
+// sick is a file of which some octets cannot be read.
+type sick struct {
+	*bytes.Reader
+	from, to int64
+}
+
+func (s sick) ReadAt(p []byte, at int64) (int, error) {
+	if at < s.to && at+int64(len(p)) > s.from {
+		return 0, syscall.EIO
+	}
+	return s.Reader.ReadAt(p, at)
+}
+
+// TestALogThatTheDiskCannotRead costs what cannot be read, not the file beside it.
+func TestALogThatTheDiskCannotRead(t *testing.T) {
+	one := small("one")[512:]
+	log := logged(slices.Repeat([][]byte{one}, mostUnread+8)...)
+	const frame = frameHeader + 512
+	good := func(from, to int64) (list []int) {
+		for i, fr := range readFrames(sick{bytes.NewReader(log), from, to}, log[:logHeader], 512, binary.LittleEndian) {
+			if fr.good {
+				list = append(list, i)
+			}
+		}
+		return list
+	}
+	end := int64(len(log))
+	require.Len(t, good(0, 0), mostUnread+8)
+	require.Equal(t, []int{0, 1, 3, 4}, good(logHeader+2*frame+frameHeader, logHeader+3*frame)[:4], "a page")
+	require.Equal(t, []int{0, 1, 4, 5}, good(logHeader+2*frame, logHeader+2*frame+1)[:4], "a header, with the sum that the next goes on from")
+	require.Equal(t, []int{0, 1}, good(logHeader+2*frame, end), "all the rest")
+	require.Empty(t, good(logHeader, end))
+
+	path := filepath.Join(t.TempDir(), "recado.db")
+	require.NoError(t, os.WriteFile(path, small("old"), 0o600))
+	require.NoError(t, os.Mkdir(path+"-wal", 0o700)) // can be opened, and not read
+	f, err := Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	broken, err := f.Tree(2, true, func(r Row) error {
+		require.Equal(t, "old", r.Values[1])
+		return nil
+	})
+	require.NoError(t, err)
+	require.Zero(t, broken)
 }
 
 // FuzzFile: whatever a file and its WAL are, reading them ends.
