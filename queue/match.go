@@ -111,7 +111,7 @@ func (s *Store) match(tx *sqlite.Tx, rep report) (found, error) {
 		return found{}, err
 	}
 	c := pick(list, rep.scts, when, span, known)
-	if c != nil && (c.gave(rep) || c.away(when) <= learnStep || len(open) == 0 && !nearer(lost, c, when)) {
+	if c != nil && (c.gave(rep) || c.away(when) <= learnStep || len(open) == 0 && !nearer(lost, c, when, rep.mr, known)) {
 		return s.learn(tx, rep, c, len(list) == 1)
 	}
 	// One whose answer is still awaited may be its own: wait for that.
@@ -186,8 +186,11 @@ func pick(list []candidate, scts, when, span int64, known bool) *candidate {
 
 // nearer says that a report is rather of an attempt whose answer was lost than of
 // an accepted one with its MR: the modem has counted anew in between.
-func nearer(lost []candidate, c *candidate, when int64) bool {
-	return slices.ContainsFunc(lost, func(l candidate) bool { return l.away(when) < c.away(when) })
+func nearer(lost []candidate, c *candidate, when int64, mr int, known bool) bool {
+	return slices.ContainsFunc(lost, func(l candidate) bool {
+		expected := l.prevMR >= 0 && (l.prevMR+1)%256 == mr
+		return l.away(when) < c.away(when) && (expected || known && c.away(when) > learnFrom)
+	})
 }
 
 // gave says that the attempt's +CMGS had the report's SCTS.

@@ -392,3 +392,31 @@ func TestReportsOfAModemThatCountsAnew(t *testing.T) {
 		require.Equal(t, []State{Sent, Delivered}, []State{b.get(first.ID).State, b.get(second.ID).State})
 	}
 }
+
+// TestAReportOfAnAcceptedOneIsNotOfALostOne: the MR is the accepted one's, the stamp is off and
+// lies in the minutes in which another submission to the number lost its answer.
+func TestAReportOfAnAcceptedOneIsNotOfALostOne(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		b, l := newBox(t), line(1)
+		require.NoError(t, b.SawSIM(context.Background(), SIMRow{ICCID: l.ICCID}))
+		off := time.Minute
+		if known {
+			m := b.submit(Request{To: []string{"+34699888777"}})
+			b.sent(l, 6)
+			b.report(l, m.To, 6, stDelivered, b.clock.Now().Truncate(time.Second))
+			b.clock.forward(20 * time.Second)
+			off = 20 * time.Second // another machine of the centre
+		}
+		first := b.submit(Request{Class: OTP})
+		b.sent(l, 7)
+		at := b.clock.Now().Add(off).Truncate(time.Second)
+		b.clock.forward(off - 5*time.Second)
+		second := b.submit(Request{Class: OTP})
+		_, a := b.gated(l)
+		b.clock.forward(180 * time.Second)
+		b.outcome(a, lost())
+		b.report(l, first.To, 7, stDelivered, at)
+		require.Equal(t, Delivered, b.get(first.ID).State, known)
+		require.Equal(t, Uncertain, b.get(second.ID).State, known)
+	}
+}

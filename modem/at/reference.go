@@ -19,6 +19,8 @@ const (
 	// repeatedFor is how long after an answer its reference may be a repetition, and
 	// repeatedMost how many are reckoned with: far fewer than bring a reference round.
 	repeatedFor, repeatedMost = 10 * time.Minute, 32
+	// repeatedOver is for how long that holds over the opening of another port.
+	repeatedOver = time.Minute
 	// sameToConstant submissions in a row with nothing but the last reference make
 	// it constant, on a modem that has given different ones.
 	sameToConstant = 3
@@ -229,6 +231,12 @@ func (c *Channel) Counted() *Counted {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	k := &Counted{l.given.clone()}
+	// Who says an earlier answer once more does so while the port is open, or soon; a
+	// modem that was away meanwhile may give the same references anew.
+	k.given.older, k.given.nobodys = nil, nil
+	if time.Since(k.given.lastAt) > repeatedOver {
+		k.given.lastAt = time.Time{}
+	}
 	if l.owesAnswer() {
 		k.given.giveUp()
 	}

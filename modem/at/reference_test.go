@@ -283,3 +283,21 @@ func TestReference_OutsideASubmission(t *testing.T) {
 		})
 	}
 }
+
+// TestReference_CountedAnewWhileAway: a modem that was away counts from the start
+// again, and its references are not taken for earlier answers said once more.
+func TestReference_CountedAnewWhileAway(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, m := start(t, Options{})
+		for mr := 1; mr <= 5; mr++ {
+			m.accepts(c, mr)
+		}
+		c, m = start(t, Options{Counted: c.Counted()})
+		time.Sleep(time.Minute)
+		for mr := 1; mr <= 6; mr++ {
+			began := time.Now()
+			m.accepts(c, mr)
+			require.Less(t, time.Since(began), 5*time.Second)
+		}
+	})
+}
