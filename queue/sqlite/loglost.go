@@ -60,6 +60,25 @@ func dropNote(path string) error {
 	return errors.Join(err, syncFile(filepath.Dir(path)))
 }
 
+// dropNote is dropNote, but a loss of which nobody has been told stays said.
+func (w *writer) dropNote() error {
+	lost, err := saysLost(w.path)
+	if err != nil || lost {
+		return err
+	}
+	w.noted = false
+	return dropNote(w.path)
+}
+
+// saysLost says that the note is of a loss.
+func saysLost(path string) (bool, error) {
+	was, err := os.ReadFile(noteName(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return strings.HasPrefix(string(was), lostMark), err
+}
+
 // hasLog says that there is a WAL.
 func hasLog(path string) bool {
 	_, err := os.Stat(path + "-wal")
@@ -70,7 +89,7 @@ func hasLog(path string) bool {
 // and had no time to say that the WAL is to stay: SQLite has moved all of it into
 // the file and deleted it. What was found missing before stays said.
 func logMovedByClosing(path string) error {
-	if was, err := os.ReadFile(noteName(path)); err != nil || strings.HasPrefix(string(was), lostMark) {
+	if lost, err := saysLost(path); err != nil || lost {
 		return nil
 	}
 	return dropNote(path)

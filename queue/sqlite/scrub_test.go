@@ -178,6 +178,29 @@ func TestScrubLeavesNothingInsideThePagesOfASmallOne(t *testing.T) {
 	require.Zero(t, leaks(t, path))
 }
 
+// It goes on while the file is opened, before anybody can have told what was lost.
+func TestAScrubAtTheStartKeepsWhatIsSaidOfALostLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "recado.db")
+	db := openOn(t, path, nil)
+	require.NoError(t, db.Write(t.Context(), Urgent, func(tx *Tx) error { return put(tx, settingScrub) }))
+	require.NoError(t, db.Close())
+	require.NoError(t, os.Remove(cleanName(path)))
+	require.NoError(t, writeNote(path, lostMark+"it is missing"))
+	db = openOn(t, path, nil)
+	require.NotEmpty(t, db.LogLost())
+	require.Eventually(t, func() bool { return pending(t, db) == 0 }, 30*time.Second, 5*time.Millisecond)
+	whole(t, db)
+	why, err := logLost(path)
+	require.NoError(t, err)
+	require.Equal(t, db.LogLost(), why, "whoever is killed now says it again")
+	require.NoError(t, db.LogLossTold())
+	whole(t, db)
+	why, err = logLost(path)
+	require.NoError(t, err)
+	require.Empty(t, why)
+	require.FileExists(t, noteName(path), "there is a log again")
+}
+
 // What a migration has made of the log does not stay on the disk.
 func TestALogThatMigratingMadeLongIsCut(t *testing.T) {
 	for _, lost := range []bool{false, true} {

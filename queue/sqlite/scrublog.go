@@ -41,8 +41,7 @@ func (w *writer) scrubLog() error {
 		err = w.once("PRAGMA busy_timeout=0") // modems wait
 	}
 	if err == nil {
-		w.noted = false
-		err = dropNote(w.path)
+		err = w.dropNote()
 	}
 	if err == nil {
 		err = w.one("PRAGMA wal_checkpoint(TRUNCATE)", &busy, &all, &moved)
