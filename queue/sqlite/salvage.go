@@ -37,6 +37,28 @@ type Salvaged struct {
 // or so are read; may be nil. After an error file is gone; it matches ErrDamaged
 // when nothing could be read, and ErrNewer as Open's does.
 func Salvage(ctx context.Context, path, file string, say func(done, of int64)) (s Salvaged, err error) {
+	err = survived(func() (err error) {
+		s, err = salvage(ctx, path, file, say)
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrNewer) {
+		err = errors.Join(err, removed(file), removed(file+"-wal"), removed(file+"-shm"))
+	}
+	return s, err
+}
+
+// survived makes ErrDamaged of a panic: nobody knows all that a broken file can say,
+// and a program that ends over it does so at each start.
+func survived(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: it cannot be read: %v", ErrDamaged, p)
+		}
+	}()
+	return do()
+}
+
+func salvage(ctx context.Context, path, file string, say func(done, of int64)) (s Salvaged, err error) {
 	in, err := pages.Open(path)
 	if err != nil {
 		return s, err
@@ -49,19 +71,17 @@ func Salvage(ctx context.Context, path, file string, say func(done, of int64)) (
 	} else if version == 0 {
 		version = know
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, removed(file), removed(file+"-wal"), removed(file+"-shm"))
-		}
-	}()
 	if err := empty(ctx, file, version); err != nil {
 		return s, fmt.Errorf("make a new database: %w", err)
 	}
 	db := sql.OpenDB(wary{file, "mode=rw&_foreign_keys=true&_journal_mode=MEMORY&_synchronous=OFF"})
 	db.SetMaxOpenConns(1)
 	l := &loader{in: in, roots: roots, say: say, s: Salvaged{Rows: map[string]int64{}}}
-	err = l.run(ctx, db)
-	if err = errors.Join(err, db.Close()); err != nil {
+	err = func() (err error) {
+		defer func() { err = errors.Join(err, db.Close()) }()
+		return l.run(ctx, db)
+	}()
+	if err != nil {
 		return s, fmt.Errorf("salvage what can be read: %w", err)
 	}
 	if l.s.Rows["message"]+l.s.Rows["inbound"]+l.s.Rows["person"]+l.s.Rows["setting"] == 0 {
@@ -144,13 +164,14 @@ func readSchema(in *pages.File) map[string]uint32 {
 	return roots
 }
 
-// readVersion is the schema's, 0 when it cannot be read.
+// readVersion is the schema's, 0 when it cannot be read: the newest schema reads the
+// rows of the others too, and an older one refuses those that are longer.
 func readVersion(in *pages.File, roots map[string]uint32) (version int64) {
 	root := roots["goose_db_version"]
 	if root == 0 {
 		return 0
 	}
-	_, _ = in.Tree(root, true, func(r pages.Row) error {
+	broken, _ := in.Tree(root, true, func(r pages.Row) error {
 		if len(r.Values) > 1 {
 			if v, ok := r.Values[1].(int64); ok {
 				version = max(version, v)
@@ -158,5 +179,8 @@ func readVersion(in *pages.File, roots map[string]uint32) (version int64) {
 		}
 		return nil
 	})
+	if broken > 0 && version <= newest() {
+		return 0 // the last may be among those that could not be read
+	}
 	return version
 }

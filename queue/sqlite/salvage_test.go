@@ -2,10 +2,13 @@ package sqlite
 
 import (
 	"database/sql"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -149,6 +152,81 @@ func TestSalvageAroundRandomDamage(t *testing.T) {
 		require.Equal(t, kept, counted, name)
 		if what != "bits" {
 			require.Zero(t, wrong, name)
+		}
+	}
+}
+
+// TestTheFileIsSavedWithoutItsLog, which the disk cannot read.
+func TestTheFileIsSavedWithoutItsLog(t *testing.T) {
+	file, _ := toSalvage(t)
+	path := filepath.Join(t.TempDir(), "recado.db")
+	require.NoError(t, os.WriteFile(path, file, 0o600))
+	require.NoError(t, os.Mkdir(path+"-wal", 0o700))
+	s, err := Salvage(t.Context(), path, filepath.Join(t.TempDir(), "out.db"), nil)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, s.Rows["message"], int64(199))
+}
+
+// TestWhatNobodyThoughtOfIsDamage and ends no program.
+func TestWhatNobodyThoughtOfIsDamage(t *testing.T) {
+	require.ErrorIs(t, survived(func() error { panic("index out of range") }), ErrDamaged)
+	require.ErrorIs(t, survived(func() error { return ErrFull }), ErrFull)
+	require.NoError(t, survived(func() error { return nil }))
+}
+
+// TestTheVersionIsPartlyUnreadable: the newest schema reads every row; one of those
+// that can still be read would refuse most.
+func TestTheVersionIsPartlyUnreadable(t *testing.T) {
+	file, log := toSalvage(t)
+	path := filepath.Join(t.TempDir(), "recado.db")
+	require.NoError(t, os.WriteFile(path, file, 0o600))
+	require.NoError(t, os.WriteFile(path+"-wal", log, 0o600))
+	require.NoError(t, Alone(t.Context(), path))
+	db := sql.OpenDB(connector{path: path, readOnly: true})
+	var root int64
+	require.NoError(t, db.QueryRow(`SELECT rootpage FROM sqlite_master WHERE name = 'goose_db_version'`).Scan(&root))
+	require.NoError(t, db.Close())
+	whole, err := os.ReadFile(path)
+	require.NoError(t, err)
+	page := func(file []byte) []byte { return file[(root-1)*4096 : root*4096] }
+	cells := int(binary.BigEndian.Uint16(page(whole)[3:]))
+	require.Equal(t, int(newest())+1, cells)
+	for readable := range cells {
+		file := slices.Clone(whole)
+		for i := readable; i < cells; i++ {
+			page(file)[binary.BigEndian.Uint16(page(file)[8+2*i:])] ^= 0x40 // a bit of its length
+		}
+		require.NoError(t, os.WriteFile(path, file, 0o600))
+		out := filepath.Join(t.TempDir(), "out.db")
+		s, err := Salvage(t.Context(), path, out, nil)
+		require.NoError(t, err)
+		require.Equal(t, int64(salvageMessages), s.Rows["message"], readable)
+		require.Empty(t, s.Broken)
+		_, err = Inspect(t.Context(), out, true)
+		require.NoError(t, err)
+	}
+}
+
+// TestTheNewestSchemaReadsTheRowsOfEach, as when no version can be read.
+func TestTheNewestSchemaReadsTheRowsOfEach(t *testing.T) {
+	newer := filepath.Join(t.TempDir(), "newer.db")
+	require.NoError(t, empty(t.Context(), newer, newest()))
+	db := sql.OpenDB(connector{path: newer, readOnly: true})
+	now, err := readTables(t.Context(), db)
+	require.NoError(t, errors.Join(err, db.Close()))
+	for version := int64(1); version < newest(); version++ {
+		older := filepath.Join(t.TempDir(), "older.db")
+		require.NoError(t, empty(t.Context(), older, version))
+		db := sql.OpenDB(connector{path: older, readOnly: true})
+		then, err := readTables(t.Context(), db)
+		require.NoError(t, errors.Join(err, db.Close()))
+		for _, was := range then {
+			at := slices.IndexFunc(now, func(is table) bool { return is.name == was.name })
+			require.GreaterOrEqual(t, at, 0, was.name)
+			is := now[at]
+			require.Equal(t, was.rowid, is.rowid, was.name)
+			require.LessOrEqual(t, is.least, len(was.columns), was.name)
+			require.Equal(t, was.columns, is.columns[:len(was.columns)], was.name)
 		}
 	}
 }
