@@ -24,8 +24,9 @@ type HeldFilter struct {
 	Within time.Duration
 }
 
-// Release lets held messages go: scheduled ones wait for their time again, the
-// others join the queue where they were, as old as they are. What is no longer
+// Release lets held messages go: scheduled ones wait for their time again, unless
+// they were held because it was missed; the others join the queue where they were,
+// as old as they are. What is no longer
 // valid by a trusted clock expires instead. who goes into the record. n is how
 // many are no longer held. For an ID it errs with ErrNotFound, or ErrState when
 // that message is not held.
@@ -190,7 +191,16 @@ func (s *Store) release(tx *sqlite.Tx, seqs []int64) error {
 	if err != nil {
 		return err
 	}
-	now := s.trusted()
+	n := s.instant()
+	var now, come, missed int64 // come: what was to be sent by then goes; missed: also what was held as late
+	if n.trusted {
+		now, missed = ms(n.now), ms(n.now)
+	} else {
+		missed = ms(n.least)
+	}
+	if n.firm {
+		come = now
+	}
 	over, err := pastValidity(tx, string(list), now)
 	if err != nil {
 		return err
@@ -201,21 +211,23 @@ func (s *Store) release(tx *sqlite.Tx, seqs []int64) error {
 			return err
 		}
 		r.hold = ""
-		if err := s.expire(tx, r, s.instant()); err != nil {
+		if err := s.expire(tx, r, n); err != nil {
 			return err
 		}
 	}
 	// A segment that has left binds the rest: then it is sending, as between two
-	// segments. A time to send at that has not come, or that nobody can tell of,
-	// is waited for.
+	// segments. A time to send at that has not come, or that nobody can tell of, as
+	// by a clock that has just leapt, is waited for. What was held because it had
+	// missed its time goes now: it would only be held again.
 	classes := map[State]map[Class]int{}
+	const waits = `attempts = 0 AND send_at > 0 AND CASE reason WHEN '` + ReasonLate + `' THEN send_at > ?3 AND ?3 > 0 ELSE send_at > ?2 OR ?2 = 0 END`
 	rows, err := tx.Query(`UPDATE message SET reason = '', hold = '',
 			state = CASE WHEN attempts > 0 AND EXISTS (SELECT 1 FROM segment g WHERE g.message = message.seq
 					AND g.state IN ('sent','delivered','undelivered')) THEN 'sending'
-				WHEN attempts = 0 AND send_at > 0 AND (?2 = 0 OR send_at > ?2) THEN 'scheduled'
+				WHEN `+waits+` THEN 'scheduled'
 				ELSE 'queued' END,
-			not_before = CASE WHEN attempts = 0 AND send_at > 0 AND (?2 = 0 OR send_at > ?2) THEN send_at ELSE 0 END
-		WHERE state = 'held' AND seq IN (SELECT value FROM json_each(?1)) RETURNING state, class`, string(list), now)
+			not_before = CASE WHEN `+waits+` THEN send_at ELSE 0 END
+		WHERE state = 'held' AND seq IN (SELECT value FROM json_each(?1)) RETURNING state, class`, string(list), come, missed)
 	if err != nil {
 		return fmt.Errorf("release: %w", err)
 	}
@@ -234,8 +246,8 @@ func (s *Store) release(tx *sqlite.Tx, seqs []int64) error {
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("release: %w", err)
 	}
-	for state, n := range classes {
-		if err := s.enteredMany(tx, state, n); err != nil {
+	for state, of := range classes {
+		if err := s.enteredMany(tx, state, of); err != nil {
 			return err
 		}
 	}

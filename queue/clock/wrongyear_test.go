@@ -91,6 +91,80 @@ func TestAfterTheRestTheLeapCounts(t *testing.T) {
 	require.WithinDuration(t, w.clock.Now(), w.clock.Status().HighWater, time.Minute)
 }
 
+// TestReleasedInTheRestWaitsForItsTime: by a clock that has leapt nobody can tell
+// that the time to send at has come. What was held because it had missed it goes.
+func TestReleasedInTheRestWaitsForItsTime(t *testing.T) {
+	ctx := context.Background()
+	for _, reason := range []string{queue.ReasonRestored, queue.ReasonLate} {
+		t.Run(reason, func(t *testing.T) {
+			w := newWorld(t, t.TempDir())
+			defer func() { require.NoError(t, w.db.Close()) }()
+			w.ntp()
+			p := w.submit(w.true.Add(36*time.Hour), 24*time.Hour)
+			want := queue.Scheduled
+			w.told = map[string]*promise{}
+			if reason == queue.ReasonLate {
+				w.reboot(37*time.Hour, -40*time.Hour)
+				w.ntp()
+				want = queue.Queued
+			} else {
+				_, err := w.store.HoldAll(ctx, reason)
+				require.NoError(t, err)
+			}
+			state := func() queue.State {
+				t.Helper()
+				m, err := w.store.Message(ctx, p.id)
+				require.NoError(t, err)
+				return m.State
+			}
+			require.Equal(t, queue.Held, state())
+			w.reboot(time.Minute, 0)
+			w.lied = true
+			require.NoError(t, w.clock.Trust(ctx, "ana", w.true.Add(48*time.Hour), true))
+			require.False(t, w.clock.Status().Rests.IsZero())
+			n, err := w.store.Release(ctx, queue.HeldFilter{}, "ana")
+			require.NoError(t, err)
+			require.Equal(t, 1, n)
+			w.look()
+			require.Equal(t, want, state())
+
+			require.NoError(t, w.clock.Trust(ctx, "ana", w.true, true))
+			w.lied, w.told = false, map[string]*promise{p.id: p}
+			p.state = want
+			if want == queue.Scheduled {
+				require.Zero(t, w.send())
+				w.pass(35*time.Hour + 58*time.Minute)
+				require.Zero(t, w.send())
+				w.pass(15 * time.Minute)
+			}
+			require.Equal(t, 1, w.send())
+		})
+	}
+}
+
+// A message that was held as late goes when it is released, whether the clock is
+// trusted or not.
+func TestReleasedInDoubtALateOneGoes(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t, t.TempDir())
+	defer func() { require.NoError(t, w.db.Close()) }()
+	w.ntp()
+	p := w.submit(w.true.Add(time.Hour), 24*time.Hour)
+	w.told = map[string]*promise{}
+	w.reboot(2*time.Hour, -3*time.Hour)
+	w.ntp()
+	w.reboot(time.Minute, -3*time.Hour)
+	require.False(t, w.clock.Trusted())
+	_, err := w.store.Release(ctx, queue.HeldFilter{Reason: queue.ReasonLate}, "ana")
+	require.NoError(t, err)
+	m, err := w.store.Message(ctx, p.id)
+	require.NoError(t, err)
+	require.Equal(t, queue.Queued, m.State)
+	c, err := w.store.Claim(ctx, simLine)
+	require.NoError(t, err)
+	require.NotNil(t, c)
+}
+
 // A box that is started anew every day comes to the end of a rest all the same.
 func TestTheRestGoesOnOverStarts(t *testing.T) {
 	w := newWorld(t, t.TempDir())
