@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -21,7 +22,8 @@ const (
 	// backRows are the rows of reserve_room, of a step each, that are given back at
 	// once. What is made as a reserve has no more than keptRows.
 	backRows, keptRows = 16, 64 + reserveFree/step
-	// settingScrub says that a Scrub has begun and not ended.
+	// settingScrub says that a Scrub was asked for and has not ended, and counts how
+	// often since none was.
 	settingScrub = "scrub_pending"
 )
 
@@ -51,7 +53,7 @@ func (db *DB) Scrub(ctx context.Context) (done Scrubbed, err error) {
 		return done, err
 	}
 	err = db.Write(ctx, Ordinary, func(tx *Tx) error {
-		_, err := tx.Exec(`INSERT INTO setting (key, value) VALUES (?, '1') ON CONFLICT (key) DO UPDATE SET value = '1'`, settingScrub)
+		_, err := tx.Exec(`INSERT INTO setting (key, value) VALUES (?, '1') ON CONFLICT (key) DO UPDATE SET value = value + 1`, settingScrub)
 		return err
 	})
 	if err != nil {
@@ -99,6 +101,11 @@ func (db *DB) scrubUnfinished(ctx context.Context) {
 func (db *DB) scrubAll(ctx context.Context) (done Scrubbed, err error) {
 	db.scrubbing.Lock()
 	defer db.scrubbing.Unlock()
+	var asked string // what is asked for from now on is not done by this one
+	err = db.Read().QueryRowContext(ctx, `SELECT value FROM setting WHERE key = ?`, settingScrub).Scan(&asked)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return done, fmt.Errorf("%w: %w", ErrScrub, err)
+	}
 	whole, err := db.scrubStep(ctx, func() (more bool, err error) { return db.w.scrubWhole(db.scrubMost) })
 	if err != nil {
 		return done, err
@@ -130,7 +137,7 @@ func (db *DB) scrubAll(ctx context.Context) (done Scrubbed, err error) {
 		}
 	}
 	err = db.Write(ctx, Ordinary, func(tx *Tx) error {
-		_, err := tx.Exec(`DELETE FROM setting WHERE key = ?`, settingScrub)
+		_, err := tx.Exec(`DELETE FROM setting WHERE key = ? AND value = ?`, settingScrub, asked)
 		return err
 	})
 	if err != nil {

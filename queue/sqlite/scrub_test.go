@@ -153,6 +153,29 @@ func TestScrubWaitsNoLongerThanItsPatienceForAReader(t *testing.T) {
 	require.Zero(t, leaks(t, path))
 }
 
+// What is asked for while another goes on is not done by that one.
+func TestAScrubThatWasAskedForMeanwhileIsNotForgotten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "recado.db")
+	db := openLarge(t, path)
+	whole(t, db)
+	secrets(t, db, 10)
+	db.scrubPatience = 20 * time.Millisecond
+	reader, err := db.Read().Begin()
+	require.NoError(t, err)
+	var n int
+	require.NoError(t, reader.QueryRow(`SELECT count(*) FROM setting`).Scan(&n))
+	_, err = db.Scrub(t.Context())
+	require.ErrorIs(t, err, ErrScrub)
+	time.Sleep(500 * time.Millisecond) // it has come to the log, and waits for the reader
+	secrets(t, db, 3000)
+	_, err = db.Scrub(t.Context())
+	require.ErrorIs(t, err, ErrScrub)
+	require.NoError(t, reader.Rollback())
+	require.Eventually(t, func() bool { return pending(t, db) == 0 }, 60*time.Second, time.Millisecond)
+	require.NoError(t, db.Close()) // the program ends now
+	require.Zero(t, leaks(t, path))
+}
+
 // A small database is written anew, also where SQLite has moved rows about.
 func TestScrubLeavesNothingInsideThePagesOfASmallOne(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "recado.db")
