@@ -146,9 +146,12 @@ func (c *Clock) weigh(boot time.Duration) {
 // day ahead of the last time that somebody vouched for, and no stamp of something
 // that came live is more than a day from it. Otherwise one network alone is not
 // enough: another modem's, such a stamp or the system's clock must agree with it,
-// and more of them than contradict it. A network has told a wrong year before.
+// and more of them than contradict it. A network has told a wrong year before. A
+// stamp behind the networks' time that has been right so far contradicts nothing:
+// that message may have waited at the centre.
 func (c *Clock) plausible(line, boot time.Duration) bool {
 	known := !c.vouched || line <= c.high+leap || c.leapt != unknownHigh && (line-c.leapt).Abs() <= leap
+	goesOn := c.source == SourceNITZ && c.leapt == unknownHigh && (line-c.right()).Abs() <= near
 	yes, no := -1, 0 // not itself
 	for _, v := range c.networks {
 		if v, ok := c.confirmed(v, boot); ok && boot-v.at <= networksFor && (v.line-line).Abs() <= near {
@@ -160,7 +163,7 @@ func (c *Clock) plausible(line, boot time.Duration) bool {
 		case !v.sure || boot-v.at > stampsFor:
 		case off <= near:
 			yes++
-		case off > leap:
+		case off > leap && !(goesOn && v.line < line):
 			no++
 		}
 	}

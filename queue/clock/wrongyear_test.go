@@ -229,6 +229,26 @@ func TestANetworkAloneMovesNoYear(t *testing.T) {
 	require.Equal(t, 1, w.send())
 }
 
+// TestALateMessageTakesNoTrustAway: a stamp that is days old is of a message that
+// waited at the centre; the network's time goes on. One ahead of it contradicts it.
+func TestALateMessageTakesNoTrustAway(t *testing.T) {
+	w := newWorld(t, t.TempDir())
+	defer func() { require.NoError(t, w.db.Close()) }()
+	w.clock.NITZ("modem1", w.true, true, true)
+	w.pass(26 * time.Hour)
+	w.clock.NITZ("modem1", w.true, true, true)
+	require.Equal(t, clock.SourceNITZ, w.clock.Status().Source)
+	w.clock.SCTS("+34609", w.true.Add(-48*time.Hour), true)
+	require.True(t, w.clock.Trusted(), w.clock.Status().Reason)
+	for range 8 {
+		w.pass(15 * time.Minute)
+		w.clock.NITZ("modem1", w.true, true, false)
+		require.True(t, w.clock.Trusted(), w.clock.Status().Reason)
+	}
+	w.clock.SCTS("+34609", w.true.Add(48*time.Hour), true)
+	require.False(t, w.clock.Trusted())
+}
+
 // TestAWordFarFromWhatIsKnownIsAskedBack, once, whatever the box knows.
 func TestAWordFarFromWhatIsKnownIsAskedBack(t *testing.T) {
 	ctx := context.Background()
