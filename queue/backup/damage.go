@@ -110,7 +110,8 @@ func (f Folder) raise(a *Alarm) error {
 // by row, for it is the newest that there is; what broken pages held is taken from
 // the newest automatic copy that is good, as it was then. When nothing can be read,
 // that copy takes the place; without one it is left empty for a new database. What
-// was not final is held, and the alarm stays until it is acknowledged.
+// was not final is held, and the alarm stays until it is acknowledged. What only
+// could not be saved, as for lack of room, stays where it is.
 func (f Folder) Recover(ctx context.Context, key []byte, reason error, o RestoreOptions) (a Alarm, err error) {
 	a = Alarm{At: o.At.UTC(), Reason: reason.Error()}
 	f.log().Error("the database is damaged; reading what is left of it", "error", reason)
@@ -122,7 +123,8 @@ func (f Folder) Recover(ctx context.Context, key []byte, reason error, o Restore
 	if err != nil {
 		list = nil
 	}
-	switch err := f.salvage(ctx, &a, list, secret, o); {
+	err = f.salvage(ctx, &a, list, secret, o)
+	switch {
 	case err == nil:
 		f.log().Error("what could be read of the damaged database was saved; what was not final is held until somebody releases it",
 			"messages", a.Messages, "received", a.Inbound, "lost_messages", a.LostMessages, "lost_received", a.LostInbound,
@@ -130,11 +132,10 @@ func (f Folder) Recover(ctx context.Context, key []byte, reason error, o Restore
 		return a, nil
 	case ctx.Err() != nil || f.Unfinished():
 		return a, errors.Join(err, ctx.Err()) // once decided, the next start goes on
-	case errors.Is(err, errNoRoom) || errors.Is(err, sqlite.ErrNewer):
-		return a, err // what is there stays: an empty database would help nobody
-	default:
-		f.log().Error("nothing of the damaged database can be read; looking for the newest good backup", "error", err)
+	case !errors.Is(err, sqlite.ErrDamaged) && !errors.Is(err, errTooLong):
+		return a, err // what is there stays: it may be readable where the disk has room, or by a newer program
 	}
+	f.log().Error("nothing of the damaged database can be read; looking for the newest good backup", "error", err)
 	a = Alarm{At: a.At, Reason: a.Reason}
 	o.Quick = true
 	for _, c := range list {

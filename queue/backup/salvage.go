@@ -44,6 +44,9 @@ func (f Folder) salvage(ctx context.Context, a *Alarm, list []Copy, secret Secre
 			o.Say(text)
 		}
 	})
+	if limited.Err() != nil && err != nil {
+		err = errors.Join(errTooLong, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -60,6 +63,8 @@ func (f Folder) salvage(ctx context.Context, a *Alarm, list []Copy, secret Secre
 	}
 	return f.replace(a, []string{DatabaseName}, o.At)
 }
+
+var errTooLong = fmt.Errorf("reading the damaged database took longer than %v", salvageLimit)
 
 var errNoRoom = errors.New("there is no room beside the damaged database for what can be saved of it: free some, then start again")
 

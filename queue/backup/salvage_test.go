@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -182,5 +183,60 @@ func TestNothingIsGivenUpForLackOfRoom(t *testing.T) {
 	before = snapshotOf(t, data)
 	_, err = f.Recover(t.Context(), []byte("key"), sqlite.ErrDamaged, RestoreOptions{At: day})
 	require.ErrorIs(t, err, sqlite.ErrNewer)
+	require.Equal(t, before, snapshotOf(t, data))
+}
+
+// TestADiskThatFillsMeanwhileCostsNothing: neither an older copy nor an empty database
+// takes the place of one that can be read where there is room.
+func TestADiskThatFillsMeanwhileCostsNothing(t *testing.T) {
+	disk := t.TempDir()
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=64m"); err != nil {
+		t.Skip("a disk of its own can be mounted by root:", err)
+	}
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(disk, syscall.MNT_DETACH)) })
+	key := bytes.Repeat([]byte{1}, 32)
+	data, other := filepath.Join(disk, "data"), filepath.Join(disk, "others")
+	require.NoError(t, os.Mkdir(data, 0o700))
+	change(t, data, func(s *queue.Store, _ *sqlite.DB) { submit(t, s, "old") })
+	require.NoError(t, NewKeeper(Options{Source: source(data), Key: key, Clock: fixed{day}}).Make(t.Context()))
+	change(t, data, func(s *queue.Store, _ *sqlite.DB) {
+		for i := range 60 {
+			submit(t, s, wordy(i))
+		}
+	})
+	spoilt(t, data, "message 0030")
+	before := snapshotOf(t, data)
+	f, failed := Folder{Path: data}, 0
+	for room := int64(0); ; room += 100 << 10 {
+		_, err := f.Recover(t.Context(), key, sqlite.ErrDamaged, RestoreOptions{At: day, Free: func() (int64, error) {
+			var st syscall.Statfs_t
+			require.NoError(t, syscall.Statfs(disk, &st))
+			require.NoError(t, os.WriteFile(other, make([]byte, max(0, int64(st.Bavail)*st.Bsize-room)), 0o600))
+			return 1 << 40, nil
+		}})
+		require.NoError(t, os.Remove(other))
+		if err == nil {
+			break
+		}
+		failed++
+		require.Equal(t, before, snapshotOf(t, data), err)
+	}
+	require.Greater(t, failed, 3)
+	a, err := f.Alarm()
+	require.NoError(t, err)
+	require.Equal(t, DamageSalvaged, a.What)
+	require.Greater(t, a.Messages, int64(40))
+}
+
+// TestWhatCannotBeWrittenIsNotUnreadable: not only a full disk says that it is not.
+func TestWhatCannotBeWrittenIsNotUnreadable(t *testing.T) {
+	data := box(t, "uno")
+	spoilt(t, data, "uno")
+	before := snapshotOf(t, data)
+	f := Folder{Path: data}
+	_, err := f.Recover(t.Context(), []byte("key"), sqlite.ErrDamaged, RestoreOptions{At: day, Free: func() (int64, error) {
+		return 1 << 40, os.Remove(f.in(stagingName))
+	}})
+	require.ErrorIs(t, err, os.ErrNotExist)
 	require.Equal(t, before, snapshotOf(t, data))
 }
