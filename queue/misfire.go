@@ -22,6 +22,9 @@ const (
 	settingMisfirePolicy = "misfire_policy"
 	misfireGrace         = 15 * time.Minute
 	maxMisfireGrace      = 7 * 24 * time.Hour
+	// restGrace is the least grace while the clock is not firm: whoever calls Wake
+	// comes a little after the time.
+	restGrace = time.Minute
 )
 
 // Misfire says what becomes of scheduled messages that missed their time.
@@ -31,6 +34,14 @@ type Misfire struct {
 	Grace time.Duration
 	// Policy is MisfireHold unless changed, MisfireSend or MisfireSkip.
 	Policy string
+}
+
+// grace is how late a message may leave by n.
+func (m Misfire) grace(n instant) time.Duration {
+	if n.firm {
+		return m.Grace
+	}
+	return max(m.Grace, restGrace)
 }
 
 // Misfire reads the setting.
@@ -95,12 +106,13 @@ func (s *Store) fire(tx *sqlite.Tx, r *record, n instant) error {
 	if err != nil {
 		return fmt.Errorf("read what becomes of missed times: %w", err)
 	}
-	if late > m.Grace && !n.firm {
+	missed := late > m.grace(n)
+	if missed && !n.firm {
 		return nil // by a clock that has just leapt nobody can tell
 	}
 	r.notBefore = 0
 	r.State = Queued
-	if late > m.Grace && m.Policy != MisfireSend {
+	if missed && m.Policy != MisfireSend {
 		r.State, r.Reason = Held, ReasonLate
 		if m.Policy == MisfireSkip {
 			r.State = Expired

@@ -63,7 +63,7 @@ func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
 		if err != nil {
 			return next, errors.Join(append(errs, err)...)
 		}
-		times = due{query: dueFrom, from: []any{ms(n.now.Add(-m.Grace))}}
+		times = due{query: dueFrom, from: []any{ms(n.now.Add(-m.grace(n)))}}
 	}
 	for _, job := range []struct {
 		due

@@ -142,6 +142,33 @@ func TestReleasedInTheRestWaitsForItsTime(t *testing.T) {
 	}
 }
 
+// TestInTheRestAMessageLeavesAtItsTime, also when the grace is none: Wake comes a
+// moment after it.
+func TestInTheRestAMessageLeavesAtItsTime(t *testing.T) {
+	ctx := context.Background()
+	for _, policy := range []string{queue.MisfireHold, queue.MisfireSend, queue.MisfireSkip} {
+		t.Run(policy, func(t *testing.T) {
+			w := newWorld(t, t.TempDir())
+			defer func() { require.NoError(t, w.db.Close()) }()
+			w.ntp()
+			require.NoError(t, w.store.SetMisfire(ctx, queue.Misfire{Policy: policy}, "ana"))
+			w.reboot(48*time.Hour, 0)
+			require.NoError(t, w.clock.Trust(ctx, "ana", time.Time{}, true))
+			require.False(t, w.clock.Status().Rests.IsZero())
+			p := w.submit(w.true.Add(20*time.Minute+500*time.Millisecond), 24*time.Hour)
+			missed := w.submit(w.true.Add(30*time.Minute), 24*time.Hour)
+			w.pass(20 * time.Minute)
+			require.Zero(t, w.send())
+			w.pass(time.Second)
+			require.Equal(t, queue.Queued, p.state)
+			require.Equal(t, 1, w.send())
+			w.true, w.up = w.true.Add(15*time.Minute), w.up+15*time.Minute // nobody looked
+			w.look()
+			require.Equal(t, queue.Scheduled, missed.state)
+		})
+	}
+}
+
 // A message that was held as late goes when it is released, whether the clock is
 // trusted or not.
 func TestReleasedInDoubtALateOneGoes(t *testing.T) {
