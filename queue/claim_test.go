@@ -156,6 +156,7 @@ func TestHotQueriesUseTheirIndexes(t *testing.T) {
 		require.NotContains(t, p, "TEMP B-TREE", query)
 	}
 	require.Contains(t, plan(dueFrom, 10, 1), "message_due (not_before>?)")
+	require.Contains(t, plan(dueOver, 10, 1, 1, 1, 1), "message_expiry (expires_at<?)")
 	known := plan(candidateSQL+`WHERE a.iccid = ? AND a.mr = ? AND a.gate_at BETWEEN ? AND ? AND a.outcome IN ('accepted','duplicate')`, "x", 1, 0, 1)
 	require.Contains(t, known, "attempt_mr (iccid=? AND mr=? AND gate_at>? AND gate_at<?)")
 	require.NotContains(t, known, "SCAN")

@@ -19,6 +19,7 @@ type record struct {
 	edition, lostBefore                      int    // … of them those of earlier editions of the segments
 	avoidUntil, notBefore, decideAt, validMS int64
 	endedAt                                  int64 // 0 not at its end, -1 at an untrusted time
+	clock                                    dated // that its times are of
 	sum                                      int64
 	parts                                    int   // segments that it was stored with
 	torn                                     bool  // a value of its row could not be read
@@ -31,7 +32,7 @@ const messageColumns = `seq, id, recipient, sender, text, class, state, reason, 
 	sim, campaign, attempts, possible_duplicate, failures, created_at, send_at, expires_at, sent_at, delivered_at,
 	error_code, error_class, error_detail,
 	wish, claimed_by, avoid_sim, ambiguous, edition, ambiguous_before, avoid_until, not_before, decide_at, valid_ms, hold,
-	segments, crc, ended_at, text_deleted_at`
+	segments, crc, ended_at, text_deleted_at, clock_boot, clock_line`
 
 // scan reads messageColumns. What is damaged in the row does not hinder it: see
 // look.
@@ -42,7 +43,7 @@ func (r *record) scan(rows *sql.Rows) (err error) {
 		&r.SIM, &r.Campaign, &r.Attempts, &r.PossibleDuplicate, &r.Failures, &created, &send, &expires, &sent, &delivered,
 		&e.Code, &e.Class, &e.Detail,
 		&r.wish, &r.claimedBy, &r.avoidSIM, &r.lost, &r.edition, &r.lostBefore, &r.avoidUntil, &r.notBefore, &r.decideAt, &r.validMS, &r.hold,
-		&r.parts, &r.sum, &r.endedAt, &blanked)
+		&r.parts, &r.sum, &r.endedAt, &blanked, &r.clock.Boot, &r.clock.Line)
 	if err != nil {
 		return err
 	}
@@ -174,6 +175,13 @@ func (r *record) next() int {
 // must follow on the same SIM, else the phone cannot put it together.
 func (r *record) bound() bool {
 	return len(r.Segments) > 1 && (r.left() > 0 || r.lost > r.lostBefore)
+}
+
+// over says that its validity has ended for certain: by a firm clock, or by the
+// steady one, which has passed it since the message was accepted.
+func (r *record) over(n instant) bool {
+	return !r.ExpiresAt.After(n.now) && (n.firm || n.trusted && r.SendAt.IsZero() &&
+		r.clock.Boot == n.boot && distance(r.clock.Line, n.line()) <= redateOver.Milliseconds())
 }
 
 // final says that nothing moves the message but evidence.

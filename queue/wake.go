@@ -21,6 +21,8 @@ const (
 	// transaction.
 	tidyBudget = 200 * time.Millisecond
 	tidyBatch  = 500
+	// overAhead is how far dueOver sees: Wake is called again by then.
+	overAhead = time.Minute
 )
 
 // due finds what Wake has to do, soonest first. Of a message whose times are
@@ -32,6 +34,10 @@ const (
 	dueDecide = `SELECT seq, decide_at FROM message WHERE decide_at > 0 ORDER BY decide_at LIMIT ?`
 	dueAvoid  = `SELECT seq, avoid_until FROM message WHERE avoid_until > 0 ORDER BY avoid_until LIMIT ?`
 	dueExpiry = `SELECT seq, expires_at FROM message INDEXED BY message_expiry WHERE state IN ('scheduled','held','queued','sending') AND clock_doubt = 0 ORDER BY expires_at LIMIT ?`
+	// dueOver is dueExpiry while the clock is not firm: see record.over. It sees
+	// the next minute only, or it would read all that waits.
+	dueOver = `SELECT seq, expires_at FROM message INDEXED BY message_expiry WHERE state IN ('scheduled','held','queued','sending') AND clock_doubt = 0
+		AND expires_at <= ?2 AND send_at = 0 AND clock_boot = ?3 AND abs(clock_line - ?4) <= ?5 ORDER BY expires_at LIMIT ?1`
 )
 
 // Wake does what has fallen due: scheduled messages and back-offs become
@@ -56,24 +62,26 @@ func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
 	errs = append(errs, s.keep(ctx, n))
 	// While the clock has just leapt nothing ends by it: what is over is not sent,
 	// and waits; what has missed its time by more than the grace does too. Both
-	// are as they were when the clock is put back.
-	times := due{query: dueTime}
+	// are as they were when the clock is put back. What it has dated itself ends:
+	// that needs the steady clock only.
+	times, over := due{query: dueTime}, due{query: dueExpiry}
 	if n.trusted && !n.firm {
 		m, err := s.Misfire(ctx)
 		if err != nil {
 			return next, errors.Join(append(errs, err)...)
 		}
 		times = due{query: dueFrom, from: []any{ms(n.now.Add(-m.grace(n)))}}
+		over = due{query: dueOver, from: []any{ms(n.now.Add(overAhead)), n.boot, n.line(), redateOver.Milliseconds()}}
 	}
 	for _, job := range []struct {
 		due
 		timely bool // by the time of day, while that is trusted; else by the steady clock
 		do     func(*sqlite.Tx, *record, instant) error
 	}{
-		{due{query: dueDecide}, false, s.decide}, {due{query: dueExpiry}, true, s.expire}, {times, true, s.fire},
+		{due{query: dueDecide}, false, s.decide}, {over, true, s.expire}, {times, true, s.fire},
 		{due{query: dueWait}, false, s.readyNow}, {due{query: dueAvoid}, false, s.unavoid},
 	} {
-		if job.timely && (!n.trusted || sqlite.OfStorage(dated)) || job.query == dueExpiry && !n.firm {
+		if job.timely && (!n.trusted || sqlite.OfStorage(dated)) {
 			continue
 		}
 		t, err := s.wake(ctx, n, job.timely, job.due, job.do)
@@ -204,7 +212,7 @@ func (s *Store) decide(tx *sqlite.Tx, r *record, n instant) error {
 	if err != nil {
 		return err
 	}
-	if expired := n.firm && !r.ExpiresAt.After(n.now); expired || !again {
+	if r.over(n) || !again {
 		r.Reason = ReasonNoEvidence
 		if err := s.note(tx, r.Seq, "undecided", "no evidence came; it is not sent again by itself"); err != nil {
 			return err
@@ -234,7 +242,7 @@ func (s *Store) decide(tx *sqlite.Tx, r *record, n instant) error {
 // expire ends a message that was not sent in time. A submission that is open
 // ends first.
 func (s *Store) expire(tx *sqlite.Tx, r *record, n instant) error {
-	if !n.firm || r.open() || r.State.final() || r.State == Uncertain || r.ExpiresAt.After(n.now) {
+	if r.open() || r.State.final() || r.State == Uncertain || !r.over(n) {
 		return nil
 	}
 	if open, err := s.leaveOpen(tx, r, "its validity is over, and an earlier try may have arrived"); err != nil {

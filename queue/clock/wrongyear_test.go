@@ -2,6 +2,7 @@ package clock_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -167,6 +168,57 @@ func TestInTheRestAMessageLeavesAtItsTime(t *testing.T) {
 			require.Equal(t, queue.Scheduled, missed.state)
 		})
 	}
+}
+
+// TestInTheRestEndsWhatIsCertainlyOver: what this very clock has dated is over by
+// the steady clock, however many others seem to be.
+func TestInTheRestEndsWhatIsCertainlyOver(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t, t.TempDir())
+	defer func() { require.NoError(t, w.db.Close()) }()
+	w.ntp()
+	var to []string
+	for i := range 250 { // more than are looked at at once
+		to = append(to, fmt.Sprintf("+34622%06d", i))
+	}
+	many, err := w.store.Submit(ctx, queue.Request{To: to, Text: "x", ValidFor: time.Hour}, nil)
+	require.NoError(t, err)
+	w.reboot(time.Minute, 0)
+	before := w.code(2 * time.Hour) // while the clock was not trusted
+	w.lied = true
+	require.NoError(t, w.clock.Trust(ctx, "ana", w.true.AddDate(1, 0, 0), true))
+	require.False(t, w.clock.Status().Rests.IsZero())
+	code := w.code(10 * time.Minute)
+	w.pass(9*time.Minute + 59*time.Second)
+	require.Equal(t, queue.Queued, code.state)
+	w.pass(2 * time.Second)
+	require.Equal(t, queue.Expired, code.state)
+	require.Equal(t, queue.Queued, before.state)
+	w.pass(2 * time.Hour)
+	require.Equal(t, queue.Expired, before.state, "it is dated since the clock is trusted")
+
+	// What is over is not sent again when its answer is lost.
+	r, err := w.store.Submit(ctx, queue.Request{To: []string{"+34600111222"}, Text: "x", Class: queue.Alert, ValidFor: time.Minute}, nil)
+	require.NoError(t, err)
+	c, err := w.store.Claim(ctx, simLine)
+	require.NoError(t, err)
+	require.Equal(t, r.Messages[0].ID, c.Message.ID)
+	a, err := w.store.Gate(ctx, simLine, c.Message.Seq, c.Next+1)
+	require.NoError(t, err)
+	_, err = w.store.Outcome(ctx, a, queue.Outcome{Verdict: queue.Ambiguous, MR: -1, At: w.clock.Now()}, nil)
+	require.NoError(t, err)
+	w.pass(2 * time.Minute)
+	lost, err := w.store.Message(ctx, r.Messages[0].ID)
+	require.NoError(t, err)
+	require.Equal(t, queue.Uncertain, lost.State)
+	require.Equal(t, queue.ReasonNoEvidence, lost.Reason)
+
+	for _, m := range many.Messages {
+		m, err := w.store.Message(ctx, m.ID)
+		require.NoError(t, err)
+		require.Equal(t, queue.Queued, m.State)
+	}
+	require.False(t, w.clock.Status().Rests.IsZero())
 }
 
 // A message that was held as late goes when it is released, whether the clock is
