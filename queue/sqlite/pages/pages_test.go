@@ -186,6 +186,46 @@ func TestALogThatTheDiskCannotRead(t *testing.T) {
 	require.Zero(t, broken)
 }
 
+// TestABrokenPointerCostsItsOwnRow, not the page of another table that it leads to,
+// nor one that another row goes on in.
+func TestABrokenPointerCostsItsOwnRow(t *testing.T) {
+	const length, header, more = 600, 4, 3 // of a row that goes on in page 4
+	local := (512-12)*32/255 - 23
+	local += (length - local) % (512 - 4)
+	require.LessOrEqual(t, local, 512-35)
+	for name, row := range map[string]struct {
+		kind, pointer int // of its text
+		rows          int
+	}{
+		"whole":            {13 + 2*(length-header), 4, 1},
+		"another's page":   {13 + 2*(length-header), 2, 0},
+		"longer than it":   {13 + 2*length, 4, 0},
+		"it leads nowhere": {13 + 2*(length-header), 99, 0},
+	} {
+		file := append(small("uno"), make([]byte, 2*512)...)
+		page := file[2*512 : 3*512]
+		page[0] = leafTable
+		binary.BigEndian.PutUint16(page[3:], 1)
+		binary.BigEndian.PutUint16(page[8:], 100)
+		copy(page[100:], []byte{0x80 | length>>7, length & 0x7f, 1, header, 0, byte(0x80 | row.kind>>7), byte(row.kind & 0x7f)})
+		binary.BigEndian.PutUint32(page[100+more+local:], uint32(row.pointer))
+		path := filepath.Join(t.TempDir(), "recado.db")
+		require.NoError(t, os.WriteFile(path, file, 0o600))
+		f, err := Open(path)
+		require.NoError(t, err)
+		defer f.Close()
+		count := func(root uint32) (rows int) {
+			broken, err := f.Tree(root, true, func(Row) error { rows++; return nil })
+			require.NoError(t, err, name)
+			require.Equal(t, 1, rows+broken, name)
+			return rows
+		}
+		require.Equal(t, row.rows, count(3), name)
+		require.Equal(t, 1, count(2), name)
+		require.Equal(t, row.rows == 0, f.take(4), name)
+	}
+}
+
 // FuzzFile: whatever a file and its WAL are, reading them ends.
 func FuzzFile(f *testing.F) {
 	f.Add(small("uno", "dos"), logged(small("tres")[512:]))

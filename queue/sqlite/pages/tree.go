@@ -46,6 +46,12 @@ func (f *File) IsRoot(no uint32, rowid bool) bool {
 	return p[0] == leafIndex || p[0] == interiorIndex
 }
 
+// ofTree says that a page is a tree's and no row's: the number of a next page, which
+// a row's begins with, is none that there is.
+func (f *File) ofTree(p []byte) bool {
+	return slices.Contains([]byte{leafTable, interiorTable, leafIndex, interiorIndex}, p[0]) && binary.BigEndian.Uint32(p) > f.n
+}
+
 // Rest gives the rows of each leaf that belongs to no tree that was read and is not
 // free, a page at a time.
 func (f *File) Rest(each func(rowid bool, rows []Row) error) error {
@@ -173,16 +179,21 @@ func (w *walk) row(cell []byte, low, high int64) (r Row, ok bool) {
 		}
 		cell = cell[n:]
 	}
-	payload, ok := w.payload(cell, int(length))
-	if !ok {
-		return r, false
+	payload, taken, ok := w.payload(cell, int(length))
+	if ok {
+		r.Values, ok = record(payload)
 	}
-	r.Values, ok = record(payload)
+	if !ok { // a pointer that is broken may lead to what is another's
+		for _, no := range taken {
+			w.f.seen[no] = false
+		}
+	}
 	return r, ok
 }
 
-// payload is the content of a cell, of which the end may lie in other pages.
-func (w *walk) payload(cell []byte, length int) ([]byte, bool) {
+// payload is the content of a cell, of which the end may lie in other pages,
+// taken.
+func (w *walk) payload(cell []byte, length int) (data []byte, taken []uint32, ok bool) {
 	u := w.f.size
 	most, least := u-35, (u-12)*32/255-23
 	if !w.rowid {
@@ -196,21 +207,22 @@ func (w *walk) payload(cell []byte, length int) ([]byte, bool) {
 	}
 	if local == length {
 		if length > len(cell) {
-			return nil, false
+			return nil, nil, false
 		}
-		return cell[:length], true
+		return cell[:length], nil, true
 	}
 	if local+4 > len(cell) {
-		return nil, false
+		return nil, nil, false
 	}
-	data := append(make([]byte, 0, local), cell[:local]...)
+	data = append(make([]byte, 0, local), cell[:local]...)
 	for next := binary.BigEndian.Uint32(cell[local:]); len(data) < length; {
 		p, ok := w.f.page(next)
-		if !ok || !w.f.take(next) {
-			return nil, false
+		if !ok || w.f.ofTree(p) || !w.f.take(next) {
+			return nil, taken, false
 		}
+		taken = append(taken, next)
 		data = append(data, p[4:min(u, 4+length-len(data))]...)
 		next = binary.BigEndian.Uint32(p)
 	}
-	return data, true
+	return data, taken, true
 }
