@@ -240,3 +240,25 @@ func TestWhatCannotBeWrittenIsNotUnreadable(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.Equal(t, before, snapshotOf(t, data))
 }
+
+// TestALostLogTakesNoGraverAlarmAway that nobody has acknowledged.
+func TestALostLogTakesNoGraverAlarmAway(t *testing.T) {
+	f := Folder{Path: t.TempDir()}
+	was := Alarm{What: DamageSalvaged, At: day, Reason: "it is malformed", Quarantine: f.in(quarantineName, "b"),
+		Earlier: []string{f.in(quarantineName, "a")}, Messages: 40, LostMessages: 12, Broken: []string{"message"}}
+	require.NoError(t, f.raise(&was))
+	for range 2 {
+		require.NoError(t, f.LogLost("the log is gone", day.Add(3600e9)))
+	}
+	a, err := f.Alarm()
+	require.NoError(t, err)
+	was.Reason += "; then, on " + day.Add(3600e9).Format("2006-01-02T15:04:05Z") + ", the log is gone"
+	require.Equal(t, &was, a)
+	require.NoError(t, f.Acknowledge())
+	for _, reason := range []string{"the log is gone", "the log is gone again"} {
+		require.NoError(t, f.LogLost(reason, day))
+		a, err = f.Alarm()
+		require.NoError(t, err)
+		require.Equal(t, &Alarm{What: DamageLogLost, At: day, Reason: reason}, a)
+	}
+}
