@@ -13,8 +13,8 @@ var ErrScrub = errors.New("what was deleted could not be overwritten everywhere 
 
 const (
 	// scrubWhole is how much the database may hold for it to be written anew: so
-	// much memory is taken for a moment.
-	scrubWhole = 32 << 20
+	// much memory is taken for a moment, and so much is written while gates wait.
+	scrubWhole = 8 << 20
 	// scrubPatience is how long Scrub waits; a large file takes minutes.
 	scrubPatience = 15 * time.Second
 	// scrubAgain is the pause after which the log is tried again that a reader held.
@@ -32,18 +32,18 @@ type Scrubbed struct {
 	// Log: the write-ahead log with its old pages was cut off.
 	Log bool
 	// Whole: every page was written anew, so that no piece of an earlier row is
-	// left inside one. Not done to a database of more than 32 MiB of content:
-	// there the free pages are overwritten (Free). What is deleted is overwritten
-	// where it stood (secure_delete); but when SQLite divides a full page between
-	// two, it may leave a piece of what it moved in the unused middle of one, until
-	// that fills up.
+	// left inside one. Not done to a database of more than 8 MiB of content, nor
+	// when that has no room on the disk a second time: there the free pages are
+	// overwritten (Free). What is deleted is overwritten where it stood
+	// (secure_delete); but when SQLite divides a full page between two, it may leave
+	// a piece of what it moved in the unused middle of one, until that fills up.
 	Whole, Free bool
 }
 
 // Scrub overwrites what deleted rows have left in the database's files: it
 // writes the content anew, or overwrites the free pages of a large one, and cuts
 // the write-ahead log off. A large one's pages are overwritten a few at a time, so
-// that gates do not wait; it takes no room on the disk beside the log's. Scrub
+// that gates do not wait; that takes no room on the disk beside the log's. Scrub
 // errs with ErrScrub when it is not done after 15 s, because the file is large or a
 // reader holds the log: then it goes on behind, also after a restart. What the disk
 // itself keeps of overwritten blocks nobody can reach from here (flash cards keep
@@ -107,6 +107,10 @@ func (db *DB) scrubAll(ctx context.Context) (done Scrubbed, err error) {
 		return done, fmt.Errorf("%w: %w", ErrScrub, err)
 	}
 	whole, err := db.scrubStep(ctx, func() (more bool, err error) { return db.w.scrubWhole(db.scrubMost) })
+	if errors.Is(err, ErrFull) {
+		// Another program took the room. The log has become long all the same.
+		err = db.scrubCut(ctx)
+	}
 	if err != nil {
 		return done, err
 	}
@@ -125,17 +129,10 @@ func (db *DB) scrubAll(ctx context.Context) (done Scrubbed, err error) {
 		done.Free = true
 	}
 	// The log in any case: it holds what was deleted as it was.
-	for !done.Log {
-		_, err := db.scrubStep(ctx, func() (bool, error) { return false, db.w.scrubLog() })
-		switch {
-		case err == nil:
-			done.Log = true
-		case ctx.Err() != nil || errors.Is(err, ErrClosed) || db.w.over.Load() != nil || OfStorage(err):
-			return done, err
-		default:
-			pause(ctx, scrubAgain)
-		}
+	if err := db.scrubCut(ctx); err != nil {
+		return done, err
 	}
+	done.Log = true
 	err = db.Write(ctx, Ordinary, func(tx *Tx) error {
 		_, err := tx.Exec(`DELETE FROM setting WHERE key = ? AND value = ?`, settingScrub, asked)
 		return err
@@ -144,6 +141,17 @@ func (db *DB) scrubAll(ctx context.Context) (done Scrubbed, err error) {
 		return done, fmt.Errorf("%w: %w", ErrScrub, err)
 	}
 	return done, nil
+}
+
+// scrubCut cuts the log off, as soon as no reader needs it.
+func (db *DB) scrubCut(ctx context.Context) error {
+	for {
+		_, err := db.scrubStep(ctx, func() (bool, error) { return false, db.w.scrubLog() })
+		if err == nil || ctx.Err() != nil || errors.Is(err, ErrClosed) || db.w.over.Load() != nil || OfStorage(err) {
+			return err
+		}
+		pause(ctx, scrubAgain)
+	}
 }
 
 // scrubBack gives back what scrubSome holds.
@@ -180,15 +188,21 @@ func (db *DB) scrubStep(ctx context.Context, step func() (bool, error)) (more bo
 	return more, err
 }
 
-// scrubWhole writes a database that holds at most so much anew; false: it is larger.
+// scrubWhole writes a database that holds at most so much anew; false: it is larger,
+// or the log, which gets all of it, would take the disk's last room.
 func (w *writer) scrubWhole(most int64) (bool, error) {
 	s, err := w.sizes()
-	if err != nil || (s.pages-s.unused-w.held)*w.page > most {
+	holds := (s.pages - s.unused - w.held) * w.page
+	if err != nil || holds > most {
+		return false, err
+	}
+	free, total, err := w.cond.room()
+	if soft, _ := roomLimits(total); err != nil || free-soft <= holds+w.cond.missing.Load() {
 		return false, err
 	}
 	if err := w.once("VACUUM"); err != nil {
 		w.trouble(err)
-		return false, err
+		return false, named(err)
 	}
 	return true, nil
 }

@@ -5,8 +5,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -222,6 +225,89 @@ func TestAScrubAtTheStartKeepsWhatIsSaidOfALostLog(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, why)
 	require.FileExists(t, noteName(path), "there is a log again")
+}
+
+// Where there is no room for it a second time, a small one is overwritten in portions.
+func TestAScrubLeavesRoomOnTheDisk(t *testing.T) {
+	var d disk
+	d.total.Store(10 << 30)
+	d.free.Store(mostRoom + 1<<20)
+	path := filepath.Join(t.TempDir(), "recado.db")
+	db := openOn(t, path, &d)
+	require.NoError(t, db.Write(t.Context(), Ordinary, func(tx *Tx) error {
+		_, err := tx.Exec(`INSERT INTO setting (key, value) VALUES ('large', zeroblob(2000000))`)
+		return err
+	}))
+	secrets(t, db, 10)
+	done, err := db.Scrub(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, Scrubbed{Log: true, Free: true}, done)
+	require.Zero(t, leaks(t, path))
+	quiet(t, db)
+	d.free.Store(5 << 30)
+	done, err = db.Scrub(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, Scrubbed{Log: true, Whole: true}, done)
+}
+
+// Room that another program takes meanwhile is missed only while it is written anew.
+func TestAScrubThatFillsTheDiskGivesTheRoomBack(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=96m"); err != nil {
+		if os.Getenv("RECADO_TEST_OWN_MOUNTS") != "" {
+			t.Fatal("no small disk can be mounted, not even in a user namespace", err)
+		}
+		again := exec.Command("unshare", "--user", "--map-root-user", "--mount", os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
+		again.Env = append(os.Environ(), "RECADO_TEST_OWN_MOUNTS=yes")
+		out, err := again.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return
+	}
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
+	for _, plenty := range []bool{false, true} { // the disk seems to have room
+		name := filepath.Join(dir, fmt.Sprint(plenty))
+		require.NoError(t, os.Mkdir(name, 0o700))
+		path := filepath.Join(name, "recado.db")
+		onDisk := func() (int64, int64, error) { return statRoom(dir) }
+		o := Options{ScrubWhole: 64 << 20, Room: onDisk}
+		var full atomic.Int64
+		if plenty {
+			o.Room = func() (int64, int64, error) { return 5 << 30, 10 << 30, nil }
+		}
+		db, err := Open(t.Context(), path, o)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = db.Close() })
+		for i := range 20 {
+			require.NoError(t, db.Write(t.Context(), Ordinary, func(tx *Tx) error {
+				_, err := tx.Exec(`INSERT INTO setting (key, value) VALUES (?, zeroblob(1000000))`, i)
+				return err
+			}))
+		}
+		secrets(t, db, 10)
+		whole(t, db)
+		require.NoError(t, db.ScrubLog(t.Context())) // it may have become long
+		whole(t, db)
+		db.OnHealth(func(h Health) {
+			if h.State == HealthFull {
+				full.Add(1)
+			}
+		})
+		free, _, err := onDisk()
+		require.NoError(t, err)
+		other := filepath.Join(dir, "somebody-elses")
+		require.NoError(t, os.WriteFile(other, make([]byte, free-7<<20), 0o600))
+		done, err := db.Scrub(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, Scrubbed{Log: true, Free: true}, done)
+		require.Zero(t, leaks(t, path))
+		whole(t, db)
+		require.Equal(t, HealthOK, db.Health().State)
+		require.EqualValues(t, reserveWAL, size(t, path+"-wal"))
+		if !plenty {
+			require.Zero(t, full.Load())
+		}
+		require.NoError(t, firstOf(db.Close(), os.Remove(other), os.RemoveAll(name)))
+	}
 }
 
 // What a migration has made of the log does not stay on the disk.

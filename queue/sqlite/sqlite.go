@@ -57,7 +57,7 @@ type Options struct {
 	// 0 is none.
 	ReserveWAL, ReserveFree int64
 	// ScrubWhole is how much content Scrub writes anew as a whole, in memory; 0 is
-	// 32 MiB, less than 0 is nothing.
+	// 8 MiB, less than 0 is nothing.
 	ScrubWhole int64
 }
 
