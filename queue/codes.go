@@ -84,7 +84,8 @@ func (s *Store) codesDone(n instant) {
 }
 
 const (
-	// settingScrub says that the log is to be cut off.
+	// settingScrub says that the log is to be cut off: how often texts were deleted
+	// since it was.
 	settingScrub = "scrub_log"
 	// scrubCodes lies between two cuts after codes, scrubTexts after other texts:
 	// each writes 8 MiB, the reserve. scrubAgain is when one that a reader hindered
@@ -111,7 +112,8 @@ func (s *Store) deleted(tx *sqlite.Tx, codes, texts int) error {
 		defer s.mu.Unlock()
 		s.scrub.codes, s.scrub.texts = s.scrub.codes || codes > 0, s.scrub.texts || texts > 0
 	})
-	return set(tx, settingScrub, "1")
+	_, err := tx.Exec(`INSERT INTO setting (key, value) VALUES (?, '1') ON CONFLICT (key) DO UPDATE SET value = value + 1`, settingScrub)
+	return err
 }
 
 // scrubLog cuts the write-ahead log off some time after texts were deleted: until
@@ -142,18 +144,34 @@ func (s *Store) scrubLog(ctx context.Context, n instant) error {
 	if state := s.db.Health().State; state != sqlite.HealthOK && state != sqlite.HealthChecking {
 		return nil
 	}
-	err := s.db.ScrubLog(ctx)
-	if errors.Is(err, sqlite.ErrScrub) && !sqlite.OfStorage(err) {
-		s.mu.Lock()
+	// What is deleted from now on may be in the log after it was cut.
+	s.mu.Lock()
+	w.codes, w.texts = s.scrub.codes, s.scrub.texts
+	s.scrub.codes, s.scrub.texts = false, false
+	s.mu.Unlock()
+	noted, err := s.setting(ctx, settingScrub)
+	if err == nil {
+		err = s.db.ScrubLog(ctx)
+	}
+	s.mu.Lock()
+	if err == nil {
+		s.scrub.last, s.scrub.next = n.steady, 0
+	} else {
+		s.scrub.codes, s.scrub.texts = s.scrub.codes || w.codes, s.scrub.texts || w.texts
+	}
+	again := errors.Is(err, sqlite.ErrScrub) && !sqlite.OfStorage(err)
+	if again {
 		s.scrub.next = n.steady + scrubAgain.Milliseconds()
-		s.mu.Unlock()
+	}
+	s.mu.Unlock()
+	if again {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("cut the log off: %w", err)
 	}
-	s.mu.Lock()
-	s.scrub = scrub{loaded: true, last: n.steady}
-	s.mu.Unlock()
-	return s.SetSetting(ctx, settingScrub, "")
+	return s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+		_, err := tx.Exec(`DELETE FROM setting WHERE key = ? AND value = ?`, settingScrub, noted)
+		return err
+	})
 }

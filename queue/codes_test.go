@@ -2,7 +2,9 @@ package queue
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -83,6 +85,9 @@ func (b *box) inFiles(text string) (found []string) {
 	require.NoError(b.t, err)
 	for _, f := range files {
 		raw, err := os.ReadFile(f)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a note has been replaced
+		}
 		require.NoError(b.t, err)
 		if bytes.Contains(raw, []byte(text)) {
 			found = append(found, filepath.Base(f))
@@ -161,4 +166,34 @@ func TestTheLogIsCutWhenNobodyReadsIt(t *testing.T) {
 	var timeout int
 	require.NoError(t, b.db.Write(t.Context(), 0, func(w *sqlite.Tx) error { return w.QueryRow(`PRAGMA busy_timeout`).Scan(&timeout) }))
 	require.Equal(t, 5000, timeout)
+}
+
+// What is deleted after the log was cut, and before that is noted, waits for the next cut.
+func TestATextDeletedWhileTheLogIsCutIsNotForgotten(t *testing.T) {
+	b := newBox(t)
+	ctx := t.Context()
+	deleted := func(tx *sqlite.Tx) error { return b.deleted(tx, 1, 0) }
+	b.scrub.loaded = true
+	require.NoError(t, b.db.Write(ctx, sqlite.Ordinary, deleted))
+	begun, free := make(chan struct{}), make(chan struct{})
+	ended := make(chan error, 3)
+	go func() {
+		ended <- b.db.Write(ctx, sqlite.Ordinary, func(*sqlite.Tx) error { close(begun); <-free; return nil })
+	}()
+	<-begun
+	go func() { ended <- b.scrubLog(ctx, instant{steady: scrubTexts.Milliseconds()}) }()
+	time.Sleep(300 * time.Millisecond) // now it waits for the writer
+	go func() { ended <- b.db.Write(ctx, sqlite.Ordinary, deleted) }()
+	time.Sleep(100 * time.Millisecond)
+	close(free)
+	for range cap(ended) {
+		require.NoError(t, <-ended)
+	}
+	v, err := b.Setting(ctx, settingScrub)
+	require.NoError(t, err)
+	require.NotEmpty(t, v, "also after a restart")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	require.True(t, b.scrub.codes)
+	require.False(t, b.scrub.texts)
 }
