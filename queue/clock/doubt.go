@@ -30,14 +30,14 @@ func (u *Unlikely) Error() string {
 	return fmt.Sprintf("%s is more than a day from what is known (%s: %s)", u.Given.UTC().Format(time.RFC3339), u.By, u.Known.Format(time.RFC3339))
 }
 
-// Against says what speaks against now, or, with the zero time, against the
-// system's clock, as Trust would; nil: nothing.
+// Against says what speaks against now, or, with the zero time, against what this
+// clock shows, as Trust would; nil: nothing.
 func (c *Clock) Against(now time.Time) *Unlikely {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	boot := c.look()
 	if now.IsZero() {
-		return c.against(c.system, boot)
+		return c.against(c.right(), boot)
 	}
 	return c.against(time.Duration(now.UnixNano())-boot, boot)
 }

@@ -240,7 +240,7 @@ func (c *Clock) centresSay(boot time.Duration) (yes, no int) {
 }
 
 // Trust takes an operator's word: that it is now, or, with the zero time, that
-// the system's clock is right. It holds until the system's clock is moved or NTP
+// this clock is right as it is shown. It holds until the system's clock is moved or NTP
 // confirms it anew. It errs with ErrTime for a time that cannot be right, and with
 // *Unlikely for one that is more than a day from what is known, unless the
 // operator is sure.
@@ -249,7 +249,7 @@ func (c *Clock) Trust(ctx context.Context, who string, now time.Time, sure bool)
 	boot := c.look()
 	given := now
 	if now.IsZero() {
-		given = wall(c.system, boot)
+		given = wall(c.right(), boot)
 	}
 	if given.Before(earliest) || given.Year() >= latest {
 		c.mu.Unlock()
@@ -262,7 +262,7 @@ func (c *Clock) Trust(ctx context.Context, who string, now time.Time, sure bool)
 		return far
 	}
 	c.stale, c.staleMark = c.ntp.Synchronised, c.ntp.Mark
-	if now.IsZero() || (line-c.system).Abs() < time.Second {
+	if (line - c.system).Abs() < time.Second {
 		c.believe(SourceOperator, boot)
 	} else {
 		c.believeLine(SourceOperator, line, boot)

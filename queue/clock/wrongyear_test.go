@@ -384,6 +384,25 @@ func TestAWordFarFromWhatIsKnownIsAskedBack(t *testing.T) {
 	takes(w.true)
 }
 
+// TestRightAsItIsShown: who says so has seen the time that the network gave, not
+// the system's.
+func TestRightAsItIsShown(t *testing.T) {
+	w := newWorld(t, t.TempDir())
+	defer func() { require.NoError(t, w.db.Close()) }()
+	w.set(-20 * time.Hour)
+	w.clock.NITZ("modem1", w.true, true, true)
+	require.Equal(t, clock.SourceNITZ, w.clock.Status().Source)
+	require.WithinDuration(t, w.true, w.clock.Now(), time.Second)
+	w.set(-20 * time.Hour)
+	require.Nil(t, w.clock.Against(time.Time{}))
+	require.NoError(t, w.clock.Trust(context.Background(), "ana", time.Time{}, false))
+	require.Equal(t, clock.SourceOperator, w.clock.Status().Source)
+	require.WithinDuration(t, w.true, w.clock.Now(), time.Second)
+	w.restart()
+	require.WithinDuration(t, w.true, w.clock.Now(), time.Second)
+	require.True(t, w.clock.Trusted())
+}
+
 // TestATimeTooFarAheadIsRefusedAlsoInDoubt: a year from the last time that is
 // certainly over, or from what the box's clock shows, whichever is later.
 func TestATimeTooFarAheadIsRefusedAlsoInDoubt(t *testing.T) {
