@@ -41,9 +41,9 @@ func (c *Clock) look() time.Duration {
 // first word of all is compared with the system's clock.
 func (c *Clock) raise(boot time.Duration) {
 	line, known := c.right(), c.high
-	if !c.vouched {
+	if !c.vouched && c.system <= line+leap {
 		known = c.system
-	}
+	} // else one of the two is wrong by a day or more, and nobody knows which
 	switch {
 	case c.source == SourceNTP:
 		c.rests = 0

@@ -426,3 +426,21 @@ func TestATimeTooFarAheadIsRefusedAlsoInDoubt(t *testing.T) {
 	w.off = 0 // a right clock that nobody vouches for
 	require.NoError(t, submit(w.true.AddDate(0, 11, 25)))
 }
+
+// TestTheFirstWordOfAllMayBeWrong: the box has never known the time and shows another
+// one, years ahead; the first word for it is a year wrong and ends nothing either.
+func TestTheFirstWordOfAllMayBeWrong(t *testing.T) {
+	w := newWorld(t, t.TempDir())
+	defer func() { require.NoError(t, w.db.Close()) }()
+	w.set(10 * 365 * 24 * time.Hour)
+	p := w.submit(w.true.Add(90*time.Minute), time.Minute)
+	w.lied = true
+	require.NoError(t, w.clock.Trust(context.Background(), "ana", w.true.AddDate(1, 0, 0), true))
+	w.pass(time.Hour)
+	require.Equal(t, queue.Scheduled, p.state)
+	require.NoError(t, w.clock.Trust(context.Background(), "ana", w.true, true))
+	w.lied = false
+	w.pass(30 * time.Minute)
+	require.Equal(t, 1, w.send())
+	require.Equal(t, 1, p.sends)
+}
