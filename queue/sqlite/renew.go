@@ -164,6 +164,8 @@ func (w *writer) replace(frames int64) error {
 // end ends writing for good. Reading goes on.
 func (w *writer) end(why string) {
 	final := fmt.Errorf("%w: %s", ErrReadOnly, why)
+	// First, so that whoever is refused finds the reason in the health.
+	w.cond.end(why + ": nothing more is written or sent, and what is there can be read. Check the disk or replace it, make sure of a backup, then restart Recado")
 	w.mu.Lock()
 	w.over.Store(&final)
 	var left []*job
@@ -178,7 +180,6 @@ func (w *writer) end(why string) {
 			j.done <- final
 		}
 	}
-	w.cond.end(why + ": nothing more is written or sent, and what is there can be read. Check the disk or replace it, make sure of a backup, then restart Recado")
 	w.doubt = nil
 }
 
