@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"recado/queue/sqlite"
 )
 
@@ -111,7 +113,7 @@ func (f Folder) raise(a *Alarm) error {
 // the newest automatic copy that is good, as it was then. When nothing can be read,
 // that copy takes the place; without one it is left empty for a new database. What
 // was not final is held, and the alarm stays until it is acknowledged. What only
-// could not be saved, as for lack of room, stays where it is.
+// could not be saved, or restored, as for lack of room, stays where it is.
 func (f Folder) Recover(ctx context.Context, key []byte, reason error, o RestoreOptions) (a Alarm, err error) {
 	a = Alarm{At: o.At.UTC(), Reason: reason.Error()}
 	f.log().Error("the database is damaged; reading what is left of it", "error", reason)
@@ -147,6 +149,9 @@ func (f Folder) Recover(ctx context.Context, key []byte, reason error, o Restore
 		if ctx.Err() != nil || err != nil && f.Unfinished() {
 			return a, errors.Join(err, ctx.Err())
 		}
+		if noRoom(err) {
+			return a, err // an older copy, or none, is no answer to a full disk
+		}
 		if err != nil {
 			f.log().Error("a backup cannot be used", "file", c.Path, "error", err)
 			continue
@@ -165,6 +170,16 @@ func (f Folder) Recover(ctx context.Context, key []byte, reason error, o Restore
 	}
 	f.log().Error("there is no good backup: Recado begins with an empty database; restore a backup of yours with recado restore FILE", "quarantine", a.Quarantine)
 	return a, nil
+}
+
+// noRoom says that a copy may be good, and only has no room here.
+func noRoom(err error) bool {
+	for _, is := range []error{ErrRoom, sqlite.ErrFull, unix.ENOSPC, unix.EDQUOT} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }
 
 // replace raises the alarm and puts the files of the staging folder in place.

@@ -228,6 +228,28 @@ func TestADiskThatFillsMeanwhileCostsNothing(t *testing.T) {
 	require.Greater(t, a.Messages, int64(40))
 }
 
+// TestNoEmptyBoxForLackOfRoom: where nothing can be read and the copy has no room,
+// everything stays until there is some.
+func TestNoEmptyBoxForLackOfRoom(t *testing.T) {
+	key := bytes.Repeat([]byte{1}, 32)
+	data := box(t, "uno")
+	require.NoError(t, NewKeeper(Options{Source: source(data), Key: key, Clock: fixed{day}}).Make(t.Context()))
+	require.NoError(t, os.WriteFile(filepath.Join(data, DatabaseName), bytes.Repeat([]byte("no database "), 500), 0o600))
+	before := snapshotOf(t, data)
+	f := Folder{Path: data}
+	free := []int64{1 << 40, spare} // somebody else is quicker
+	_, err := f.Recover(t.Context(), key, sqlite.ErrDamaged, RestoreOptions{At: day, Free: func() (n int64, err error) {
+		n, free = free[0], free[1:]
+		return n, nil
+	}})
+	require.ErrorIs(t, err, ErrRoom)
+	require.Equal(t, before, snapshotOf(t, data))
+	a, err := f.Recover(t.Context(), key, sqlite.ErrDamaged, RestoreOptions{At: day, Free: func() (int64, error) { return 1 << 40, nil }})
+	require.NoError(t, err)
+	require.Equal(t, DamageRestored, a.What)
+	require.Contains(t, list(t, data), "uno")
+}
+
 // TestWhatCannotBeWrittenIsNotUnreadable: not only a full disk says that it is not.
 func TestWhatCannotBeWrittenIsNotUnreadable(t *testing.T) {
 	data := box(t, "uno")
