@@ -313,6 +313,9 @@ func (l *loader) finish(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := l.eventsGoOn(ctx); err != nil {
+		return err
+	}
 	l.s.Broken = slices.Sorted(maps.Keys(l.broken))
 	if l.broken["message"] {
 		l.s.Messages = max(int64(len(l.orphan["message"])), l.counts-l.s.Rows["message"])
@@ -327,4 +330,36 @@ func (l *loader) finish(ctx context.Context) error {
 		coalesce((SELECT max(seq) - min(seq) + 1 - count(*) FROM inbound), 0)`).Scan(&named, &between)
 	l.s.Inbound = max(named, between, int64(len(l.orphan["inbound"])))
 	return err
+}
+
+// eventsGoOn sees to it that no event gets a number that another had, also when that
+// was deleted long ago or is lost: by AUTOINCREMENT's own table (fileformat2, 2.6.2),
+// and by whom its webhooks were told of.
+func (l *loader) eventsGoOn(ctx context.Context) error {
+	var last int64
+	if root := l.roots["sqlite_sequence"]; root != 0 {
+		_, _ = l.in.Tree(root, true, func(r pages.Row) error { // what it does not tell the others may
+			if len(r.Values) == 2 && r.Values[0] == "event" {
+				if n, ok := r.Values[1].(int64); ok && n < 1<<52 {
+					last = max(last, n)
+				}
+			}
+			return nil
+		})
+	}
+	for _, t := range l.tables {
+		column := map[string]string{"event": "seq", "webhook": "cursor", "webhook_delivery": "event"}[t.name]
+		if column == "" {
+			continue
+		}
+		if err := l.tx.QueryRowContext(ctx, `SELECT max(?, coalesce(max(`+column+`), 0)) FROM `+t.name, last).Scan(&last); err != nil {
+			return err
+		}
+	}
+	for _, query := range []string{`DELETE FROM sqlite_sequence WHERE name = 'event'`, `INSERT INTO sqlite_sequence (name, seq) SELECT 'event', ?1 WHERE ?1 > 0`} {
+		if _, err := l.tx.ExecContext(ctx, query, last); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -167,6 +167,37 @@ func TestTheFileIsSavedWithoutItsLog(t *testing.T) {
 	require.GreaterOrEqual(t, s.Rows["message"], int64(199))
 }
 
+// TestAnEventNumberIsNeverGivenTwice, also when no event is left in what was saved.
+func TestAnEventNumberIsNeverGivenTwice(t *testing.T) {
+	for _, row := range []string{
+		`INSERT INTO sqlite_sequence (name, seq) VALUES ('event', 3000000)`,
+		`INSERT INTO event (seq, id, type, at, data) VALUES (3000000, 'e', 'system.test', 1, '{}')`,
+		`INSERT INTO webhook (id, url, events, active, allow_private, secret, cursor, created_at) VALUES ('w', 'http://x', '*', 1, 1, x'00', 3000000, 1)`,
+	} {
+		path, out := filepath.Join(t.TempDir(), "recado.db"), filepath.Join(t.TempDir(), "out.db")
+		change := func(path, query string) {
+			db, err := Open(t.Context(), path, Options{ReserveWAL: -1, ReserveFree: -1})
+			require.NoError(t, err)
+			require.NoError(t, db.Write(t.Context(), Urgent, func(tx *Tx) error {
+				_, err := tx.Exec(query)
+				return err
+			}))
+			require.NoError(t, db.Close())
+		}
+		change(path, row)
+		change(path, `INSERT INTO setting (key, value) VALUES ('some', 'row')`)
+		_, err := Salvage(t.Context(), path, out, nil)
+		require.NoError(t, err)
+		change(out, `INSERT INTO event (id, type, at, data) VALUES ('next', 'system.test', 1, '{}')`)
+		db, err := Open(t.Context(), out, Options{ReserveWAL: -1, ReserveFree: -1})
+		require.NoError(t, err)
+		var seq int64
+		require.NoError(t, db.Read().QueryRow(`SELECT seq FROM event WHERE id = 'next'`).Scan(&seq))
+		require.NoError(t, db.Close())
+		require.Equal(t, int64(3000001), seq, row)
+	}
+}
+
 // TestWhatNobodyThoughtOfIsDamage and ends no program.
 func TestWhatNobodyThoughtOfIsDamage(t *testing.T) {
 	require.ErrorIs(t, survived(func() error { panic("index out of range") }), ErrDamaged)
