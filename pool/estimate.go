@@ -8,12 +8,6 @@ import (
 	"recado/queue"
 )
 
-// Share is a SIM's expected part of some work.
-type Share struct {
-	ICCID string
-	Share float64 // 0–1; all shares add up to 1
-}
-
 // Estimate says how long a number of segments of a class will take from now,
 // behind what waits before them, and how the lines will share them. It goes by
 // the measured time of each line's submissions. Without a line that can send,
