@@ -123,6 +123,7 @@ func (s *session) beforePrompt() error {
 		p = "\r> "
 	}
 	s.send([]byte(p), s.moment())
+	s.measured.Prompt = s.lineFree()
 	if f, ok := m.fault(s.cmd, FaultStuckReader); ok {
 		s.stick(f.Delay)
 	}
@@ -150,6 +151,9 @@ func (s *session) body(text bool) ([]byte, bool) {
 		}
 		switch c {
 		case 0x1a, 0x1b:
+			if s.measured.CtrlZ = s.rxAt; c == 0x1b {
+				s.measured.CtrlZ = time.Time{}
+			}
 			s.sendEcho()
 			return b, s.wait(s.rxAt, false) && c == 0x1a
 		case '\b':
