@@ -33,16 +33,16 @@ const (
 // clock is not trusted, or has just leapt: a wrong one must not delete; but codes,
 // whose minutes the steady clock counts too.
 func (s *Store) keep(ctx context.Context, n instant) error {
-	now := n.now
-	if err := s.sweep(ctx, sweepPace); err != nil {
-		return fmt.Errorf("look for damage: %w", err)
+	// What hinders one of them hinders no other.
+	err := s.sweep(ctx, sweepPace)
+	if err != nil {
+		err = fmt.Errorf("look for damage: %w", err)
 	}
-	if err := s.keepCodes(ctx, n); err != nil {
-		return err
-	}
-	if err := s.scrubLog(ctx, n); err != nil {
-		return err
-	}
+	return errors.Join(err, s.keepCodes(ctx, n), s.scrubLog(ctx, n), s.keepAged(ctx, n.now))
+}
+
+// keepAged deletes what is old by the time of day.
+func (s *Store) keepAged(ctx context.Context, now time.Time) error {
 	if !Settled(s.clock) {
 		return nil
 	}

@@ -112,6 +112,23 @@ func TestACodeIsDeletedSoonAfterItsMessagesEnd(t *testing.T) {
 	require.Empty(t, list)
 }
 
+// TestCodesThatCannotBeDeletedHinderNoOtherKeeping: an index that is gone is one of
+// the things that can be the matter with a single job.
+func TestCodesThatCannotBeDeletedHinderNoOtherKeeping(t *testing.T) {
+	b := newBox(t)
+	m := b.submit(Request{Text: "Su cita es a las 10:30", Class: Normal})
+	b.sent(line(1), 1)
+	b.raw(`DROP INDEX message_code`)
+	b.clock.forward(400 * day24)
+	_, err := b.Wake(context.Background())
+	require.ErrorContains(t, err, "codes")
+	b.clock.forward(keepRound)
+	_, err = b.Wake(context.Background())
+	require.ErrorContains(t, err, "codes")
+	_, err = b.Message(context.Background(), m.ID)
+	require.ErrorIs(t, err, ErrNotFound, "400 days are more than it is kept at all")
+}
+
 func TestTextsAndMessagesAreDeletedWhenTheirKeepingIsOver(t *testing.T) {
 	b := newBox(t)
 	long := strings.Repeat("larguísimo ", 40)
