@@ -25,7 +25,7 @@ func TestClaimsByLaneThenAge(t *testing.T) {
 	for range ids {
 		want = append(want, ids[b.sent(l, 0).ID])
 	}
-	require.Equal(t, []string{"alert1", "otp1", "normal1", "normal2", "bulk1", "bulk2"}, want)
+	require.Equal(t, []string{"otp1", "alert1", "normal1", "normal2", "bulk1", "bulk2"}, want)
 	require.Nil(t, b.claimed(l))
 }
 

@@ -216,6 +216,8 @@ type Error struct {
 type Line struct {
 	ICCID, IMSI, Number string
 	Modem               string // modem id
+	// Offer is what it may take; nil: everything that is for its SIM or anybody's.
+	Offer *Offer
 }
 
 // Claimed is a message reserved for a line, with what it needs to send. A claim
@@ -228,6 +230,8 @@ type Claimed struct {
 	Line Line
 	// Next is the index in Message.Segments of the segment to send now.
 	Next int
+	// Why this SIM: WhyPinned, …
+	Why string
 }
 
 // Verdict mirrors modem.Verdict: queue knows no hardware.

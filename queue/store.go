@@ -29,7 +29,9 @@ type Options struct {
 	// when unknown. A database that knows another value is a copy, or is on
 	// another box: everything in it that is not final is held. nil: not compared.
 	Instance map[string]string
-	Log      *slog.Logger
+	// OpenLimits: no SIM has any limit; what is sent is counted all the same.
+	OpenLimits bool
+	Log        *slog.Logger
 	// Registerer takes the metrics; nil: none.
 	Registerer prometheus.Registerer
 }

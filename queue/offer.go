@@ -1,0 +1,51 @@
+package queue
+
+import "context"
+
+// Open is what of a bucket may leave now.
+type Open struct {
+	Bucket int64
+	Lanes  Lanes
+}
+
+// Offer says what a line may take now.
+type Offer struct {
+	Own []Open // of what is pinned to its SIM, or bound to it, or prefers it
+	Any []Open // of what any SIM may have
+	// Turn is the lane to look at first, -1 none: so that those below it do not
+	// wait for ever.
+	Turn int
+}
+
+// Head is a message that is next for one or more lines.
+type Head struct {
+	Seq      int64
+	Bucket   int64
+	Class    Class
+	SIM      string // whose it is; "" anybody's
+	Segments int    // that are still to be sent
+	Failover string // the error with which another SIM has just failed it; ""
+}
+
+// Why a SIM sends a message: Claimed.Why, attempt.why. Others are the pool's.
+const (
+	WhyPinned   = "pinned" // it was asked for
+	WhyBound    = "bound"  // it has sent an earlier segment, or may have
+	WhySticky   = "sticky" // the recipient knows its number
+	WhyFirst    = "first_free"
+	WhyOnly     = "only"      // no other is able
+	WhyFailover = "failover:" // with the error that another had
+)
+
+// ClaimFor reserves the best message of what the lines may take: of the best lane
+// the one that was accepted first. Of anybody's message choose picks among the
+// lines that may send it (who: indexes of lines) and says why; below 0: none of
+// them now. who is whose it is. nil: there is nothing for any of them.
+func (s *Store) ClaimFor(ctx context.Context, lines []Line, choose func(h Head, who []int) (i int, why string)) (c *Claimed, who int, err error) {
+	for i, l := range lines {
+		if c, err := s.Claim(ctx, l); c != nil || err != nil {
+			return c, i, err
+		}
+	}
+	return nil, -1, nil
+}
