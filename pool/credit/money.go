@@ -97,6 +97,9 @@ func byPattern(answer string, re *regexp.Regexp, currency string) (Money, bool) 
 	if number == "" {
 		return Money{}, false
 	}
+	if minusBehind.MatchString(answer[to:]) {
+		number += "-"
+	}
 	said = cmp.Or(said, unitBehind.FindString(answer[to:]), unitBefore.FindString(answer[:from]))
 	return amount(number, said, answer[to:], currency)
 }
@@ -107,8 +110,10 @@ const unitsBefore = `€|£|\$|\b(?:eur|gbp|usd|ron|lei|pln|chf)`
 const units = `€|£|\$|euros?\b|eur\b|gbp\b|usd\b|pounds?\b|d[oó]lar(?:es)?\b|dollars?\b|ron\b|lei\b|pln\b|zł|chf\b|c[eé]nt(?:imo)?s?\b|cts?\b|pence\b`
 
 var (
-	unitBehind = regexp.MustCompile(`(?i)^ ?(?:` + units + `)`)
-	unitBefore = regexp.MustCompile(`(?i)(?:` + unitsBefore + `) ?$`)
+	unitBehind = regexp.MustCompile(`(?i)^[\-−]? ?(?:` + units + `)`)
+	// minusBehind is a sign that follows its number: "0,35- EUR".
+	minusBehind = regexp.MustCompile(`^[\-−](?: |€|$)`)
+	unitBefore  = regexp.MustCompile(`(?i)(?:` + unitsBefore + `) ?$`)
 )
 
 // amounts are numbers with a currency on either side, or without: sign, currency,
@@ -130,6 +135,7 @@ type candidate struct {
 // alone.
 func find(answer, currency string) (Money, error) {
 	var list []candidate
+	taken := 0 // up to here, with the cents that follow an amount
 	for _, at := range amounts.FindAllStringSubmatchIndex(answer, -1) {
 		part := func(name string) string {
 			if i := amounts.SubexpIndex(name); at[2*i] >= 0 {
@@ -141,11 +147,12 @@ func find(answer, currency string) (Money, error) {
 		called := word.MatchString(answer[:at[0]])
 		number, before, behind := part("number"), answer[:at[0]], answer[at[1]:]
 		// As long as a telephone number, and nothing calls it money: it is one.
-		if partOfOther(before, behind) || said == "" && len(digitsOf(number)) >= 9 || said == "" && itemOfMenu(before, number, behind) {
+		if at[0] < taken || partOfOther(before, behind) || said == "" && len(digitsOf(number)) >= 9 || said == "" && itemOfMenu(before, number, behind) {
 			continue
 		}
 		if m, ok := amount(part("sign")+number+part("minus"), said, answer[at[1]:], currency); ok {
 			list = append(list, candidate{m, said != "", called})
+			taken = at[1] + len(and.FindString(behind))
 		}
 	}
 	for _, wanted := range []func(candidate) bool{
@@ -312,7 +319,7 @@ func placesOf(currency string) int {
 
 // currencyOf reads a currency as answers write it; what names none is other's.
 func currencyOf(said, other string) string {
-	switch s := strings.ToLower(strings.TrimSpace(said)); {
+	switch s := strings.ToLower(strings.Trim(said, " -−")); {
 	case s == "":
 		return other
 	case strings.HasPrefix(s, "eur"), s == "€":
