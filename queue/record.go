@@ -280,6 +280,9 @@ func (s *Store) save(tx *sqlite.Tx, r *record) error {
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		return errors.Join(fmt.Errorf("save message: it is no longer %s", r.was), err)
 	}
+	if err := s.canaryStep(tx, r); err != nil {
+		return err
+	}
 	switch {
 	case (r.State == Queued || r.State == Sending) && r.claimedBy == "" && r.notBefore == 0:
 		tx.AfterCommit(s.readied)

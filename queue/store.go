@@ -64,6 +64,8 @@ type Store struct {
 
 	following following // by Wake
 	unheld    []claim   // by FreeClaims, the last time
+
+	canaries flock
 }
 
 // New makes the Store over an open database and puts right what the last run
@@ -109,6 +111,9 @@ func New(ctx context.Context, db *sqlite.DB, o Options) (*Store, error) {
 	}
 	if err := s.shortenWaits(ctx); err != nil {
 		return nil, fmt.Errorf("recover the queue: %w", err)
+	}
+	if err := s.loadCanaries(ctx); err != nil {
+		return nil, err
 	}
 	if err := s.recover(ctx); err != nil {
 		return nil, fmt.Errorf("recover the queue: %w", err)
