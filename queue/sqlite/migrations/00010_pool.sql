@@ -51,12 +51,12 @@ CREATE TABLE sim_limit (
 -- One row a gate, for the last two hours: the minute and the hour slide.
 CREATE TABLE usage (
   iccid     TEXT NOT NULL,
+  attempt   INTEGER NOT NULL,              -- attempt.id, which grows; the usage stays when that row goes
   at        INTEGER NOT NULL,              -- steady ms
-  attempt   INTEGER NOT NULL,              -- attempt.id; the usage stays when that goes
   recipient TEXT NOT NULL,
   day       TEXT NOT NULL,                 -- usage_period.start that it was counted in
   month     TEXT NOT NULL,
-  PRIMARY KEY (iccid, at, attempt)
+  PRIMARY KEY (iccid, attempt)
 ) WITHOUT ROWID;
 
 -- Days and billing months, by the local time of day. '9999-12-31' is what was
