@@ -79,6 +79,9 @@ func (l *line) snapshot() modem.Snapshot {
 		s.Reason = l.p.held(l.key)
 	}
 	if s.Reason == "" {
+		s.Reason = l.p.noCredit(l.key)
+	}
+	if s.Reason == "" {
 		s.Reason = l.quarantine(time.Now())
 	}
 	if s.Reason == "" {
@@ -122,7 +125,7 @@ func (l *line) ableLocked(now time.Time) bool {
 	default:
 		return false
 	}
-	return l.key != "" && l.kept == l.key && l.twin == "" && l.p.enabled(l.key) && l.p.held(l.key) == "" && !l.resting(now)
+	return l.key != "" && l.kept == l.key && l.twin == "" && l.p.enabled(l.key) && l.p.held(l.key) == "" && l.p.noCredit(l.key) == "" && !l.resting(now)
 }
 
 func (l *line) takeable() bool {
@@ -218,6 +221,7 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 	})
 	l.p.met.submitted(o, time.Since(start))
 	l.p.record(me.ICCID, o)
+	l.p.creditOutcome(ctx, me.ICCID, o)
 	l.learn(o, time.Since(start), attempt)
 	if o.HoldSIM {
 		l.p.hold(me.ICCID, o.Detail, smsc)

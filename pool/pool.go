@@ -98,6 +98,8 @@ type Pool struct {
 
 	simMu sync.Mutex
 	sims  map[string]*simRecord // by SIM key
+
+	credit credits
 }
 
 // New makes a pool without lines; Add them, then Run.
@@ -154,6 +156,9 @@ func (p *Pool) Run(ctx context.Context) error {
 		p.paused.Store(v == "1")
 	}
 	if err := p.loadSIMs(ctx); err != nil {
+		return err
+	}
+	if err := p.loadCredit(ctx); err != nil {
 		return err
 	}
 	if err := p.loadOwed(ctx); err != nil {

@@ -44,6 +44,8 @@ type SIM struct {
 	LastSentAt       time.Time
 	// Now is the message being sent: "" when idle.
 	Now string
+	// Credit is what is known of its balance, and how that is asked for.
+	Credit Credit
 }
 
 // simRecord is a SIM's kept row and its recent failures; guarded by simMu.
@@ -171,6 +173,9 @@ func (l *line) simState(s modem.Snapshot) (state, reason string) {
 	if why := l.p.held(l.key); why != "" {
 		return SIMBlocked, why
 	}
+	if why := l.p.noCredit(l.key); why != "" {
+		return SIMNoCredit, why
+	}
 	if why := l.quarantine(time.Now()); why != "" {
 		return SIMQuarantined, why
 	}
@@ -216,7 +221,11 @@ func (p *Pool) SIMs(ctx context.Context) ([]SIM, error) {
 	slices.SortFunc(rest, func(a, b SIM) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ICCID, b.ICCID))
 	})
-	return append(list, rest...), nil
+	list = append(list, rest...)
+	for i := range list {
+		list[i].Credit = p.creditOf(list[i])
+	}
+	return list, nil
 }
 
 // sim is the kept part of a SIM; simMu is held.
