@@ -132,6 +132,7 @@ func (l *line) learn(o modem.Outcome, took time.Duration, attempt int64) {
 		h.submitted = append(h.submitted, submitted{at: now, attempt: attempt})
 		h.forget(now)
 		l.reports.accepted++
+		l.p.canaries.accepted(l.key)
 		l.reports.last = now
 		if h.took == 0 {
 			h.took = took

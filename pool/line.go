@@ -85,6 +85,9 @@ func (l *line) snapshot() modem.Snapshot {
 		s.Reason = l.quarantine(time.Now())
 	}
 	if s.Reason == "" {
+		s.Reason = l.p.muteWhy(l.key)
+	}
+	if s.Reason == "" {
 		s.Reason = alarms[s.Alarm]
 	}
 	return s
@@ -117,6 +120,12 @@ func (l *line) able() bool {
 }
 
 func (l *line) ableLocked(now time.Time) bool {
+	_, mute := l.p.mute(l.key)
+	return !mute && l.fitLocked(now)
+}
+
+// fitLocked is ableLocked but for a quarantine by canaries.
+func (l *line) fitLocked(now time.Time) bool {
 	if l.leaving {
 		return false
 	}

@@ -99,6 +99,8 @@ type Pool struct {
 	simMu sync.Mutex
 	sims  map[string]*simRecord // by SIM key
 
+	canaries canaries
+
 	credit credits
 }
 
@@ -111,6 +113,8 @@ func New(o Options) *Pool {
 		work:  make(chan struct{}, 1),
 		watch: map[chan struct{}]bool{},
 		sims:  map[string]*simRecord{},
+
+		canaries: newCanaries(),
 	}
 }
 
@@ -164,6 +168,9 @@ func (p *Pool) Run(ctx context.Context) error {
 	if err := p.loadOwed(ctx); err != nil {
 		return err
 	}
+	if err := p.loadMutes(ctx); err != nil {
+		return err
+	}
 	p.progressed.Store(int64(time.Since(p.began)))
 	p.timed.Store(int64(time.Since(p.began)))
 	p.store.OnReady(p.kick)
@@ -180,6 +187,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	p.mu.Unlock()
 	p.wg.Go(func() { p.dispatch(ctx) })
 	p.wg.Go(func() { p.keepTime(ctx) })
+	p.wg.Go(func() { p.careForCanaries(ctx) })
 	p.kick()
 	<-ctx.Done()
 	p.wg.Wait()
@@ -331,6 +339,9 @@ func (p *Pool) Restart(ctx context.Context, id string) error {
 		return ErrNoModem
 	}
 	l.forgive()
+	if err := p.acquit(ctx, l.simKey()); err != nil {
+		return err
+	}
 	p.release(l.simKey())
 	return l.modem.Restart(ctx)
 }

@@ -179,6 +179,9 @@ func (l *line) simState(s modem.Snapshot) (state, reason string) {
 	if why := l.quarantine(time.Now()); why != "" {
 		return SIMQuarantined, why
 	}
+	if why := l.p.muteWhy(l.key); why != "" {
+		return SIMQuarantined, why
+	}
 	switch {
 	case s.State == modem.StateReady && !l.busy:
 		return SIMReady, ""
