@@ -19,7 +19,7 @@ func (p *Pool) Estimate(ctx context.Context, segments int, class queue.Class) (t
 	}
 	ahead := 0
 	for c, n := range depth[queue.Queued] {
-		if laneOf(c) <= laneOf(class) {
+		if queue.Lane(c) <= queue.Lane(class) {
 			ahead += n
 		}
 	}
@@ -49,15 +49,4 @@ func (p *Pool) Estimate(ctx context.Context, segments int, class queue.Class) (t
 	// The last segment is done one whole submission after it was begun.
 	seconds := math.Max(float64(ahead+segments)/perSecond, float64(len(shares))/perSecond)
 	return time.Duration(seconds * float64(time.Second)), shares, nil
-}
-
-// laneOf orders the classes as the queue does.
-func laneOf(c queue.Class) int {
-	switch c {
-	case queue.OTP, queue.Alert:
-		return 0
-	case queue.Bulk:
-		return 2
-	}
-	return 1
 }

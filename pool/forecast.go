@@ -85,6 +85,8 @@ type Left struct {
 	ICCID    string
 	Segments int // when the work is done; -1: it has no limit
 	Least    int // at the worst moment until then; -1: it has no limit
+	// Recipients that it has not written to may still be written to; -1: no limit.
+	Recipients int
 }
 
 // Reasons of a Wait: stable codes.

@@ -1,0 +1,432 @@
+package pool
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"recado/queue"
+)
+
+const (
+	// unlimited is more than any work has.
+	unlimited = math.MaxInt / 4
+	// simulationHorizon is how far Simulate looks, from now or from the time at
+	// which the work may begin.
+	simulationHorizon = 366 * 24 * time.Hour
+	// simulationSteps bound its work, whatever it is given.
+	simulationSteps = 2_000_000
+	// Up to so many messages are taken one by one: with few it matters which goes
+	// where. Of more a line's part is cut into simulationSlices, at least, and
+	// smaller ones towards the end: so all lines end together, to one message.
+	simulationFine   = 4000
+	simulationSlices = 16
+	// waitShown is the shortest time without a submission that is worth telling,
+	// and waitsMost are told.
+	waitShown = 30 * time.Second
+	waitsMost = 12
+
+	// A lane does not starve those below it: so many in a row at most while one of
+	// those waits and may go.
+	bulkTurn   = 50
+	normalTurn = 25
+)
+
+// Windows of a limit, in the order of SimLine.Limits.
+const (
+	windowMinute = iota
+	windowHour
+	windowDay
+	windowMonth
+)
+
+var (
+	windowNames = [4]string{"minute", "hour", "day", "month"}
+	windowWaits = [4]string{WaitMinute, WaitHour, WaitDay, WaitMonth}
+)
+
+// Situation is all that a forecast goes by. Times are from Now on.
+type Situation struct {
+	Now     time.Time // of the day, in the box's own zone: its midnights are the limits'
+	Trusted bool      // else days and months do not end
+	Paused  bool
+	Lines   []SimLine
+	Ahead   []Batch // what is in the queue
+	Work    []Batch // what is asked about
+}
+
+// SimLine is a line as a forecast sees it.
+type SimLine struct {
+	ICCID   string
+	Took    time.Duration // from a submission's begin to the next's
+	Guessed bool          // nobody has measured that yet
+	Free    time.Duration // when it can take its next message
+	Rank    float64       // of lines that are free at once the smallest goes first
+	Out     string        // why it sends nothing, for nobody knows how long; "": it does
+	Limits  [4]SimLimit   // minute, hour, day, month
+	// Uses are the submissions of the last hour that count for the limits.
+	Uses     []Use
+	Reserve  int           // the percentage of each limit that bulk may not use
+	ResetDay int           // on which the billing month begins
+	Warm     int           // the day's limit while the SIM is new, doubled each day; 0: it is not
+	Pace     time.Duration // between the begins of two messages of normal and bulk; 0: none
+	PaceFree time.Duration // when the next of those may begin
+	Hours    Hours         // the SIM's send window; nil: always
+}
+
+// SimLimit is the most of a window, 0: none, and what is used of a day or
+// month. What is used of a minute or hour is in SimLine.Uses.
+type SimLimit struct {
+	Segments, Recipients         int
+	UsedSegments, UsedRecipients int
+}
+
+// Use is segments submitted some time ago, to so many recipients.
+type Use struct {
+	Ago                  time.Duration
+	Segments, Recipients int
+}
+
+// Batch are messages that are alike. Of one lane the one that was accepted
+// first goes first: those of a batch lie evenly between First and Last.
+type Batch struct {
+	Class       queue.Class
+	Messages    int
+	Segments    int // of all of them
+	First, Last int64
+	From        time.Duration // when they may go at the earliest
+	Why         string        // why they do not go at all; "": they do
+	// Only these lines may send it, by their place in Situation.Lines; nil: all.
+	// From Later on also those of Else (nil: all), or at once where LetGo is set
+	// and no line of Only has room. Later never: they do not.
+	Only, Else []int
+	Later      time.Duration
+	LetGo      bool
+	Hours      Hours // of the recipients; nil: always
+	// The validity of the first and of the last ends; never, or 0: it does not.
+	Expires, LastExpires time.Duration
+	// Known is the share of its recipients that a SIM has written to in the window
+	// already, by line and window; nil: none.
+	Known [][4]float64
+}
+
+// Simulate works out what becomes of the work: the lines take from the queue as
+// the pool's do, within all limits. It takes from each line as many submissions
+// at once as nothing can come between, and fewer towards the end. It is pure,
+// and ends whatever it is given.
+func Simulate(s Situation) Forecast { return simulate(s, simulationFine) }
+
+// simulate takes up to fine messages one by one.
+func simulate(s Situation, fine int) Forecast {
+	m := newSimulation(s)
+	for _, b := range m.batches {
+		m.all = min(m.all+b.Messages, unlimited)
+	}
+	m.fine = m.all <= fine
+	if m.left > 0 && !s.Paused {
+		for range simulationSteps {
+			if m.left == 0 || !m.step() {
+				break
+			}
+		}
+	}
+	return m.forecast()
+}
+
+// simulation is the state of one Simulate.
+type simulation struct {
+	Situation
+	lines   []*simLine
+	batches []*simBatch // of all lanes: the better lane first
+	left    int         // messages of the work
+	lane    int         // of the work
+	horizon time.Duration
+	all     int  // messages
+	fine    bool // one by one
+
+	overUpper, overNormal int // messages in a row that went before bulk, before normal and bulk
+
+	begun, done time.Duration // of the work; begun never: not yet
+	covered     time.Duration // until then something of the work is being sent
+	expired     int
+	waits       []Wait
+	hits        []LimitHit
+}
+
+const lanes = 4
+
+func newSimulation(s Situation) *simulation {
+	m := &simulation{Situation: s, begun: never}
+	for i := range s.Lines {
+		m.lines = append(m.lines, newSimLine(&s.Lines[i], i, s))
+	}
+	m.horizon = simulationHorizon
+	for _, w := range s.Work {
+		m.horizon = max(m.horizon, simulationHorizon+min(max(w.From, 0), simulationHorizon))
+	}
+	for i := range s.Ahead {
+		m.add(&s.Ahead[i], false)
+	}
+	for i := range s.Work {
+		m.add(&s.Work[i], true)
+	}
+	slices.SortStableFunc(m.batches, func(a, b *simBatch) int { return cmp.Compare(a.lane, b.lane) })
+	return m
+}
+
+func (m *simulation) add(given *Batch, work bool) {
+	if given.Messages <= 0 {
+		return
+	}
+	b := &simBatch{Batch: given, lane: queue.Lane(given.Class), work: work, gate: newGate(given.Hours, m.Now), total: max(given.Segments, given.Messages)}
+	b.only, b.other = m.those(given.Only), m.those(given.Else)
+	m.batches = append(m.batches, b)
+	if work {
+		m.left += given.Messages
+		m.lane = b.lane
+	}
+}
+
+// those are lines by their places; nil: all.
+func (m *simulation) those(places []int) []bool {
+	if places == nil {
+		return nil
+	}
+	set := make([]bool, len(m.lines))
+	for _, i := range places {
+		if i >= 0 && i < len(set) {
+			set[i] = true
+		}
+	}
+	return set
+}
+
+// step lets the line that is free first take something, or has it look again
+// later; false: no line ever will.
+func (m *simulation) step() bool {
+	var l *simLine
+	for _, c := range m.lines {
+		if c.at < m.horizon && (l == nil || c.at < l.at || c.at == l.at && c.Rank < l.Rank) {
+			l = c
+		}
+	}
+	if l == nil {
+		return false
+	}
+	t := l.at
+	l.refresh(m, t)
+	if l.rest > 0 {
+		m.goOn(l, t)
+		return true
+	}
+	b, wake := m.choose(l, t)
+	if b == nil {
+		l.at = max(wake, t+time.Millisecond)
+		return true
+	}
+	m.take(l, b, t, wake)
+	return true
+}
+
+// choose finds what the line takes at t: of the best lane what was accepted
+// first. wake is when something may be otherwise: when it finds nothing the time
+// to look again, else the end of what can be taken at once.
+func (m *simulation) choose(l *simLine, t time.Duration) (*simBatch, time.Duration) {
+	wake := never
+	var best [lanes]*simBatch
+	for i := 0; i < len(m.batches); i++ {
+		b := m.batches[i]
+		m.expired += b.expire(m, t)
+		if b.left() == 0 {
+			m.batches = slices.Delete(m.batches, i, i+1)
+			i--
+			continue
+		}
+		why, when := m.hindered(l, b, t)
+		wake = min(wake, when)
+		switch {
+		case why != "":
+			if b.work {
+				l.why = why
+			}
+		case best[b.lane] == nil || b.head() < best[b.lane].head():
+			best[b.lane] = b
+		}
+	}
+	lane := slices.IndexFunc(best[:], func(b *simBatch) bool { return b != nil })
+	switch {
+	case lane < 0:
+		return nil, wake
+	case lane < 3 && best[3] != nil && m.overUpper >= bulkTurn:
+		lane = 3
+	case lane < 2 && best[2] != nil && m.overNormal >= normalTurn:
+		lane = 2
+	}
+	b := best[lane]
+	// Not so many at once that another lane's turn is passed over.
+	b.turn = unlimited
+	if best[3] != nil && lane < 3 {
+		b.turn = max(bulkTurn-m.overUpper, 1)
+	}
+	if best[2] != nil && lane < 2 {
+		b.turn = min(b.turn, max(normalTurn-m.overNormal, 1))
+	}
+	if lane > 0 && slices.ContainsFunc(best[:lane], func(b *simBatch) bool { return b != nil }) {
+		b.turn = 1
+	}
+	return b, wake
+}
+
+// counted keeps how long the lower lanes have waited for those above.
+func (m *simulation) counted(lane, n int) {
+	switch {
+	case lane == 3:
+		m.overUpper = 0
+	case lane == 2:
+		m.overNormal = 0
+		m.overUpper += n
+	default:
+		m.overNormal += n
+		m.overUpper += n
+	}
+}
+
+// hindered says why the line may not take from the batch at t, "" when it may,
+// and when that may be otherwise.
+func (m *simulation) hindered(l *simLine, b *simBatch, t time.Duration) (why string, when time.Duration) {
+	switch {
+	case b.Why != "":
+		return b.Why, never
+	case b.From > t:
+		return WaitScheduled, b.From
+	}
+	when = never
+	if b.only != nil && !b.only[l.place] {
+		if b.other != nil && !b.other[l.place] || b.Later == never {
+			return WaitLine, never
+		}
+		if free := m.letGo(b, t); free > t {
+			return WaitLine, free
+		}
+	}
+	if open, until := b.gate.at(t); !open {
+		return WaitQuiet, until
+	} else {
+		when = min(when, until)
+	}
+	if open, until := l.gate.at(t); !open {
+		return WaitWindow, until
+	} else {
+		when = min(when, until)
+	}
+	if why, until := l.full(m, b, t); why != "" {
+		return why, until
+	}
+	if b.lane >= 2 && l.paceFree > t {
+		return "pace", l.paceFree
+	}
+	return "", when
+}
+
+// letGo is when lines beyond those that a batch is for may take it.
+func (m *simulation) letGo(b *simBatch, t time.Duration) time.Duration {
+	if t >= b.Later || !b.LetGo {
+		return b.Later
+	}
+	for i, l := range m.lines {
+		if b.only[i] && l.Out == "" && l.stuck <= t {
+			return b.Later
+		}
+	}
+	return t
+}
+
+// take gives the line as many of the batch's messages as nothing can come
+// between before until.
+func (m *simulation) take(l *simLine, b *simBatch, t, until time.Duration) {
+	if b.work && t > m.covered {
+		m.gap(l, max(m.covered, 0), t)
+	}
+	gap := l.gap(b)
+	for _, other := range m.batches { // what comes meanwhile may go before
+		if other.From > t {
+			until = min(until, other.From)
+		}
+	}
+	most := min(b.left(), b.turn, m.part(b, gap))
+	if until < never {
+		most = min(most, b.fitting(int((until-t-1)/gap)+1))
+	}
+	if b.Expires > 0 && b.Expires < never { // it goes as long as it is valid
+		most = min(most, b.fitting(int((b.headExpires()-t-1)/gap)+1))
+	}
+	sliding, fixed := l.room(b, t, gap)
+	most = max(1, min(most, fixed))
+	n := min(most, b.fitting(sliding))
+	if n == 0 { // its first message needs more than the minute or hour has
+		l.rest, l.of = b.size(1), b
+		l.began(m, b, t, gap, 1, 0)
+		l.paced(b, t, 1)
+		b.taken++
+		m.counted(b.lane, 1)
+		m.goOn(l, t)
+		return
+	}
+	size := b.size(n)
+	b.taken += n
+	m.counted(b.lane, n)
+	l.began(m, b, t, gap, n, size)
+	l.paced(b, t, n)
+	m.sent(l, b, t, gap, n, size)
+}
+
+// goOn sends what is left of a long message, as far as minute and hour allow.
+func (m *simulation) goOn(l *simLine, t time.Duration) {
+	b := l.of
+	gap := l.Took
+	free, _ := l.room(b, t, gap)
+	if free == 0 {
+		l.at = max(l.roomAt(b, t), t+time.Millisecond)
+		return
+	}
+	size := min(free, l.rest)
+	l.rest -= size
+	done := 0
+	if l.rest == 0 {
+		done = 1
+	}
+	l.use(m, b, t, gap, size)
+	m.sent(l, b, t, gap, done, size)
+}
+
+// sent keeps that a line submits size segments, one each gap, with which n
+// messages are done.
+func (m *simulation) sent(l *simLine, b *simBatch, t, gap time.Duration, n, size int) {
+	last := t + time.Duration(size-1)*gap
+	l.at = last + l.Took
+	if !b.work {
+		return
+	}
+	m.begun = min(m.begun, t)
+	m.done = max(m.done, l.at)
+	m.covered = max(m.covered, l.at, l.paceFree)
+	m.left -= n
+	l.work += size
+}
+
+// part is how many messages a line may take at once so that all of them end
+// together: a small part of what they all have to do.
+func (m *simulation) part(b *simBatch, gap time.Duration) int {
+	if m.fine {
+		return 1
+	}
+	var rate float64
+	for _, c := range m.lines {
+		if c.at < m.horizon && b.sendable(c.place) {
+			rate += 1 / float64(max(c.gap(b), 1))
+		}
+	}
+	span := float64(b.total-b.upTo(b.taken)) / rate / simulationSlices
+	return max(1, b.fitting(int(min(span/float64(gap), unlimited))))
+}
