@@ -77,6 +77,13 @@ func (s *Store) claim(tx *sqlite.Tx, l Line) (*Claimed, error) {
 		}
 		what := r.look()
 		if what == "" {
+			moved, err := s.misplaced(tx, r)
+			if err != nil {
+				return nil, err
+			}
+			if moved {
+				continue
+			}
 			return &Claimed{Message: r.Message, Line: l, Next: r.next() - 1}, nil
 		}
 		if err := s.corrupt(tx, r, what); err != nil {
@@ -172,6 +179,9 @@ func (s *Store) refused(tx *sqlite.Tx, r *record, o Outcome, iccid string, n int
 		after = when.Add(o.After)
 	}
 	if o.After > 0 || o.AvoidSIM || o.Degrade != "" {
+		if r.Preferred {
+			r.letGo()
+		}
 		r.Failures++
 	}
 	r.back(after)

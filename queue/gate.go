@@ -77,7 +77,7 @@ func (s *Store) gate(tx *sqlite.Tx, l Line, seq int64, n int) (int64, error) {
 	now := s.clock.Now()
 	var no, edition int
 	err := tx.QueryRow(`UPDATE message SET state = 'sending', reason = '', sim = ?1, sender = ?2, modem = ?3, attempts = attempts + 1,
-			avoid_sim = '', avoid_until = 0
+			avoid_sim = '', avoid_until = 0, prefer_until = 0
 		WHERE seq = ?4 AND claimed_by = ?1 AND state IN ('queued','sending') AND next = ?5 AND (expires_at > ?6 OR clock_doubt = 1)
 		RETURNING attempts, edition`,
 		l.ICCID, l.Number, l.Modem, seq, n, s.trusted()).Scan(&no, &edition)

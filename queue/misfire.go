@@ -121,5 +121,10 @@ func (s *Store) fire(tx *sqlite.Tx, r *record, n instant) error {
 			return err
 		}
 	}
+	if r.State == Queued {
+		if err := s.stick(tx, r, n); err != nil {
+			return err
+		}
+	}
 	return s.save(tx, r)
 }

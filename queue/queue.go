@@ -167,8 +167,13 @@ type Message struct {
 	Delivery  Delivery
 	Report    bool
 	Flash     bool
-	SIM       string // ICCID that sends or sent it; the wished one before
-	Campaign  string
+	SIM       string // ICCID that sends or sent it; the wished one before, or, while Preferred, the one that its recipient knows
+	// Preferred: any SIM of its route may send it soon, when SIM has not: see LetGo.
+	Preferred bool
+	// Bucket says which SIMs may send it and when its recipient sleeps: see
+	// Store.RouteOf, Bucket.
+	Bucket   int64
+	Campaign string
 	Segments  []Segment
 	// Attempts passed the gate. PossibleDuplicate: one of them lost its answer
 	// and another was made.
