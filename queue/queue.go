@@ -174,7 +174,7 @@ type Message struct {
 	// Store.RouteOf, Bucket.
 	Bucket   int64
 	Campaign string
-	Segments  []Segment
+	Segments []Segment
 	// Attempts passed the gate. PossibleDuplicate: one of them lost its answer
 	// and another was made.
 	Attempts int

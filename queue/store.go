@@ -65,7 +65,7 @@ type Store struct {
 
 	following following // by Wake
 	routes    routes
-	unheld    []claim   // by FreeClaims, the last time
+	unheld    []claim // by FreeClaims, the last time
 
 	canaries flock
 }
