@@ -65,6 +65,9 @@ func (n *Network) refuse(sub *submission, answered bool, code int) {
 func (n *Network) accept(sub *submission, answered bool, code int) {
 	sub.scts = n.o.Now()
 	n.record(sub, true, answered, code)
+	if _, gone := sub.modem.fault("", FaultSwallow); gone {
+		return
+	}
 	if sub.effect.ReportFirst {
 		n.route(sub)
 		return
