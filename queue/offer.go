@@ -1,7 +1,5 @@
 package queue
 
-import "context"
-
 // Open is what of a bucket may leave now.
 type Open struct {
 	Bucket int64
@@ -36,16 +34,3 @@ const (
 	WhyOnly     = "only"      // no other is able
 	WhyFailover = "failover:" // with the error that another had
 )
-
-// ClaimFor reserves the best message of what the lines may take: of the best lane
-// the one that was accepted first. Of anybody's message choose picks among the
-// lines that may send it (who: indexes of lines) and says why; below 0: none of
-// them now. who is whose it is. nil: there is nothing for any of them.
-func (s *Store) ClaimFor(ctx context.Context, lines []Line, choose func(h Head, who []int) (i int, why string)) (c *Claimed, who int, err error) {
-	for i, l := range lines {
-		if c, err := s.Claim(ctx, l); c != nil || err != nil {
-			return c, i, err
-		}
-	}
-	return nil, -1, nil
-}

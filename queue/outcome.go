@@ -105,6 +105,11 @@ func (s *Store) outcome(tx *sqlite.Tx, id int64, o Outcome) error {
 	if late && (a.outcome != "ambiguous" || o.Verdict == Ambiguous) {
 		return nil
 	}
+	if o.Verdict == NotSent {
+		if err := s.refund(tx, a.iccid, a.id); err != nil {
+			return err
+		}
+	}
 	r, err := load(tx, a.message)
 	if err != nil {
 		return err

@@ -223,6 +223,8 @@ type Line struct {
 	Modem               string // modem id
 	// Offer is what it may take; nil: everything that is for its SIM or anybody's.
 	Offer *Offer
+	// why it has a message: Gate keeps it.
+	why string
 }
 
 // Claimed is a message reserved for a line, with what it needs to send. A claim

@@ -88,7 +88,7 @@ func (s *Store) SawSIM(ctx context.Context, r SIMRow) error {
 				operator = CASE WHEN ?4 <> '' THEN ?4 ELSE operator END,
 				smsc = CASE WHEN ?5 <> '' THEN ?5 ELSE smsc END`,
 			r.ICCID, r.IMSI, r.OwnNumber, r.Operator, r.SMSC, r.Emulated, now)
-		tx.AfterCommit(s.changed)
+		tx.AfterCommit(func() { s.usage.saw(r.ICCID, r.Emulated); s.changed() })
 		return err
 	})
 	if err != nil {
