@@ -41,6 +41,9 @@ func (n *Network) begin(m *Modem, s *sim, t submit) *submission {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	sub := &submission{modem: m, sim: s, tpdu: t, mr: s.mr, effect: n.effectLocked(s, t.number)}
+	if !n.payLocked(s) && sub.effect.CMS == 0 && !sub.effect.Silent {
+		sub.effect.CMS = poorCMS
+	}
 	s.mr++
 	return sub
 }
@@ -65,6 +68,9 @@ func (n *Network) refuse(sub *submission, answered bool, code int) {
 func (n *Network) accept(sub *submission, answered bool, code int) {
 	sub.scts = n.o.Now()
 	n.record(sub, true, answered, code)
+	n.mu.Lock()
+	n.chargeLocked(sub.sim, sub.effect.Drain)
+	n.mu.Unlock()
 	if _, gone := sub.modem.fault("", FaultSwallow); gone {
 		return
 	}

@@ -22,6 +22,7 @@ func Faults() []FaultKind {
 		FaultHang, FaultSilentReboot, FaultForgets, FaultSlowBoot, FaultBrownOut, FaultSIMOut, FaultSIMSwap, FaultCall,
 		FaultNoSMS, FaultCDSIWrong, FaultCSMPWipes, FaultSwallow, FaultNoInbound,
 		FaultNetworkTime, FaultClockUnset,
+		FaultLinkBreaks,
 	}
 }
 

@@ -20,6 +20,9 @@ type NetworkOptions struct {
 	Latency time.Duration
 	// LatencySigma is the standard deviation of the latency's logarithm.
 	LatencySigma float64
+	// LinkSaves is the share of the latency that a submission does without when
+	// AT+CMMS has kept the link open since the last one; 0: it helps nothing.
+	LinkSaves float64
 	// CommandLatency is the time from the end of a command line to its answer.
 	CommandLatency time.Duration
 	// Baud paces both directions of every port at 10 bits an octet; 0: none.

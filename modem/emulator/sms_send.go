@@ -206,13 +206,20 @@ func (s *session) submit(raw []byte) (mr byte, scts time.Time, err error) {
 		return 0, scts, cmsError(330)
 	}
 	sub := n.begin(m, card, t)
+	kept := m.linkKept(handed)
+	defer func() { m.linkUsed(time.Now()) }()
 	e := s.scripted(sub.effect)
+	if kept {
+		if f, ok := m.fault(s.cmd, FaultLinkBreaks); ok {
+			e.CMS, e.Sent = orCode(f.Code, 42), false
+		}
+	}
 	sub.effect = e
 	if s.powerFault(PhasePDU) {
 		n.refuse(sub, false, 0)
 		return 0, scts, errSilent
 	}
-	s.wait(handed.Add(n.latency()), true)
+	s.wait(handed.Add(n.submitLatency(kept)), true)
 	taken := e.CMS == 0 && !e.Silent || e.Sent
 	m.mu.Lock()
 	alive := m.boots == boot
