@@ -47,6 +47,8 @@ type health struct {
 	why       string
 
 	deviceErrors, simErrors, networkErrors int
+	// faulted is when something last went wrong.
+	faulted time.Time
 	// submitted are the attempts of silentWindow, oldest first.
 	submitted []submitted
 	// doubted are the lost answers that the line rests for; they may come yet, or
@@ -126,6 +128,9 @@ func (l *line) learn(o modem.Outcome, took time.Duration, attempt int64) {
 	defer l.mu.Unlock()
 	h := &l.health
 	now := time.Now()
+	if o.Verdict != modem.Accepted {
+		h.faulted = now
+	}
 	switch {
 	case o.Verdict == modem.Accepted:
 		h.deviceErrors, h.simErrors, h.networkErrors, h.quarantines, h.raised = 0, 0, 0, 0, false

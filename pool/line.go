@@ -134,7 +134,7 @@ func (l *line) fitLocked(now time.Time) bool {
 	default:
 		return false
 	}
-	return l.key != "" && l.kept == l.key && l.twin == "" && l.p.enabled(l.key) && l.p.held(l.key) == "" && l.p.noCredit(l.key) == "" && !l.resting(now)
+	return l.key != "" && l.kept == l.key && l.twin == "" && l.p.inUse(l.key) && l.p.held(l.key) == "" && l.p.noCredit(l.key) == "" && !l.resting(now)
 }
 
 func (l *line) takeable() bool {
@@ -228,6 +228,9 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 		attempt, err = l.gate(ctx, c, seg.N)
 		return err
 	})
+	if attempt != 0 {
+		l.p.used(c, start, l.quality())
+	}
 	l.p.met.submitted(o, time.Since(start))
 	l.p.record(me.ICCID, o)
 	l.p.creditOutcome(ctx, me.ICCID, o)
@@ -239,7 +242,7 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 	out := l.outcome(o, c.Message)
 	var next *queue.Line
 	if l.mayPull() {
-		now := l.queueLine()
+		now := l.asks()
 		next = &now
 		l.looks()
 	} else {
@@ -249,7 +252,7 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 		// Also when the gate said that the message is no longer ours: the store
 		// looks for itself.
 		l.giveBack(c, out)
-		return l.pull(ctx, next)
+		return l.p.took(next, l.pull(ctx, next))
 	}
 	following, err := l.settle(ctx, attempt, out, next, c.Message.ID)
 	if err != nil {
@@ -261,7 +264,7 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 	if o.Late != nil {
 		l.p.wg.Go(func() { l.await(ctx, me.ICCID, smsc, attempt, o.Late, c.Message) })
 	}
-	return following
+	return l.p.took(next, following)
 }
 
 // await takes the real answer to an attempt that was given up as lost, should
@@ -291,13 +294,13 @@ func (l *line) pull(ctx context.Context, me *queue.Line) *queue.Claimed {
 	return c
 }
 
-// gate makes the attempt durable, unless sending is paused, the program stops,
-// or the modem has another SIM by now.
+// gate makes the attempt durable, unless sending, the SIM or the class is paused,
+// the program stops, or the modem has another SIM by now.
 func (l *line) gate(ctx context.Context, c *queue.Claimed, n int) (int64, error) {
 	// Pause waits for gates that were already on their way.
 	l.p.gates.RLock()
 	defer l.p.gates.RUnlock()
-	if l.p.paused.Load() || l.p.draining.Load() {
+	if l.p.shutFor(c.Line.ICCID, c.Message.Class) {
 		return 0, errPaused
 	}
 	if l.simKey() != c.Line.ICCID {
@@ -343,7 +346,7 @@ func (l *line) outcome(o modem.Outcome, m queue.Message) queue.Outcome {
 // nor the modem is to blame.
 func refusedHere(err error) bool {
 	return errors.Is(err, errPaused) || errors.Is(err, errOtherSIM) || errors.Is(err, queue.ErrNotClaimed) ||
-		errors.Is(err, queue.ErrDamaged)
+		errors.Is(err, queue.ErrDamaged) || errors.Is(err, queue.ErrLimit)
 }
 
 var verdicts = map[modem.Verdict]queue.Verdict{
@@ -358,7 +361,7 @@ func (p *Pool) others(not *line, m queue.Message) (e elsewhere) {
 			return e // a part has left: it stays on its SIM
 		}
 	}
-	if m.SIM != "" {
+	if m.SIM != "" && !m.Preferred {
 		return e
 	}
 	mine := not.said().Operator

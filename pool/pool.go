@@ -2,12 +2,15 @@
 // and send the next message, and puts what they receive into the store. Only
 // pool knows both the hardware and the queue.
 //
-// A dispatcher hands the first message to the idle line that rested longest; a
-// busy line pulls its next one itself, in the transaction that commits the
-// outcome of the last. An unplugged line just stops asking.
+// A dispatcher hands the next message to the idle line whose turn it is (see
+// wear); a busy line pulls its next one itself, in the transaction that commits
+// the outcome of the last. What a line may take at this moment is its offer: the
+// routes, quiet hours, paces, windows and kill switches are in it, and the store
+// adds the SIM's limits. An unplugged line just stops asking.
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,20 +53,23 @@ type Options struct {
 	Registerer prometheus.Registerer // nil: no metrics
 	// Evidence is told what the networks say of the time; nil: nobody is.
 	Evidence Evidence
+	// OpenLimits: no pace, no quiet hours and no send windows, for measuring.
+	OpenLimits bool
+	// Home is the time zone of the box, in which send windows are; nil: the
+	// system's.
+	Home *time.Location
 }
 
 // Sentinels that callers branch on.
 var (
 	ErrNoModem = errors.New("no such modem")
 	ErrNoSIM   = errors.New("no such SIM")
-	// errPaused refuses the gate while sending is paused or the program stops.
+	// errPaused refuses the gate while sending, the SIM or the class is paused, or
+	// the program stops.
 	errPaused = errors.New("sending is paused")
 	// errOtherSIM refuses it when the SIM was changed after the claim.
 	errOtherSIM = errors.New("the modem has another SIM now")
 )
-
-// settingPaused keeps the kill switch over a restart.
-const settingPaused = "sending_paused"
 
 // Pool is all lines of this box.
 type Pool struct {
@@ -73,6 +79,20 @@ type Pool struct {
 	log   *slog.Logger
 	met   *metrics
 	times Evidence // nil: none
+
+	openLimits bool
+	home       *time.Location
+	// rules are those in force; ruling is held while they are changed, pausing
+	// while a class is paused or let go.
+	rules      atomic.Pointer[rules]
+	ruling     sync.Mutex
+	pausing    sync.Mutex
+	timetables timetables
+	wear       wear
+	turns      turns
+	fallbacks  fallbacks
+	// able are the SIMs that could send when the dispatcher went round last.
+	able atomic.Pointer[[]string]
 
 	paused   atomic.Bool
 	draining atomic.Bool
@@ -106,7 +126,7 @@ type Pool struct {
 
 // New makes a pool without lines; Add them, then Run.
 func New(o Options) *Pool {
-	return &Pool{
+	p := &Pool{
 		store: o.Store, inbox: o.Inbox, clock: o.Clock, log: o.Log, times: o.Evidence,
 		met:   newMetrics(o.Registerer),
 		began: time.Now(),
@@ -114,8 +134,12 @@ func New(o Options) *Pool {
 		watch: map[chan struct{}]bool{},
 		sims:  map[string]*simRecord{},
 
+		openLimits: o.OpenLimits, home: cmp.Or(o.Home, time.Local),
 		canaries: newCanaries(),
 	}
+	p.rules.Store(&rules{quiet: DefaultQuietHours, buckets: []bucket{{zones: []*time.Location{p.home}}}})
+	p.able.Store(&[]string{})
+	return p
 }
 
 // Add brings a modem on a port under the pool's care, at once when it runs.
@@ -154,14 +178,13 @@ func (p *Pool) start(l *line) {
 // Run drives all lines until ctx ends, then waits for them. Call Drain first
 // for an orderly stop: Run's end closes ports whatever is in flight.
 func (p *Pool) Run(ctx context.Context) error {
-	if v, err := p.store.Setting(ctx, settingPaused); err != nil {
-		return fmt.Errorf("reading whether sending is paused: %w", err)
-	} else {
-		p.paused.Store(v == "1")
+	if err := p.loadRules(ctx); err != nil {
+		return err
 	}
 	if err := p.loadSIMs(ctx); err != nil {
 		return err
 	}
+	p.store.OnLimit(p.limited)
 	if err := p.loadCredit(ctx); err != nil {
 		return err
 	}
@@ -222,29 +245,6 @@ func (p *Pool) InFlight() int {
 	}
 	return n
 }
-
-// Pause is the kill switch: from its return on no gate opens. The queue stays.
-func (p *Pool) Pause(ctx context.Context) error {
-	p.gates.Lock() // waits for the gates that are opening
-	p.paused.Store(true)
-	p.gates.Unlock()
-	p.changed()
-	return p.store.SetSetting(ctx, settingPaused, "1")
-}
-
-// Resume undoes Pause.
-func (p *Pool) Resume(ctx context.Context) error {
-	if err := p.store.SetSetting(ctx, settingPaused, "0"); err != nil {
-		return err
-	}
-	p.paused.Store(false)
-	p.changed()
-	p.kick()
-	return nil
-}
-
-// Paused says whether the kill switch is thrown.
-func (p *Pool) Paused() bool { return p.paused.Load() }
 
 // Ready is how many lines can send now.
 func (p *Pool) Ready() int {
