@@ -18,7 +18,7 @@ type zones struct {
 
 	mu     sync.Mutex
 	joined map[string]string   // of lists that were made shorter
-	homes  map[int]homeZones   // by calling code
+	homes  map[int]*homeZones  // by calling code
 	clocks map[string]clockSet // by zone
 }
 
@@ -28,14 +28,16 @@ type clockSet string
 
 // homeZones are those of the box's own country.
 type homeZones struct {
-	// usual is what the table says of a number that tells no region, own the zone
-	// of the country in which the box is; "": the box's is none of them.
-	usual []string
-	own   string
+	own string // of its zones the one that shows the box's time; "": none does
+	// fixed says, by a number's beginning, whether it tells a region.
+	fixed map[string]bool
 }
 
+// regionDigits of a number after its country code tell whether that tells a region.
+const regionDigits = 4
+
 func newZones(local *time.Location) *zones {
-	return &zones{here: clockOf(local), joined: map[string]string{}, homes: map[int]homeZones{}, clocks: map[string]clockSet{}}
+	return &zones{here: clockOf(local), joined: map[string]string{}, homes: map[int]*homeZones{}, clocks: map[string]clockSet{}}
 }
 
 // of gives the IANA time zones of a number, sorted and separated by commas; of
@@ -52,8 +54,8 @@ func (z *zones) of(to string, home int) string {
 		return ""
 	}
 	if home != 0 && callingCode(to[1:]) == home {
-		if h := z.home(home); h.own != "" && slices.Equal(list, h.usual) {
-			return h.own
+		if own := z.atHome(to, home); own != "" {
+			return own
 		}
 	}
 	if len(list) == 1 {
@@ -84,32 +86,61 @@ func (z *zones) join(list []string) string {
 	return z.joined[whole]
 }
 
-// home works out the zones of the box's country, once.
-func (z *zones) home(code int) homeZones {
+// atHome is the box's zone for a number of its own country that tells no region;
+// "": it tells one.
+func (z *zones) atHome(to string, code int) string {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	if h, ok := z.homes[code]; ok {
-		return h
+	h := z.homes[code]
+	if h == nil {
+		h = &homeZones{own: z.ownZone(code), fixed: map[string]bool{}}
+		z.homes[code] = h
 	}
-	cc := strconv.Itoa(code)
-	var h homeZones
-	h.usual, _ = phonenumbers.GetTimezonesForPrefix("+" + cc)
-	all := slices.Clone(h.usual)
+	if h.own == "" {
+		return ""
+	}
+	begin := to[:min(len(to), 1+len(strconv.Itoa(code))+regionDigits)]
+	fixed, known := h.fixed[begin]
+	if !known {
+		fixed = tellsRegion(to)
+		h.fixed[begin] = fixed
+	}
+	if fixed {
+		return ""
+	}
+	return h.own
+}
+
+// tellsRegion says whether a number's digits say where in its country it is.
+func tellsRegion(to string) bool {
+	p, ok := parsed(to)
+	if !ok {
+		return true
+	}
+	switch phonenumbers.GetNumberType(p) {
+	case phonenumbers.FIXED_LINE, phonenumbers.FIXED_LINE_OR_MOBILE:
+		return true
+	case phonenumbers.MOBILE:
+		return phonenumbers.GEO_MOBILE_COUNTRIES[p.GetCountryCode()]
+	}
+	return false
+}
+
+// ownZone finds the box's zone among those of a country.
+func (z *zones) ownZone(code int) (own string) {
 	for n := range 1000 { // three digits tell the regions of every country that has several
-		list, err := phonenumbers.GetTimezonesForPrefix(fmt.Sprintf("+%s%03d", cc, n))
-		if err == nil {
-			all = append(all, list...)
+		list, err := phonenumbers.GetTimezonesForPrefix(fmt.Sprintf("+%d%03d", code, n))
+		if err != nil {
+			continue
+		}
+		for _, name := range list {
+			// Of several the last by name, which is Europe/London for Britain.
+			if name > own && name != phonenumbers.UNKNOWN_TIMEZONE && z.clock(name) == z.here {
+				own = name
+			}
 		}
 	}
-	slices.Sort(all)
-	for _, name := range slices.Backward(slices.Compact(all)) {
-		// Of those that show the box's time the usual one, else the last by name.
-		if name != phonenumbers.UNKNOWN_TIMEZONE && z.clock(name) == z.here && (h.own == "" || slices.Contains(h.usual, name)) {
-			h.own = name
-		}
-	}
-	z.homes[code] = h
-	return h
+	return own
 }
 
 // clock is a zone's clockSet; one that this box has no rules for is itself.

@@ -42,7 +42,11 @@ func (s *Store) AddRoute(ctx context.Context, r Route) (Route, error) {
 		if err := unlike(list, r); err != nil {
 			return nil, err
 		}
-		if err := tx.QueryRow(`SELECT coalesce(max(m), 0) + 1 FROM (SELECT max(id) AS m FROM route UNION ALL SELECT max(route) FROM bucket)`).Scan(&r.ID); err != nil {
+		// Never the number of another: messages may still have its bucket.
+		err := tx.QueryRow(`INSERT INTO floor (name, value)
+			SELECT 'route', coalesce(max(m), 0) + 1 FROM (SELECT max(id) AS m FROM route UNION ALL SELECT max(route) FROM bucket) WHERE true
+			ON CONFLICT (name) DO UPDATE SET value = max(excluded.value, value + 1) RETURNING value`).Scan(&r.ID)
+		if err != nil {
 			return nil, err
 		}
 		r.CreatedAt = at(ms(s.clock.Now()))

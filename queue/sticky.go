@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -35,14 +36,38 @@ const (
 // knownSQL names the SIM that each recipient knows: the one that received from him
 // last, else the one that sent to him last. With one SIM in use there is no choice.
 // ?1 the recipients, ?2 since when a sent one counts.
-const knownSQL = `SELECT value, coalesce(
+const knownSQL = `SELECT value,
 		(SELECT c.iccid FROM conversation c JOIN sim s ON s.iccid = c.iccid AND s.enabled = 1 WHERE c.number = value AND c.last_in > 0),
 		(SELECT m.sim FROM (SELECT sim, sent_at FROM message INDEXED BY message_to WHERE recipient = value ORDER BY seq DESC LIMIT 5) m
-			JOIN sim s ON s.iccid = m.sim AND s.enabled = 1 WHERE m.sent_at > ?2 LIMIT 1))
+			JOIN sim s ON s.iccid = m.sim AND s.enabled = 1 WHERE m.sent_at > ?2 LIMIT 1)
 	FROM json_each(?1) WHERE (SELECT count(*) FROM sim WHERE enabled = 1) > 1`
 
 // shortenPrefer ends what a clock that was set, or another one, has made endless.
 const shortenPrefer = `UPDATE message INDEXED BY message_prefer SET prefer_until = ?1 WHERE prefer_until > ?1 AND prefer_until > 0`
+
+// AbleSIMs sets the function that lists the SIMs (ICCID) that could send now, busy or
+// not: nothing new prefers another. Wake calls it, at least every second. Without one
+// every SIM that is switched on counts as able.
+func (s *Store) AbleSIMs(f func() []string) { s.routes.ask.Store(&f) }
+
+// askAble is Wake's part.
+func (s *Store) askAble() {
+	f := s.routes.ask.Load()
+	if f == nil {
+		return
+	}
+	able := map[string]bool{}
+	for _, iccid := range (*f)() {
+		able[iccid] = true
+	}
+	s.routes.able.Store(&able)
+}
+
+// able says whether a SIM could send, as far as is known.
+func (s *Store) able(iccid string) bool {
+	m := s.routes.able.Load()
+	return m == nil || (*m)[iccid]
+}
 
 // known gives the SIM that each of the numbers knows, as far as one is in use.
 func (s *Store) known(ctx context.Context, from asker, numbers []string) (map[string]string, error) {
@@ -58,17 +83,19 @@ func (s *Store) known(ctx context.Context, from asker, numbers []string) (map[st
 	var known map[string]string
 	for rows.Next() {
 		var number string
-		var sim *string
-		if _, err := Scanned(rows, &number, &sim); err != nil {
+		var received, sent sql.NullString
+		if err := rows.Scan(&number, &received, &sent); err != nil {
 			return nil, fmt.Errorf("look which SIMs the recipients know: %w", err)
 		}
-		if sim == nil || *sim == "" {
-			continue
+		for _, sim := range []sql.NullString{received, sent} {
+			if sim.Valid && s.able(sim.String) {
+				if known == nil {
+					known = map[string]string{}
+				}
+				known[number] = sim.String
+				break
+			}
 		}
-		if known == nil {
-			known = map[string]string{}
-		}
-		known[number] = *sim
 	}
 	return known, rows.Err()
 }
