@@ -150,6 +150,9 @@ func (s *Store) StartCanary(ctx context.Context, from, to, number, who string) (
 	if len(rejected) > 0 {
 		return Canary{}, &Invalid{"number", rejected[0].Detail, nil}
 	}
+	if err := s.places(ctx, d, out); err != nil {
+		return Canary{}, fmt.Errorf("start a canary: %w", err)
+	}
 	o := &out[0]
 	var id int64
 	err = s.db.WriteNew(ctx, false, func(tx *sqlite.Tx) error {
@@ -161,6 +164,10 @@ func (s *Store) StartCanary(ctx context.Context, from, to, number, who string) (
 			return ErrCanaryRunning
 		}
 		if err := s.insert(tx, d, o); err != nil {
+			return err
+		}
+		// No route chooses among SIMs here, and nobody is woken by it.
+		if _, err := tx.Exec(`UPDATE message SET bucket = 0 WHERE seq = ?`, o.Seq); err != nil {
 			return err
 		}
 		err := tx.QueryRow(`INSERT INTO canary (token, from_iccid, to_iccid, message, asked_by, started_at, state) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
