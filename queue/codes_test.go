@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -83,7 +84,7 @@ func (b *box) inFiles(text string) (found []string) {
 	b.t.Helper()
 	files, err := filepath.Glob(b.path + "*")
 	require.NoError(b.t, err)
-	for _, f := range files {
+	for _, f := range slices.Backward(files) { // first the log: what is in it moves to the database
 		raw, err := os.ReadFile(f)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // a note has been replaced
