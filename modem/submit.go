@@ -54,6 +54,11 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		r.done <- notSent(err)
 		return
 	}
+	if s.linkFirst(ctx); s.err != nil {
+		r.done <- notSent(s.err)
+		return
+	}
+	last, begun := s.link.last, time.Now()
 	s.countAnew()
 	open, interrupt := context.WithCancelCause(ctx)
 	defer interrupt(nil)
@@ -86,6 +91,7 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 	out.MR = m.credible(out)
 	s.sent++
 	s.lastSend = time.Now()
+	s.linkTold(out, sub, begun, last, s.lastSend)
 	if out.Verdict == Accepted {
 		m.endSend(out.MR)
 		// First of all the answer: the next message depends on it.
