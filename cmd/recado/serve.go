@@ -19,6 +19,7 @@ import (
 	"recado/modem/emulator"
 	"recado/modem/tty"
 	"recado/pool"
+	"recado/queue"
 	"recado/webui"
 )
 
@@ -34,7 +35,7 @@ type serveCmd struct {
 	Modem      []string `placeholder:"PORT" help:"A modem's port: /dev/…, usb:PATH:INTERFACE, a pty, or tcp:HOST:PORT. Repeat for more."`
 	Discover   bool     `help:"Find USB modems by themselves, and follow them as they come and go."`
 	Emulate    int      `placeholder:"N" help:"Add N emulated modems on an emulated network."`
-	OpenLimits bool     `help:"No per-SIM limits and no quiet hours, for measuring (this version has none yet)."`
+	OpenLimits bool     `help:"No limits, paces, quiet hours or send windows of SIMs, for measuring."`
 	TrustClock bool     `help:"Take the system clock as right from the start."`
 	IgnoreNTP  bool     `help:"Do not believe the system when it says that NTP has set its clock."`
 	Host       []string `placeholder:"NAME" help:"Another name under which browsers may ask for this box."`
@@ -100,7 +101,7 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	clock := c.clock(log)
 	opened := extendStart()
-	kept, err := openStores(ctx, dir, c.phoneFlag, clock, log, registry)
+	kept, err := openStores(ctx, dir, c.phoneFlag, clock, log, registry, func(o *queue.Options) { o.OpenLimits = c.OpenLimits })
 	opened()
 	if err != nil {
 		return err
@@ -126,7 +127,11 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 	// The modems.
 	lines := pool.New(pool.Options{
 		Store: kept.queue, Inbox: kept.inbox, Clock: clock, Log: log, Registerer: registry, Evidence: clock,
+		OpenLimits: c.OpenLimits,
 	})
+	if c.OpenLimits && (len(c.Modem) > 0 || c.Discover) {
+		log.Warn("--open-limits: nothing keeps a SIM within its contract; operators block SIMs for less")
+	}
 	recovery := actuators{actuatorFlags: c.actuatorFlags, log: log}
 	network, err := addModems(lines, c, recovery, dir, down)
 	if err != nil {
