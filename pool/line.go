@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"recado/modem"
@@ -23,6 +24,8 @@ type line struct {
 	// p.mu.
 	stop  context.CancelFunc
 	alive sync.WaitGroup
+	// following: another segment of the message in hand is to go.
+	following atomic.Bool
 
 	mu sync.Mutex
 	// heard is the modem's last snapshot; snap the same with an ID of its own.
@@ -61,6 +64,7 @@ func newLine(p *Pool, port Port) *line {
 	l.modem = modem.New(modem.Config{
 		Name: port.Name, Open: tapped(port.Open), Sink: l.sink(), Log: p.log, Now: p.clock.Now, Settle: settle,
 		USBPath: port.USBPath, PINs: pinMemory{p.store}, USBReset: port.USBReset, PowerCycle: port.PowerCycle, Disturb: l.mayDisturb,
+		More: l.more, Links: &p.links,
 	})
 	l.heard = l.modem.Snapshot()
 	l.snap = l.heard
@@ -216,6 +220,7 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 	me := c.Line // whatever SIM is in the modem by now
 	seg := c.Message.Segments[c.Next]
 	l.holding(c)
+	l.following.Store(c.Next < len(c.Message.Segments)-1)
 	l.mu.Lock()
 	l.now, l.used = c.Message.ID, time.Now()
 	smsc := l.snap.SIM.SMSC

@@ -122,6 +122,7 @@ type Pool struct {
 	canaries canaries
 
 	credit credits
+	links  links
 }
 
 // New makes a pool without lines; Add them, then Run.
@@ -137,6 +138,7 @@ func New(o Options) *Pool {
 		openLimits: o.OpenLimits, home: cmp.Or(o.Home, time.Local),
 		canaries: newCanaries(),
 	}
+	p.links.p = p
 	p.rules.Store(&rules{quiet: DefaultQuietHours, buckets: []bucket{{zones: []*time.Location{p.home}}}})
 	p.able.Store(&[]string{})
 	return p
@@ -186,6 +188,9 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 	p.store.OnLimit(p.limited)
 	if err := p.loadCredit(ctx); err != nil {
+		return err
+	}
+	if err := p.loadLinks(ctx); err != nil {
 		return err
 	}
 	if err := p.loadOwed(ctx); err != nil {

@@ -52,3 +52,14 @@ func (s *Store) SetLink(ctx context.Context, iccid string, link int) error {
 	}
 	return nil
 }
+
+// MoreWaits says whether anything waits that a SIM could send now, as far as the
+// queue knows: a hint, without limits and quiet hours.
+func (s *Store) MoreWaits(ctx context.Context, iccid string) (more bool, err error) {
+	err = s.db.Read().QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM message WHERE sim = '' AND state IN ('queued','sending') AND claimed_by = '' AND not_before = 0)
+		OR EXISTS (SELECT 1 FROM message WHERE sim = ? AND state IN ('queued','sending') AND claimed_by = '' AND not_before = 0)`, iccid).Scan(&more)
+	if err != nil {
+		return false, fmt.Errorf("look whether more waits: %w", err)
+	}
+	return more, nil
+}
