@@ -394,6 +394,7 @@ func (m *meter) use(w int, n instant) LimitUse {
 		u.ResetsAt = m.ends(w, n)
 	case m.slides[w].kept:
 		s := &m.slides[w]
+		u.UsedRecipients = len(s.whose(spans[w], n.steady))
 		if i := s.first(spans[w], n.steady); i < len(s.entries) {
 			u.ResetsAt = n.day(min(s.entries[i].at, n.steady) + spans[w] + 1)
 		}
