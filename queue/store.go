@@ -68,6 +68,7 @@ type Store struct {
 	unheld    []claim // by FreeClaims, the last time
 
 	canaries flock
+	counts   counts // by Backlog
 }
 
 // New makes the Store over an open database and puts right what the last run
