@@ -146,6 +146,9 @@ func (s *Store) UpdateSIM(ctx context.Context, iccid string, p SIMPatch) error {
 			return ErrNoSIM
 		}
 		tx.AfterCommit(s.changed)
+		if p.Enabled != nil || p.Paused != nil {
+			return s.unstick(tx)
+		}
 		return nil
 	})
 	if err != nil {

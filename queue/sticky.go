@@ -37,9 +37,9 @@ const (
 // last, else the one that sent to him last. With one SIM in use there is no choice.
 // ?1 the recipients, ?2 since when a sent one counts.
 const knownSQL = `SELECT value,
-		(SELECT c.iccid FROM conversation c JOIN sim s ON s.iccid = c.iccid AND s.enabled = 1 WHERE c.number = value AND c.last_in > 0),
+		(SELECT c.iccid FROM conversation c JOIN sim s ON s.iccid = c.iccid AND s.enabled = 1 AND s.paused = 0 WHERE c.number = value AND c.last_in > 0),
 		(SELECT m.sim FROM (SELECT sim, sent_at FROM message INDEXED BY message_to WHERE recipient = value ORDER BY seq DESC LIMIT 5) m
-			JOIN sim s ON s.iccid = m.sim AND s.enabled = 1 WHERE m.sent_at > ?2 LIMIT 1)
+			JOIN sim s ON s.iccid = m.sim AND s.enabled = 1 AND s.paused = 0 WHERE m.sent_at > ?2 LIMIT 1)
 	FROM json_each(?1) WHERE (SELECT count(*) FROM sim WHERE enabled = 1) > 1`
 
 // shortenPrefer ends what a clock that was set, or another one, has made endless.
@@ -265,9 +265,9 @@ func (s *Store) patient(ctx context.Context, n instant) (next time.Time, err err
 }
 
 // unstick lets those go that prefer a SIM which their route does not allow, or that
-// somebody has switched off.
+// somebody has switched off or paused.
 func (s *Store) unstick(tx *sqlite.Tx) error {
-	rows, err := tx.Query(`SELECT seq, sim, recipient, class, key_id, coalesce((SELECT enabled FROM sim WHERE iccid = message.sim), 0)
+	rows, err := tx.Query(`SELECT seq, sim, recipient, class, key_id, coalesce((SELECT enabled = 1 AND paused = 0 FROM sim WHERE iccid = message.sim), 0)
 		FROM message INDEXED BY message_prefer WHERE prefer_until > 0`)
 	if err != nil {
 		return fmt.Errorf("look what prefers a SIM: %w", err)
