@@ -27,7 +27,7 @@ const (
 
 // wear shares messages among SIMs by stride scheduling: every use moves a SIM's
 // virtual time on by 1 ÷ (its weight × what is left of its allowance), and the
-// one that is least far goes next. Each route has an account of its own, so that
+// one that would be least far afterwards goes next. Each route has an account of its own, so that
 // its weights hold whatever else its SIMs send.
 type wear struct {
 	mu       sync.Mutex
@@ -38,7 +38,8 @@ type wear struct {
 // worn is a SIM's use on one account.
 type worn struct {
 	time   float64
-	stride float64 // the last one
+	stride float64 // of the next use, as far as is known
+	last   float64 // of the last one
 }
 
 // use counts a submission: on a route's account by the SIM's weight there, and
@@ -54,8 +55,14 @@ func (w *wear) use(route int64, sim string, weight int, left float64) {
 
 func (w *wear) step(account int64, sim string, weight int, left float64) {
 	s := w.of(account, sim)
-	s.stride = 1 / (float64(max(weight, 1)) * max(left, leastLeft))
+	s.stride = stride(weight, left)
+	s.last = s.stride
 	s.time += s.stride
+}
+
+// stride is by how much a use moves a SIM on.
+func stride(weight int, left float64) float64 {
+	return 1 / (float64(max(weight, 1)) * max(left, leastLeft))
 }
 
 // of is a SIM's place in an account; one that is new there begins as far as the
@@ -117,20 +124,22 @@ func (w *wear) present(sims []string) {
 	w.here = here
 }
 
-// times are how far SIMs are on an account. What one is behind because others
-// went at its turn is cut to debtMost turns.
-func (w *wear) times(account int64, sims []string) []float64 {
+// times are how far SIMs would be on an account after one more use each, by the
+// strides that they have now. What one is behind because others went at its turn
+// is cut to debtMost turns.
+func (w *wear) times(account int64, sims []string, strides []float64) []float64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	list := make([]float64, len(sims))
 	for i, sim := range sims {
 		s := w.of(account, sim)
+		s.stride = strides[i]
 		for other, o := range w.accounts[account] {
 			if other != sim && (w.here[other] || slices.Contains(sims, other)) {
-				s.time = max(s.time, o.time-o.stride-debtMost*s.stride)
+				s.time = max(s.time, o.time-o.last-debtMost*s.stride)
 			}
 		}
-		list[i] = s.time
+		list[i] = s.time + s.stride
 	}
 	return list
 }
@@ -157,7 +166,9 @@ func (w *wear) due(account int64, sim string, others []string) bool {
 type candidate struct {
 	// doubt is what speaks against its health, 0 nothing (see doubts).
 	doubt int
-	// time is its virtual time on the message's account.
+	// left is what is left of its allowance, less for answers that were lost.
+	left float64
+	// time is its virtual time on the message's account, were it to send it.
 	time float64
 	// used is when it last began a message.
 	used time.Time
@@ -165,7 +176,7 @@ type candidate struct {
 
 // candidate is how an idle line stands.
 func (l *line) candidate(now time.Time) candidate {
-	c := candidate{used: l.lastUsed()}
+	c := candidate{used: l.lastUsed(), left: l.quality() * l.p.leftOf(l.simKey())}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now.Sub(l.faulted) < doubtFor {
@@ -189,13 +200,16 @@ func (p *Pool) choose(r *rules, idle []standing, h queue.Head, who []int) (int, 
 	if to != nil && slices.ContainsFunc(who, func(i int) bool { return to.weights[idle[i].sim] > 0 }) {
 		account = to.ID
 	}
-	sims := make([]string, len(who))
+	sims, strides, list := make([]string, len(who)), make([]float64, len(who)), make([]candidate, len(who))
 	for j, i := range who {
-		sims[j] = idle[i].sim
+		weight := 1
+		if account != allTraffic {
+			weight = to.weights[idle[i].sim]
+		}
+		sims[j], list[j] = idle[i].sim, idle[i].candidate
+		strides[j] = stride(weight, list[j].left)
 	}
-	list := make([]candidate, len(who))
-	for j, t := range p.wear.times(account, sims) {
-		list[j] = idle[who[j]].candidate
+	for j, t := range p.wear.times(account, sims, strides) {
 		list[j].time = t
 	}
 	i := best(list)

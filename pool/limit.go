@@ -60,6 +60,16 @@ func (p *Pool) readLimits(ctx context.Context) {
 	}
 }
 
+// leftOf is the smallest share that is left of a SIM's limits, 0–1.
+func (p *Pool) leftOf(key string) float64 {
+	p.simMu.Lock()
+	defer p.simMu.Unlock()
+	if r := p.sims[key]; r != nil {
+		return r.left
+	}
+	return 1
+}
+
 // look notes what a SIM may send by its limits now.
 func (p *Pool) look(ctx context.Context, key string) {
 	room, err := p.store.Room(ctx, key)

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -23,7 +24,7 @@ func pause(perMinute int, chance float64) time.Duration {
 		return 0
 	}
 	even := float64(time.Minute) / float64(perMinute)
-	return time.Duration(even * (1 + paceJitter*(2*chance-1)))
+	return time.Duration(math.Round(even * (1 + paceJitter*(2*chance-1))))
 }
 
 // paceOf is a SIM's pace in submissions a minute, 0 none: what a person chose,
