@@ -115,7 +115,8 @@ func (t *trial) judge() verdict {
 	v := verdict{guilty: map[blame][]int64{}, untold: map[string][]int64{}}
 	t.selves = t.selves || slices.ContainsFunc(t.legs, func(c queue.Canary) bool { return c.From == c.To && c.State == queue.CanaryArrived })
 	said := map[blame][]int64{}
-	var open []*queue.Canary // whose fault they are is not known
+	var open []*queue.Canary    // whose fault they are is not known
+	var refused []*queue.Canary // nobody else has tried at that time
 	for i := range t.legs {
 		c := &t.legs[i]
 		from, to := t.party(c.From), t.party(c.To)
@@ -126,8 +127,12 @@ func (t *trial) judge() verdict {
 		counts := func(p *party) bool { return !c.Start.Before(p.since) }
 		switch c.State {
 		case queue.CanaryRefused:
-			if counts(from) && t.othersTaken(c) && !t.proven(s, c) {
+			switch {
+			case !counts(from) || t.proven(s, c):
+			case t.othersTaken(c):
 				said[s] = append(said[s], c.ID)
+			default:
+				refused = append(refused, c)
 			}
 		case queue.CanaryMissed:
 			if c.From == c.To && !t.selves && !t.alone(from) {
@@ -152,7 +157,7 @@ func (t *trial) judge() verdict {
 		}
 	}
 	t.alones(open, v)
-	t.plan(open, said, &v)
+	t.plan(open, refused, said, &v)
 	return v
 }
 
@@ -198,9 +203,10 @@ func (t *trial) alones(open []*queue.Canary, v verdict) {
 	}
 }
 
-// plan asks others about both sides of each canary whose fault is not known, and
-// once more about a side that one speaks against.
-func (t *trial) plan(open []*queue.Canary, said map[blame][]int64, v *verdict) {
+// plan asks others about both sides of each canary whose fault is not known,
+// whether the network refuses them too, and once more about a side that one speaks
+// against.
+func (t *trial) plan(open, refused []*queue.Canary, said map[blame][]int64, v *verdict) {
 	asked, arrived := 0, false
 	for _, c := range t.legs {
 		if c.AskedBy == queue.CanaryConfirm {
@@ -228,6 +234,9 @@ func (t *trial) plan(open []*queue.Canary, said map[blame][]int64, v *verdict) {
 		if c.From != c.To && t.pairOnly(c.From, c.To) {
 			ask(pair{c.To, c.From}, t.tries(pair{c.To, c.From}, c.Start) == 0)
 		}
+	}
+	for _, c := range refused {
+		ask(t.into(c.To, c.From, c.Start))
 	}
 	for _, b := range slices.SortedFunc(maps.Keys(said), func(a, b blame) int {
 		return cmp.Or(cmp.Compare(a.sim, b.sim), cmp.Compare(a.side, b.side))

@@ -14,6 +14,8 @@ import (
 const (
 	// canaryLeave is how long a canary waits to leave.
 	canaryLeave = 5 * time.Minute
+	// One that was refused for the time being is tried again for so long.
+	canaryTried = 2 * time.Minute
 	// canarySettle is how long one that is being handed to the network may take
 	// more.
 	canarySettle = 5 * time.Minute
@@ -241,7 +243,9 @@ func (p *Pool) canaryOver(c queue.Canary, now time.Time, patience time.Duration)
 		}
 		return queue.CanaryVoid, queue.CanaryNoTurn
 	case queue.Queued, queue.Sending:
-		if age < canaryLeave || c.MessageState == queue.Sending && age < canaryLeave+canarySettle {
+		switch {
+		case c.ErrorCode != "" && c.MessageState == queue.Queued && age >= canaryTried:
+		case age < canaryLeave, c.MessageState == queue.Sending && age < canaryLeave+canarySettle:
 			return "", ""
 		}
 		l := p.lineOfSIM(c.From)
@@ -338,7 +342,7 @@ func (p *Pool) parties() []party {
 		if mutes := p.canaries.mutes.Load(); mutes != nil {
 			if m, ok := (*mutes)[key]; ok {
 				one.mute = [2]bool{m.NoSend, m.NoReceive}
-				one.since = time.UnixMilli(m.Since)
+				one.since = time.UnixMilli(m.Cleared)
 			}
 		}
 		one.heard, one.silent = p.canaries.history(key, queue.SteadyNow(p.clock))
@@ -374,7 +378,7 @@ func (p *Pool) convict(ctx context.Context, now time.Time, v verdict) error {
 		add := func(key string, ids []int64, with func(*queue.Mute)) {
 			m := mutes[key]
 			if !m.NoSend && !m.NoReceive {
-				m = queue.Mute{ICCID: key, Since: now.UnixMilli(), Next: now.Add(probeFirst).UnixMilli()}
+				m = queue.Mute{ICCID: key, Since: now.UnixMilli(), Next: now.Add(probeFirst).UnixMilli(), Cleared: m.Cleared}
 			}
 			with(&m)
 			for _, id := range ids {
@@ -410,13 +414,14 @@ func (p *Pool) convict(ctx context.Context, now time.Time, v verdict) error {
 func (p *Pool) acquit(ctx context.Context, key string) error {
 	now := queue.SteadyNow(p.clock).UnixMilli()
 	m, was := p.mute(key)
-	if !was && len(p.canaries.grudges(key)) == 0 {
+	if key == "" {
 		return nil
 	}
+	p.canaries.forgive(key)
 	err := p.change(ctx, func(mutes map[string]queue.Mute) {
-		mutes[key] = queue.Mute{ICCID: key, Since: now}
+		mutes[key] = queue.Mute{ICCID: key, Cleared: now}
 		for other, m := range mutes { // nobody looks back so far
-			if !m.NoSend && !m.NoReceive && now-m.Since > 2*canaryWindow.Milliseconds() {
+			if !m.NoSend && !m.NoReceive && now-m.Cleared > 2*canaryWindow.Milliseconds() {
 				delete(mutes, other)
 			}
 		}

@@ -93,18 +93,12 @@ func (c *canaries) history(key string, steady time.Time) (heard time.Time, silen
 	return heard, t.silent
 }
 
-// grudges are the sides for which the SIM has grown silent; they are forgotten.
-func (c *canaries) grudges(key string) (sides []side) {
+// forgive forgets that the SIM has grown silent.
+func (c *canaries) forgive(key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.of(key)
-	for s, silent := range t.silent {
-		if silent {
-			sides = append(sides, side(s))
-		}
-	}
 	t.silent, t.unreported = [2]bool{}, 0
-	return sides
 }
 
 func after(list []time.Time, t time.Time) (n int) {

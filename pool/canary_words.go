@@ -66,6 +66,14 @@ func CanaryIn(c queue.Canary, language string) string {
 		es = 1
 	}
 	detail, _, _ := strings.Cut(c.Detail, ":")
+	if detail == queue.CanaryNoReport && c.Reported >= 0 { // it came since
+		switch c.MessageState {
+		case queue.Delivered:
+			detail = queue.CanaryDelivered
+		case queue.Undelivered:
+			detail = queue.CanaryUndelivered
+		}
+	}
 	w, ok := canaryWords[detail]
 	if !ok || detail == "" {
 		w = canaryWords[string(c.State)]

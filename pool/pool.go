@@ -344,9 +344,7 @@ func (p *Pool) Restart(ctx context.Context, id string) error {
 		return ErrNoModem
 	}
 	l.forgive()
-	if err := p.acquit(ctx, l.simKey()); err != nil {
-		return err
-	}
+	p.complain(ctx, "ending a quarantine", p.acquit(ctx, l.simKey()))
 	p.release(l.simKey())
 	return l.modem.Restart(ctx)
 }

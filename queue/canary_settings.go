@@ -101,6 +101,10 @@ type Mute struct {
 	Since  int64 `json:"since"`
 	Next   int64 `json:"next"`
 	Probes int   `json:"probes"`
+	// Cleared is when it was last found well, or a person ended its quarantine:
+	// what began before does not count against it. With neither side at fault that
+	// is all that is kept.
+	Cleared int64 `json:"cleared,omitempty"`
 }
 
 // Mutes are the SIMs in quarantine, by ICCID.
