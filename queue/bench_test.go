@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -131,6 +132,56 @@ func BenchmarkClaimOfAMillion(b *testing.B) {
 		b.ReportMetric(float64(list[len(list)/2].Microseconds())/1000, name+"p50-ms")
 		b.ReportMetric(float64(list[len(list)*99/100].Microseconds())/1000, name+"p99-ms")
 	}
+}
+
+// BenchmarkSubmission is what one message costs the queue, from the gate to its
+// outcome with the next claim, with a hundred thousand waiting: cpu-ms is the whole
+// process's, of which the commits take the most.
+func BenchmarkSubmission(b *testing.B) {
+	for _, limited := range []bool{false, true} {
+		b.Run(map[bool]string{false: "open", true: "limited"}[limited], func(b *testing.B) {
+			box := newBox(b)
+			fill(b, box, 100_000)
+			l := line(1)
+			require.NoError(b, box.SawSIM(context.Background(), SIMRow{ICCID: l.ICCID, Emulated: true}))
+			if limited {
+				box.limit(l, Limit{WindowMinute, 1_000_000, 0}, Limit{WindowHour, 1_000_000, 0}, Limit{WindowDay, 1_000_000, 1_000_000}, Limit{WindowMonth, 1_000_000, 1_000_000})
+			}
+			box.raw(`UPDATE message SET recipient = '+34600' || substr(1000000 + seq * 7919 % 1000000, 2)`)
+			box.raw(`UPDATE message SET crc = crc32c(seq, id, recipient, class, text)`)
+			c := box.claimed(l)
+			var alone time.Duration
+			before := cpu(b)
+			b.ResetTimer()
+			for i := range b.N {
+				a, err := box.Gate(context.Background(), c.Line, c.Message.Seq, c.Next+1)
+				require.NoError(b, err)
+				c, err = box.Outcome(context.Background(), a, Outcome{Verdict: Accepted, MR: i % 256, At: box.clock.Now()}, &l)
+				require.NoError(b, err)
+				box.clock.forward(200 * time.Millisecond)
+			}
+			b.StopTimer()
+			b.ReportMetric((cpu(b)-before).Seconds()*1000/float64(b.N), "cpu-ms/msg")
+			require.NoError(b, box.db.Write(context.Background(), sqlite.Urgent, func(tx *sqlite.Tx) error {
+				begun := time.Now()
+				for range 100 {
+					if _, _, _, err := box.pick(tx, []Line{l}, nil); err != nil {
+						return err
+					}
+				}
+				alone = time.Since(begun) / 100
+				return nil
+			}))
+			b.ReportMetric(float64(alone.Microseconds()), "pick-µs")
+		})
+	}
+}
+
+// cpu is what the process has used so far.
+func cpu(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 var classesMixed = []Class{OTP, Alert, Normal, Bulk}

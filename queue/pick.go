@@ -25,8 +25,11 @@ WITH RECURSIVE g(sim, k) AS (
   SELECT j.value, (SELECT bucket * 4 + lane FROM message INDEXED BY message_ready
     WHERE sim = j.value AND ` + ready + ` ORDER BY bucket, lane LIMIT 1) FROM json_each(?1) j
   UNION ALL
-  SELECT g.sim, (SELECT bucket * 4 + lane FROM message INDEXED BY message_ready
-    WHERE sim = g.sim AND (bucket, lane) > (g.k >> 2, g.k & 3) AND ` + ready + ` ORDER BY bucket, lane LIMIT 1) FROM g WHERE g.k IS NOT NULL)
+  SELECT g.sim, coalesce(
+    (SELECT bucket * 4 + lane FROM message INDEXED BY message_ready
+      WHERE sim = g.sim AND bucket = g.k >> 2 AND lane > g.k & 3 AND ` + ready + ` ORDER BY lane LIMIT 1),
+    (SELECT bucket * 4 + lane FROM message INDEXED BY message_ready
+      WHERE sim = g.sim AND bucket > g.k >> 2 AND ` + ready + ` ORDER BY bucket, lane LIMIT 1)) FROM g WHERE g.k IS NOT NULL)
 SELECT g.sim, g.k >> 2, g.k & 3, m.seq, m.recipient, m.avoid_sim, m.segments, m.next, m.error_code
 FROM g CROSS JOIN message m ON m.seq = (SELECT seq FROM message INDEXED BY message_ready
   WHERE sim = g.sim AND bucket = g.k >> 2 AND lane = g.k & 3 AND ` + ready + ` AND ` + alive + ` ORDER BY seq LIMIT 1)`
