@@ -2,51 +2,15 @@ package pool
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"recado/queue"
 )
 
-// Estimate says how long a number of segments of a class will take from now,
-// behind what waits before them, and how the lines will share them. It goes by
-// the measured time of each line's submissions. Without a line that can send,
-// the time is negative and there are no shares.
+// Estimate says how long a number of segments of a class will take from now, and
+// how the SIMs will share them; the time is negative when that is not known.
+// Forecast says more.
 func (p *Pool) Estimate(ctx context.Context, segments int, class queue.Class) (time.Duration, []Share, error) {
-	depth, err := p.store.Depth(ctx)
-	if err != nil {
-		return 0, nil, err
-	}
-	ahead := 0
-	for c, n := range depth[queue.Queued] {
-		if queue.Lane(c) <= queue.Lane(class) {
-			ahead += n
-		}
-	}
-	var shares []Share
-	var perSecond float64
-	for _, l := range p.all() {
-		if !l.able() {
-			continue
-		}
-		l.mu.Lock()
-		took := l.took
-		key := l.key
-		l.mu.Unlock()
-		if took == 0 {
-			took = submissionGuess
-		}
-		rate := 1 / took.Seconds()
-		perSecond += rate
-		shares = append(shares, Share{ICCID: key, Share: rate})
-	}
-	if perSecond == 0 {
-		return -1, nil, nil
-	}
-	for i := range shares {
-		shares[i].Share /= perSecond
-	}
-	// The last segment is done one whole submission after it was begun.
-	seconds := math.Max(float64(ahead+segments)/perSecond, float64(len(shares))/perSecond)
-	return time.Duration(seconds * float64(time.Second)), shares, nil
+	f, err := p.Forecast(ctx, Work{Class: class, Segments: 1, Messages: max(segments, 0)})
+	return f.ETA, f.Shares, err
 }

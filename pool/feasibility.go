@@ -26,11 +26,6 @@ const (
 	// and waitsMost are told.
 	waitShown = 30 * time.Second
 	waitsMost = 12
-
-	// A lane does not starve those below it: so many in a row at most while one of
-	// those waits and may go.
-	bulkTurn   = 50
-	normalTurn = 25
 )
 
 // Windows of a limit, in the order of SimLine.Limits.
@@ -54,6 +49,9 @@ type Situation struct {
 	Lines   []SimLine
 	Ahead   []Batch // what is in the queue
 	Work    []Batch // what is asked about
+	// OverBulk and OverNormal are how many messages in a row of better lanes have
+	// been taken.
+	OverBulk, OverNormal int
 }
 
 // SimLine is a line as a forecast sees it.
@@ -65,14 +63,18 @@ type SimLine struct {
 	Rank    float64       // of lines that are free at once the smallest goes first
 	Out     string        // why it sends nothing, for nobody knows how long; "": it does
 	Limits  [4]SimLimit   // minute, hour, day, month
-	// Uses are the submissions of the last hour that count for the limits.
+	// Uses are the submissions of the last hour that count for the limits. Spans
+	// are how long the minute and the hour are for them; 0: as they are called.
 	Uses     []Use
+	Spans    [2]time.Duration
 	Reserve  int           // the percentage of each limit that bulk may not use
 	ResetDay int           // on which the billing month begins
 	Warm     int           // the day's limit while the SIM is new, doubled each day; 0: it is not
-	Pace     time.Duration // between the begins of two messages of normal and bulk; 0: none
+	Pace     time.Duration // from a submission's begin to the next of normal or bulk; 0: none
 	PaceFree time.Duration // when the next of those may begin
 	Hours    Hours         // the SIM's send window; nil: always
+	Restless bool          // quiet hours do not bind it
+	Urgent   bool          // it sends otp and alert only: nobody knows whether its window is open
 }
 
 // SimLimit is the most of a window, 0: none, and what is used of a day or
@@ -98,12 +100,19 @@ type Batch struct {
 	From        time.Duration // when they may go at the earliest
 	Why         string        // why they do not go at all; "": they do
 	// Only these lines may send it, by their place in Situation.Lines; nil: all.
-	// From Later on also those of Else (nil: all), or at once where LetGo is set
-	// and no line of Only has room. Later never: they do not.
+	// Those of Else (nil: all) may from Later on; where LetGo is set while no line
+	// of Only is able; and when none has been for Fallback, unless that is 0.
 	Only, Else []int
 	Later      time.Duration
 	LetGo      bool
-	Hours      Hours // of the recipients; nil: always
+	Fallback   time.Duration
+	// Weights of the lines on its route, where they differ: none may be far ahead of
+	// its share (see wear). Worn is how far each is; batches with the same Route
+	// share that.
+	Route   int64
+	Weights []int
+	Worn    []float64
+	Hours   Hours // of the recipients; nil: always
 	// The validity of the first and of the last ends; never, or 0: it does not.
 	Expires, LastExpires time.Duration
 	// Known is the share of its recipients that a SIM has written to in the window
@@ -145,7 +154,9 @@ type simulation struct {
 	all     int  // messages
 	fine    bool // one by one
 
-	overUpper, overNormal int // messages in a row that went before bulk, before normal and bulk
+	bulkWaits, normalWaits bool // when the last message was chosen: one that could have gone too
+
+	worn map[int64][]float64 // by route and line
 
 	begun, done time.Duration // of the work; begun never: not yet
 	covered     time.Duration // until then something of the work is being sent
@@ -157,7 +168,7 @@ type simulation struct {
 const lanes = 4
 
 func newSimulation(s Situation) *simulation {
-	m := &simulation{Situation: s, begun: never}
+	m := &simulation{Situation: s, begun: never, worn: map[int64][]float64{}}
 	for i := range s.Lines {
 		m.lines = append(m.lines, newSimLine(&s.Lines[i], i, s))
 	}
@@ -181,6 +192,10 @@ func (m *simulation) add(given *Batch, work bool) {
 	}
 	b := &simBatch{Batch: given, lane: queue.Lane(given.Class), work: work, gate: newGate(given.Hours, m.Now), total: max(given.Segments, given.Messages)}
 	b.only, b.other = m.those(given.Only), m.those(given.Else)
+	if len(given.Weights) == len(m.lines) && m.worn[given.Route] == nil {
+		m.worn[given.Route] = make([]float64, len(m.lines))
+		copy(m.worn[given.Route], given.Worn)
+	}
 	m.batches = append(m.batches, b)
 	if work {
 		m.left += given.Messages
@@ -255,41 +270,52 @@ func (m *simulation) choose(l *simLine, t time.Duration) (*simBatch, time.Durati
 		}
 	}
 	lane := slices.IndexFunc(best[:], func(b *simBatch) bool { return b != nil })
-	switch {
-	case lane < 0:
+	if lane < 0 {
 		return nil, wake
-	case lane < 3 && best[3] != nil && m.overUpper >= bulkTurn:
+	}
+	bulk, normal := lane < 3 && best[3] != nil, lane < 2 && best[2] != nil
+	switch {
+	case bulk && m.OverBulk >= turnBulk:
 		lane = 3
-	case lane < 2 && best[2] != nil && m.overNormal >= normalTurn:
+	case normal && m.OverBulk < turnBulk && m.OverNormal >= turnNormal:
 		lane = 2
 	}
 	b := best[lane]
 	// Not so many at once that another lane's turn is passed over.
 	b.turn = unlimited
-	if best[3] != nil && lane < 3 {
-		b.turn = max(bulkTurn-m.overUpper, 1)
-	}
-	if best[2] != nil && lane < 2 {
-		b.turn = min(b.turn, max(normalTurn-m.overNormal, 1))
-	}
-	if lane > 0 && slices.ContainsFunc(best[:lane], func(b *simBatch) bool { return b != nil }) {
+	switch {
+	case lane > 0 && slices.ContainsFunc(best[:lane], func(b *simBatch) bool { return b != nil }):
 		b.turn = 1
+	case bulk || normal:
+		if bulk {
+			b.turn = max(turnBulk-m.OverBulk, 1)
+		}
+		if normal {
+			b.turn = min(b.turn, max(turnNormal-m.OverNormal, 1))
+		}
 	}
+	m.bulkWaits, m.normalWaits = bulk, normal
 	return b, wake
 }
 
-// counted keeps how long the lower lanes have waited for those above.
+// counted keeps how long the lower lanes have waited for those above, as turns
+// does: who asks for one that is not there asks again soon.
 func (m *simulation) counted(lane, n int) {
+	count := func(over *int, most int, waits bool) {
+		if *over = min(*over, unlimited) + n; !waits {
+			*over = min(*over, most-turnAgain/2)
+		}
+	}
 	switch {
 	case lane == 3:
-		m.overUpper = 0
+		m.OverBulk, m.OverNormal = 0, 0
+		return
 	case lane == 2:
-		m.overNormal = 0
-		m.overUpper += n
+		m.OverNormal = 0
 	default:
-		m.overNormal += n
-		m.overUpper += n
+		count(&m.OverNormal, turnNormal, m.normalWaits)
 	}
+	count(&m.OverBulk, turnBulk, m.bulkWaits)
 }
 
 // hindered says why the line may not take from the batch at t, "" when it may,
@@ -303,16 +329,18 @@ func (m *simulation) hindered(l *simLine, b *simBatch, t time.Duration) (why str
 	}
 	when = never
 	if b.only != nil && !b.only[l.place] {
-		if b.other != nil && !b.other[l.place] || b.Later == never {
+		if b.other != nil && !b.other[l.place] {
 			return WaitLine, never
 		}
-		if free := m.letGo(b, t); free > t {
+		if free := m.elsewhere(b, t); free > t {
 			return WaitLine, free
 		}
 	}
-	if open, until := b.gate.at(t); !open {
-		return WaitQuiet, until
-	} else {
+	if !l.Restless {
+		open, until := b.gate.at(t)
+		if !open {
+			return WaitQuiet, until
+		}
 		when = min(when, until)
 	}
 	if open, until := l.gate.at(t); !open {
@@ -320,26 +348,67 @@ func (m *simulation) hindered(l *simLine, b *simBatch, t time.Duration) (why str
 	} else {
 		when = min(when, until)
 	}
+	if l.Urgent && b.lane >= 2 {
+		return WaitClock, never
+	}
 	if why, until := l.full(m, b, t); why != "" {
 		return why, until
 	}
 	if b.lane >= 2 && l.paceFree > t {
-		return "pace", l.paceFree
+		return waitPace, l.paceFree
+	}
+	if turn := m.turnAt(l, b, t); turn > t {
+		return waitPace, turn
 	}
 	return "", when
 }
 
-// letGo is when lines beyond those that a batch is for may take it.
-func (m *simulation) letGo(b *simBatch, t time.Duration) time.Duration {
-	if t >= b.Later || !b.LetGo {
-		return b.Later
+// elsewhere is when lines beyond those that a batch is for may take it; later
+// than t: look again then.
+func (m *simulation) elsewhere(b *simBatch, t time.Duration) time.Duration {
+	at := b.Later
+	if at <= t || !b.LetGo && b.Fallback <= 0 {
+		return at
 	}
+	since := b.Fallback
 	for i, l := range m.lines {
-		if b.only[i] && l.Out == "" && l.stuck <= t {
-			return b.Later
+		switch {
+		case !b.only[i] || l.Out != "":
+		case l.able(t):
+			if b.Fallback > 0 {
+				at = min(at, max(t, l.at)+fallbackAfter)
+			}
+			return at
+		default:
+			since = max(since, l.last+fallbackAfter)
 		}
 	}
-	return t
+	if b.LetGo {
+		return t
+	}
+	return min(at, since)
+}
+
+// turnAt is when the line is no longer too far ahead of the others of its route,
+// or the time to look again.
+func (m *simulation) turnAt(l *simLine, b *simBatch, t time.Duration) time.Duration {
+	worn := m.worn[b.Route]
+	if len(b.Weights) != len(m.lines) || b.Weights[l.place] <= 0 || worn == nil {
+		return t
+	}
+	least, next := worn[l.place], never
+	for i, other := range m.lines {
+		if i != l.place && b.Weights[i] > 0 && other.Out == "" && other.able(t) {
+			least = min(least, worn[i])
+			if other.at > t {
+				next = min(next, other.at)
+			}
+		}
+	}
+	if (worn[l.place]-least)/l.stride(b, t) <= aheadMost+1e-6 {
+		return t
+	}
+	return max(min(next, t+l.Took), t+time.Millisecond)
 }
 
 // take gives the line as many of the batch's messages as nothing can come
@@ -367,7 +436,6 @@ func (m *simulation) take(l *simLine, b *simBatch, t, until time.Duration) {
 	if n == 0 { // its first message needs more than the minute or hour has
 		l.rest, l.of = b.size(1), b
 		l.began(m, b, t, gap, 1, 0)
-		l.paced(b, t, 1)
 		b.taken++
 		m.counted(b.lane, 1)
 		m.goOn(l, t)
@@ -377,14 +445,17 @@ func (m *simulation) take(l *simLine, b *simBatch, t, until time.Duration) {
 	b.taken += n
 	m.counted(b.lane, n)
 	l.began(m, b, t, gap, n, size)
-	l.paced(b, t, n)
 	m.sent(l, b, t, gap, n, size)
 }
 
 // goOn sends what is left of a long message, as far as minute and hour allow.
 func (m *simulation) goOn(l *simLine, t time.Duration) {
 	b := l.of
-	gap := l.Took
+	gap := l.gap(b)
+	if b.lane >= 2 && l.paceFree > t {
+		l.at = l.paceFree
+		return
+	}
 	free, _ := l.room(b, t, gap)
 	if free == 0 {
 		l.at = max(l.roomAt(b, t), t+time.Millisecond)
@@ -405,6 +476,10 @@ func (m *simulation) goOn(l *simLine, t time.Duration) {
 func (m *simulation) sent(l *simLine, b *simBatch, t, gap time.Duration, n, size int) {
 	last := t + time.Duration(size-1)*gap
 	l.at = last + l.Took
+	l.paceFree = last + max(l.Pace, 0)
+	if worn := m.worn[b.Route]; worn != nil && len(b.Weights) == len(m.lines) && b.Weights[l.place] > 0 {
+		worn[l.place] += float64(size) * l.stride(b, t)
+	}
 	if !b.work {
 		return
 	}
@@ -418,7 +493,7 @@ func (m *simulation) sent(l *simLine, b *simBatch, t, gap time.Duration, n, size
 // part is how many messages a line may take at once so that all of them end
 // together: a small part of what they all have to do.
 func (m *simulation) part(b *simBatch, gap time.Duration) int {
-	if m.fine {
+	if m.fine || b.Weights != nil {
 		return 1
 	}
 	var rate float64

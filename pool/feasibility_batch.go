@@ -82,7 +82,7 @@ func (b *simBatch) sendable(line int) bool {
 	if b.Why != "" || b.only == nil || b.only[line] {
 		return b.Why == ""
 	}
-	return b.Later != never && (b.other == nil || b.other[line])
+	return (b.Later != never || b.LetGo || b.Fallback > 0) && (b.other == nil || b.other[line])
 }
 
 // share is all·part/whole without overflow; part is no more than whole.

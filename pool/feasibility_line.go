@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"recado/queue"
 )
 
 // simLine is a SimLine while it sends.
@@ -28,8 +30,7 @@ type simLine struct {
 	last     time.Duration // when its last submission began
 	lastSize int
 	lastGap  time.Duration
-	stuck    time.Duration // it has no room before
-	why      string        // why it did not take from the work when it last looked
+	why      string // why it did not take from the work when it last looked
 
 	work, least int // segments of the work; the least that was left for codes
 	hit         [4][2]bool
@@ -55,6 +56,9 @@ func newSimLine(given *SimLine, place int, s Situation) *simLine {
 		} {
 			if !ring.limited {
 				continue
+			}
+			if given.Spans[w] > 0 {
+				width = given.Spans[w]
 			}
 			*ring.into = &sliding{width: width}
 			for _, u := range given.Uses {
@@ -84,16 +88,7 @@ func (l *simLine) gap(b *simBatch) time.Duration {
 	if b.lane < 2 || l.Pace <= 0 {
 		return l.Took
 	}
-	// The pace is of messages, also of long ones.
-	return max(l.Took, time.Duration(float64(l.Pace)*float64(b.Messages)/float64(b.total)))
-}
-
-// paced keeps when the next message of normal or bulk may begin, n having begun
-// from t on.
-func (l *simLine) paced(b *simBatch, t time.Duration, n int) {
-	if b.lane >= 2 && l.Pace > 0 {
-		l.paceFree = t + time.Duration(n)*l.Pace
-	}
+	return max(l.Took, l.Pace)
 }
 
 // refresh forgets what no longer counts at t.
@@ -163,7 +158,7 @@ func (l *simLine) full(m *simulation, b *simBatch, t time.Duration) (why string,
 			if again <= t {
 				continue
 			}
-			if b.work {
+			if b.work && (b.lane < 2 || again-t > l.Pace) { // a pace is nothing that runs out
 				m.reached(l, w, kind == 1, max(l.last, 0))
 			}
 			if why == "" || again > free {
@@ -177,7 +172,6 @@ func (l *simLine) full(m *simulation, b *simBatch, t time.Duration) (why string,
 	if why == "" {
 		return "", when
 	}
-	l.stuck = free
 	return why, free
 }
 
@@ -295,6 +289,54 @@ func (l *simLine) use(m *simulation, b *simBatch, t, gap time.Duration, size int
 	l.least = min(l.least, l.leftAt(l.last))
 }
 
+// able says that the line could send a message of the usual kind at t, busy or
+// not.
+func (l *simLine) able(t time.Duration) bool {
+	if open, _ := l.gate.at(t); l.Out != "" || !open {
+		return false
+	}
+	return !l.limited(func(w, segments, recipients int, has [2]bool) bool {
+		return has[0] && l.counted(w, t) >= segments
+	})
+}
+
+// limited says that something holds of one of the windows that have a limit.
+func (l *simLine) limited(holds func(w, segments, recipients int, has [2]bool) bool) bool {
+	for w := range l.Limits {
+		if segments, recipients, has := l.most(w, queue.LaneNormal); (has[0] || has[1]) && holds(w, segments, recipients, has) {
+			return true
+		}
+	}
+	return false
+}
+
+// counted is what a window has counted of segments by t.
+func (l *simLine) counted(w int, t time.Duration) int {
+	if w < windowDay {
+		return l.sliding[w].segments.count(t)
+	}
+	used := l.used[w].segments
+	if l.lastSize > 0 && t < l.last { // what it has taken already but not begun by then
+		used -= min(int((l.last-t+l.lastGap-1)/max(l.lastGap, 1)), l.lastSize)
+	}
+	return used
+}
+
+// stride is how far a submission takes the line on its route's account.
+func (l *simLine) stride(b *simBatch, t time.Duration) float64 {
+	left := 1.0
+	l.limited(func(w, segments, recipients int, has [2]bool) bool {
+		if has[0] {
+			left = min(left, 1-float64(l.counted(w, t))/float64(segments))
+		}
+		if has[1] && w >= windowDay {
+			left = min(left, 1-l.used[w].recipients/float64(recipients))
+		}
+		return false
+	})
+	return stride(b.Weights[l.place], left)
+}
+
 // leftAt is how many segments of codes the line could send at t; unlimited: no
 // limit holds. t is not before the last of what was counted.
 func (l *simLine) leftAt(t time.Duration) int {
@@ -302,21 +344,14 @@ func (l *simLine) leftAt(t time.Duration) int {
 	for w := range l.Limits {
 		segments, _, limited := l.most(w, 0)
 		switch {
-		case !limited[0]:
-		case w < windowDay:
-			left = min(left, max(segments-l.sliding[w].segments.count(t), 0))
-		default:
-			used := l.used[w].segments
-			if l.lastSize > 0 && t < l.last { // what it has taken already but not begun by then
-				used -= min(int((l.last-t+l.lastGap-1)/max(l.lastGap, 1)), l.lastSize)
-			}
-			left = min(left, max(segments-used, 0))
+		case limited[0]:
+			left = min(left, max(segments-l.counted(w, t), 0))
 		}
 	}
 	return left
 }
 
-// recipientsAt is how many new recipients the line could still write to.
+// recipientsLeft is how many new recipients the line could still write to.
 func (l *simLine) recipientsLeft(t time.Duration) int {
 	left := unlimited
 	for w := range l.Limits {

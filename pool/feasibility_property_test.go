@@ -65,8 +65,11 @@ func drawSituation(t *rapid.T, sane bool) Situation {
 		case 3:
 			b.Only = []int{0, 2}
 			b.LetGo = size("letgo", 1) == 0
-			if size("fallback", 1) == 0 {
+			switch size("fallback", 2) {
+			case 0:
 				b.Later = time.Minute
+			case 1:
+				b.Fallback = time.Minute
 			}
 		}
 		return b
@@ -240,6 +243,12 @@ func FuzzSimulate(f *testing.F) {
 			w := Batch{Class: classes[r.IntN(4)], Messages: number(), Segments: number(), First: pick(), Last: pick(),
 				From: time.Duration(pick()), Later: time.Duration(pick()), LetGo: r.IntN(2) == 0,
 				Expires: time.Duration(pick()), LastExpires: time.Duration(pick())}
+			if r.IntN(4) == 0 {
+				w.Route, w.Fallback = pick(), time.Duration(pick())
+				for range s.Lines {
+					w.Weights = append(w.Weights, number())
+				}
+			}
 			if r.IntN(3) == 0 {
 				w.Only, w.Else = []int{number() % 8, 1}, []int{number(), 0}
 			}

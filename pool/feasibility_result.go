@@ -23,7 +23,7 @@ func (m *simulation) reached(l *simLine, w int, recipients bool, t time.Duration
 // on with it.
 func (m *simulation) gap(l *simLine, from, to time.Duration) {
 	why := l.why
-	if why == "" || why == "pace" || why == WaitLine {
+	if why == "" || why == waitPace || why == WaitLine {
 		why = WaitAhead
 	}
 	if m.begun == never {
@@ -118,8 +118,10 @@ func (m *simulation) forever() Wait {
 			case !b.sendable(l.place):
 			case l.Out != "":
 				w.Why = l.Out
-			case l.why != "" && l.why != "pace":
-				w.Why = l.why
+			case l.why != "" && l.why != waitPace:
+				if w.Why = l.why; w.Why == WaitQuiet && !m.Trusted {
+					w.Why = WaitClock // nobody knows whether they are over
+				}
 				return w
 			}
 		}

@@ -152,7 +152,10 @@ func TestSimulatePaceIsOfLowerLanesOnly(t *testing.T) {
 	lines[0].Pace = 6 * sec
 	require.Equal(t, 56*sec, Simulate(situation(lines, batch(queue.Bulk, 10, 1))).ETA)
 	require.Equal(t, 20*sec, Simulate(situation(lines, batch(queue.OTP, 10, 1))).ETA)
-	require.Equal(t, 24*sec, Simulate(situation(lines, batch(queue.Normal, 2, 6))).ETA, "long messages are slower by themselves")
+	require.Equal(t, 68*sec, Simulate(situation(lines, batch(queue.Normal, 2, 6))).ETA, "the pace is of submissions")
+	s := situation(lines, batch(queue.Normal, 1, 1))
+	s.Ahead = []Batch{batch(queue.OTP, 1, 1)}
+	require.Equal(t, 8*sec, Simulate(s).ETA, "what is urgent keeps no pace, and sets it")
 }
 
 func TestSimulateWarmUp(t *testing.T) {
@@ -189,11 +192,11 @@ func TestSimulateRoutesAndFallback(t *testing.T) {
 	lines := idleLines(sec, sec, sec)
 	lines[0].Out, lines[2].Limits[windowDay].Segments = WaitLine, 5
 	b := batch(queue.Normal, 10, 1)
-	b.Only, b.Later = []int{0}, 60*sec
+	b.Only, b.Fallback = []int{0}, 60*sec
 	f := Simulate(situation(lines, b))
 	require.Equal(t, 65*sec, f.ETA, "its only SIM cannot: any may after a minute")
 	require.Equal(t, map[string]int{"sim1": 5, "sim2": 5}, shares(f))
-	b.Later = never
+	b.Fallback = 0
 	f = Simulate(situation(lines, b))
 	require.Equal(t, 10, f.Unsent)
 	require.Equal(t, []Wait{{Why: WaitLine, From: noon}}, f.Waits)
@@ -202,6 +205,33 @@ func TestSimulateRoutesAndFallback(t *testing.T) {
 	require.Equal(t, map[string]int{"sim1": 5, "sim2": 5}, shares(f))
 	b.Only, b.Messages, b.Segments = []int{2}, 6, 6
 	require.Equal(t, 12*time.Hour+sec, Simulate(situation(lines, b)).ETA, "its route waits for tomorrow")
+}
+
+func TestSimulateFallbackWhenTheRouteIsFull(t *testing.T) {
+	lines := idleLines(sec, sec)
+	lines[0].Limits[windowDay].Segments = 5
+	b := batch(queue.Normal, 10, 1)
+	b.Only, b.Fallback = []int{0}, 60*sec
+	f := Simulate(situation(lines, b))
+	require.Equal(t, 69*sec, f.ETA, "a minute after its last submission the others may")
+	require.Equal(t, map[string]int{"sim0": 5, "sim1": 5}, shares(f))
+
+	b = batch(queue.Normal, 10, 1)
+	b.Only, b.Later, b.LetGo = []int{0}, 60*sec, true
+	require.Equal(t, map[string]int{"sim0": 5, "sim1": 5}, shares(Simulate(situation(lines, b))))
+	lines[0].Out = WaitSIMPaused
+	require.Equal(t, 10*sec, Simulate(situation(lines, b)).ETA, "what only prefers a SIM that cannot goes at once")
+}
+
+func TestSimulateWeights(t *testing.T) {
+	lines := idleLines(sec, sec)
+	b := batch(queue.Normal, 400, 1)
+	b.Route, b.Only, b.Weights = 7, []int{0, 1}, []int{3, 1}
+	f := Simulate(situation(lines, b))
+	require.InDelta(t, 300, shares(f)["sim0"], 4)
+	require.InDelta(t, 300, f.ETA.Seconds(), 5, "the lighter one waits for the heavier")
+	lines[0].Out = WaitLine
+	require.Equal(t, 400*sec, Simulate(situation(lines, b)).ETA, "one alone waits for nobody")
 }
 
 // fixedHours are open from a minute of the day to another, UTC.

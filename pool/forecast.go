@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"context"
 	"time"
 
 	"recado/queue"
@@ -105,23 +104,12 @@ const (
 	WaitRecipients = "limit_recipients" // of different recipients, whatever the window
 	WaitLine       = "no_line"          // no SIM that may send it can
 	WaitClock      = "clock"            // the time of day is not known
+
+	waitPace = "pace" // too short to be told
 )
 
 // Wait is a time in which nothing of the work leaves.
 type Wait struct {
 	Why         string
 	From, Until time.Time // Until zero: not known
-}
-
-// Forecast says what becomes of some work that is given to the queue now.
-func (p *Pool) Forecast(ctx context.Context, w Work) (Forecast, error) {
-	n := max(len(w.To), w.Messages)
-	eta, shares, err := p.Estimate(ctx, n*max(w.Segments, 1), w.Class)
-	f := Forecast{ETA: eta, Shares: shares, Feasible: eta >= 0}
-	if err != nil || eta < 0 {
-		return f, err
-	}
-	f.Begins = p.clock.Now()
-	f.Finish = f.Begins.Add(eta)
-	return f, nil
 }

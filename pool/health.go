@@ -128,6 +128,7 @@ func (l *line) learn(o modem.Outcome, took time.Duration, attempt int64) {
 	defer l.mu.Unlock()
 	h := &l.health
 	now := time.Now()
+	l.speed.ends(now, o, took)
 	if o.Verdict != modem.Accepted {
 		h.faulted = now
 	}

@@ -51,6 +51,7 @@ type line struct {
 	used time.Time
 	health
 	reports reports
+	speed   speed
 	// up is since when the modem has been ready without a break; zero: it is not.
 	up time.Time
 }
@@ -163,6 +164,7 @@ func (l *line) rest() bool {
 	l.mu.Lock()
 	missed := l.missed
 	l.busy, l.now, l.seq, l.missed = false, "", 0, false
+	l.speed.rests()
 	l.mu.Unlock()
 	l.p.changed()
 	return missed
@@ -223,6 +225,7 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 	l.following.Store(c.Next < len(c.Message.Segments)-1)
 	l.mu.Lock()
 	l.now, l.used = c.Message.ID, time.Now()
+	l.speed.begins(l.used)
 	smsc := l.snap.SIM.SMSC
 	l.mu.Unlock()
 	l.p.changed()

@@ -123,6 +123,7 @@ type Pool struct {
 
 	credit credits
 	links  links
+	former formerSpeeds
 }
 
 // New makes a pool without lines; Add them, then Run.
