@@ -40,6 +40,14 @@ func (c Credit) Money() credit.Money {
 	return credit.Money{Minor: c.Minor, Currency: cmp.Or(c.Currency, c.Way.Currency)}
 }
 
+// facts of a finding about it.
+func (c Credit) facts() []string {
+	if !c.Known || c.Stop == queue.CreditRefused {
+		return nil
+	}
+	return []string{"balance", c.Money().Text("en"), "saldo", c.Money().Text("es")}
+}
+
 // CreditWay is how the balance of a SIM is asked for.
 type CreditWay struct {
 	// Operator that it is shipped for; "" for a rule of one's own.
@@ -203,6 +211,9 @@ func (b *credits) way(s SIM) CreditWay {
 		}
 	}
 	o, ok := credit.Of(s.IMSI, s.Operator)
+	if s.Emulated && strings.EqualFold(s.Operator, credit.Emulated.Name) {
+		o, ok = credit.Emulated, true
+	}
 	if !ok {
 		return CreditWay{}
 	}

@@ -283,12 +283,21 @@ func (v vitals) ready() []Finding {
 		add("sim_disabled", FindingInfo, AboutSIM)
 	case SIMBlocked:
 		add("sim_held", FindingFail, AboutSIM, "reason", v.sim.Reason)
+	case SIMNoCredit:
+		add("sim_no_credit", FindingFail, AboutSIM, v.sim.Credit.facts()...)
 	case SIMQuarantined:
 		if code := refusal.FindString(v.sim.Reason); strings.Contains(v.sim.Reason, "refused this SIM") {
 			add("sim_refused", FindingFail, AboutSIM, "code", code)
 		} else {
 			add("line_quarantined", FindingWarn, AboutSIM, "reason", v.sim.Reason)
 		}
+	}
+	switch c := v.sim.Credit; {
+	case v.sim.State == SIMNoCredit:
+	case c.IsLow():
+		add("sim_credit_low", FindingWarn, AboutSIM, c.facts()...)
+	case c.Error == balanceUnreadable || c.Error == balanceMany:
+		add("sim_credit_unreadable", FindingInfo, AboutSIM)
 	}
 	lost := max(s.AmbiguousRecent, v.answersLost())
 	lte := registered(v.domains.EPS) && !registered(v.domains.CS)

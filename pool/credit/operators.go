@@ -6,6 +6,10 @@ const balance = `(?i)\b(?:saldo|cr[eé]dito|credit|balance)\b[^0-9+\-−£$]{0,6
 	`(?P<amount>[+\-−]?(?:[0-9]{1,3}(?:[. ][0-9]{3})*[.,'][0-9]{1,4}|[0-9]{1,6} ?(?:€|eur))\b?)` +
 	`(?P<currency>(?: ?(?:€|eur\b|euros?\b))?)`
 
+// Emulated is the network of the emulated modems, which have a made-up name: it
+// is tested, being our own.
+var Emulated = Operator{Name: "Recado Red", Names: []string{"recado red"}, Code: "*123#", Pattern: balance, Currency: "EUR", Every: day, Tested: true}
+
 // shipped are the operators of Spain that an office is likely to have a SIM of.
 // The codes are those that the operators and the press tell their customers; the
 // wording of the answers was not seen, so that the pattern is a broad one. Digi
