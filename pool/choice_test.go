@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"recado/queue"
 )
 
 // turn is one choice among idle SIMs, as the dispatcher makes it.
@@ -167,28 +169,31 @@ func TestTheBestIsHealthyThenDueThenRested(t *testing.T) {
 }
 
 // TestTurns: after fifty better ones in a row one of bulk follows, after
-// twenty-five codes one of normal; and who asks in vain asks again soon.
+// twenty-five codes one of normal; one line at a time has the turn, and when it
+// finds nothing another has it soon.
 func TestTurns(t *testing.T) {
-	const otp, normal, bulk = 0, 2, 3
 	var w turns
 	for range turnNormal {
 		require.Equal(t, -1, w.next())
-		w.took(-1, otp)
+		w.took(queue.LaneOTP)
 	}
-	require.Equal(t, normal, w.next())
-	w.took(normal, normal)
-	require.Equal(t, -1, w.next())
+	require.Equal(t, queue.LaneNormal, w.next())
+	require.Equal(t, -1, w.next(), "another line asks at the same time")
+	w.took(queue.LaneNormal)
 	for range turnBulk - turnNormal - 1 {
 		require.Equal(t, -1, w.next())
-		w.took(-1, normal)
+		w.took(queue.LaneNormal)
 	}
-	require.Equal(t, bulk, w.next())
-	w.took(bulk, normal) // there is none
-	for range turnAgain {
+	require.Equal(t, queue.LaneBulk, w.next())
+	for range turnAgain { // there is none
 		require.Equal(t, -1, w.next())
-		w.took(-1, normal)
+		w.took(queue.LaneNormal)
 	}
-	require.Equal(t, bulk, w.next())
-	w.took(bulk, bulk)
-	require.Equal(t, -1, w.next())
+	require.Equal(t, queue.LaneBulk, w.next())
+	w.took(queue.LaneBulk)
+	for range turnNormal {
+		require.Equal(t, -1, w.next())
+		w.took(queue.LaneAlert)
+	}
+	require.Equal(t, queue.LaneNormal, w.next())
 }

@@ -182,7 +182,7 @@ func (p *Pool) share(ctx context.Context, r *rules, idle []*line) {
 			break // another line may have one pinned to its SIM
 		}
 		l := idle[who]
-		p.took(&asked[who], c)
+		p.took(c)
 		l.holding(c)
 		l.work <- c
 		idle, asked, has = slices.Delete(idle, who, who+1), slices.Delete(asked, who, who+1), slices.Delete(has, who, who+1)

@@ -260,7 +260,7 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 		// Also when the gate said that the message is no longer ours: the store
 		// looks for itself.
 		l.giveBack(c, out)
-		return l.p.took(next, l.pull(ctx, next))
+		return l.p.took(l.pull(ctx, next))
 	}
 	following, err := l.settle(ctx, attempt, out, next, c.Message.ID)
 	if err != nil {
@@ -272,7 +272,7 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 	if o.Late != nil {
 		l.p.wg.Go(func() { l.await(ctx, me.ICCID, smsc, attempt, o.Late, c.Message) })
 	}
-	return l.p.took(next, following)
+	return l.p.took(following)
 }
 
 // await takes the real answer to an attempt that was given up as lost, should

@@ -25,42 +25,42 @@ type turns struct {
 	overBulk, overNormal atomic.Int32
 }
 
-// next is the lane to look at first, -1 none in particular.
+// next is the lane that a line looks at first, -1 none in particular. One line
+// gets a turn; if it finds nothing, another soon does.
 func (t *turns) next() int {
 	switch {
-	case t.overBulk.Load() >= turnBulk:
+	case isDue(&t.overBulk, turnBulk):
 		return queue.LaneBulk
-	case t.overNormal.Load() >= turnNormal:
+	case isDue(&t.overNormal, turnNormal):
 		return queue.LaneNormal
 	}
 	return -1
 }
 
-// took counts what a line got; turn is the lane that it looked at first.
-func (t *turns) took(turn, lane int) {
+func isDue(count *atomic.Int32, turn int32) bool {
+	n := count.Load()
+	return n >= turn && count.CompareAndSwap(n, turn-turnAgain)
+}
+
+// took counts what a line got.
+func (t *turns) took(lane int) {
 	switch {
 	case lane == queue.LaneBulk:
 		t.overBulk.Store(0)
 		t.overNormal.Store(0)
-	case turn == queue.LaneBulk: // none was there
-		t.overBulk.Store(turnBulk - turnAgain)
+	case lane == queue.LaneNormal:
+		t.overBulk.Add(1)
+		t.overNormal.Store(0)
 	default:
 		t.overBulk.Add(1)
-	}
-	switch {
-	case lane == queue.LaneNormal:
-		t.overNormal.Store(0)
-	case turn == queue.LaneNormal:
-		t.overNormal.Store(turnNormal - turnAgain)
-	case lane < queue.LaneNormal:
 		t.overNormal.Add(1)
 	}
 }
 
-// took counts what a line got for its question, and gives it back.
-func (p *Pool) took(asked *queue.Line, c *queue.Claimed) *queue.Claimed {
-	if c != nil && asked != nil && asked.Offer != nil {
-		p.turns.took(asked.Offer.Turn, queue.Lane(c.Message.Class))
+// took counts what a line got, and gives it back.
+func (p *Pool) took(c *queue.Claimed) *queue.Claimed {
+	if c != nil {
+		p.turns.took(queue.Lane(c.Message.Class))
 	}
 	return c
 }

@@ -3,6 +3,7 @@ package pool
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -367,17 +368,22 @@ func (p *Pool) SIM(ctx context.Context, iccidOrName string) (SIM, error) {
 	if err != nil {
 		return SIM{}, err
 	}
-	for _, s := range list {
-		if s.ICCID == iccidOrName {
-			return s, nil
-		}
+	i := slices.IndexFunc(list, func(s SIM) bool { return s.ICCID == iccidOrName })
+	if i < 0 {
+		i = slices.IndexFunc(list, func(s SIM) bool { return s.Name != "" && s.Name == iccidOrName })
 	}
-	for _, s := range list {
-		if s.Name != "" && s.Name == iccidOrName {
-			return s, nil
-		}
+	if i < 0 {
+		return SIM{}, ErrNoSIM
 	}
-	return SIM{}, ErrNoSIM
+	s := list[i]
+	// Of one it is told also what it has used where it has no limit. Not of a SIM
+	// whose row is still to be written.
+	if limits, err := p.store.Limits(ctx, s.ICCID); err == nil {
+		s.Limits = limits
+	} else if !errors.Is(err, queue.ErrNoSIM) {
+		return SIM{}, fmt.Errorf("read the SIM's limits: %w", err)
+	}
+	return s, nil
 }
 
 // UpdateSIM changes what a person may change. A SIM that is switched off
