@@ -18,6 +18,8 @@ const (
 	// A line is at fault when so many canaries say so: a network loses one now and
 	// then.
 	canaryEnough = 2
+	// canaryEnoughSlow where some take so long that others may take too long.
+	canaryEnoughSlow = 3
 	// canaryTries are how many other lines are asked about each side of one that
 	// did not arrive.
 	canaryTries = 3
@@ -64,6 +66,8 @@ type trial struct {
 	now     time.Time
 	legs    []queue.Canary // of canaryWindow, oldest first
 	parties []party
+	// slow says that canaries take too long to be sure of one that is missed.
+	slow bool
 	// selves says that the network carries what a SIM texts to itself.
 	selves bool
 }
@@ -152,13 +156,21 @@ func (t *trial) judge() verdict {
 		}
 	}
 	for b, ids := range said {
-		if len(ids) >= canaryEnough || t.party(b.sim).silent[b.side] {
+		if len(ids) >= t.enough() || t.party(b.sim).silent[b.side] {
 			v.guilty[b] = ids
 		}
 	}
 	t.alones(open, v)
 	t.plan(open, refused, said, &v)
 	return v
+}
+
+// enough are the canaries that it takes against a line.
+func (t *trial) enough() int {
+	if t.slow {
+		return canaryEnoughSlow
+	}
+	return canaryEnough
 }
 
 // othersTaken says that the network took another line's canary at about that
@@ -197,7 +209,7 @@ func (t *trial) alones(open []*queue.Canary, v verdict) {
 		if !t.selves {
 			first = first.Add(-24 * time.Hour)
 		}
-		if len(ids) >= canaryEnough && !p.heard.After(first) {
+		if len(ids) >= t.enough() && !p.heard.After(first) {
 			v.untold[p.iccid] = ids
 		}
 	}
@@ -296,13 +308,15 @@ func (t *trial) next(with func(other string) pair, role side, sim, not string, s
 		switch {
 		case t.underWay(q):
 			return pair{}, false
-		case o.emulated != me.emulated || !o.fit || o.mute[role] || n >= canaryEnough:
+		case o.emulated != me.emulated || !o.fit || o.mute[role] || n >= t.enough():
 			continue
 		}
 		r := 1 + 4*n
 		switch {
-		case o.iccid == sim:
+		case o.iccid == sim && t.pairOnly(sim, not):
 			r += 2
+		case o.iccid == sim: // not every network carries those
+			r += 4 * canaryMost
 		case o.iccid == not:
 			r++
 		case t.proven(blame{o.iccid, role}, &queue.Canary{Start: since}):

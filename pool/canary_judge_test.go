@@ -69,7 +69,7 @@ func (w *imagined) round(d time.Duration) verdict {
 			arrived = append(arrived, c)
 		}
 	}
-	patience := patienceOf(arrived)
+	patience, slow := patienceOf(arrived, w.lines == 1)
 	for i := range w.legs {
 		c := &w.legs[i]
 		if c.State != queue.CanaryOut || w.now.Sub(c.Start.Add(c.Accepted)) < patience {
@@ -80,7 +80,7 @@ func (w *imagined) round(d time.Duration) verdict {
 			c.Detail = queue.CanaryDelivered
 		}
 	}
-	t := &trial{now: w.now}
+	t := &trial{now: w.now, slow: slow}
 	for _, c := range w.legs {
 		if w.now.Sub(c.Start) < canaryWindow || c.EndedAt.IsZero() {
 			t.legs = append(t.legs, c)
@@ -125,7 +125,7 @@ func TestHealthyLinesAreNeverFoundMute(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newImagined(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(1, 8).Draw(t, "lines"))
 		w.median = time.Duration(rapid.IntRange(1, 180).Draw(t, "median")) * time.Second
-		w.sigma = rapid.Float64Range(0, 0.8).Draw(t, "sigma")
+		w.sigma = rapid.Float64Range(0, 0.9).Draw(t, "sigma")
 		w.reports = rapid.Float64Range(0, 1).Draw(t, "reports")
 		for range rapid.IntRange(1, 5).Draw(t, "rounds") {
 			w.ring()
@@ -185,8 +185,19 @@ func TestPatience(t *testing.T) {
 		}
 		return out
 	}
-	require.Equal(t, canaryFirst, patienceOf(nil))
-	require.Equal(t, canaryLeast, patienceOf(took(time.Second, 5*time.Second)))
-	require.Equal(t, 6*time.Minute, patienceOf(took(time.Second, time.Minute)))
-	require.Equal(t, canaryLongest, patienceOf(took(5*time.Minute)))
+	for _, row := range []struct {
+		arrived []queue.Canary
+		alone   bool
+		want    time.Duration
+		slow    bool
+	}{
+		{nil, false, canaryFirst, false},
+		{nil, true, canaryLongest, false},
+		{took(time.Second, 5*time.Second), true, canaryLeast, false},
+		{took(time.Second, time.Minute), false, 6 * time.Minute, false},
+		{took(5*time.Minute, time.Second), false, canaryLongest, true},
+	} {
+		d, slow := patienceOf(row.arrived, row.alone)
+		require.Equal(t, []any{row.want, row.slow}, []any{d, slow})
+	}
 }

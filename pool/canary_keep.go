@@ -153,7 +153,7 @@ func (k *keeper) follow(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	patience, err := k.patience(ctx, legs)
+	patience, slow, err := k.patience(ctx)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (k *keeper) follow(ctx context.Context, now time.Time) error {
 		}
 	}
 	k.last = legs
-	if err := k.conclude(ctx, now, legs); err != nil {
+	if err := k.conclude(ctx, now, legs, slow); err != nil {
 		return err
 	}
 	k.live = slices.ContainsFunc(k.last, func(c queue.Canary) bool { return c.EndedAt.IsZero() })
@@ -192,30 +192,32 @@ func (k *keeper) legs(ctx context.Context, now time.Time) ([]queue.Canary, error
 	return legs, err
 }
 
-// patience is how long a canary may be under way.
-func (k *keeper) patience(ctx context.Context, legs []queue.Canary) (time.Duration, error) {
-	if !slices.ContainsFunc(legs, func(c queue.Canary) bool { return c.EndedAt.IsZero() }) {
-		return canaryFirst, nil
-	}
+// patience is how long a canary may be under way, and whether some take long.
+func (k *keeper) patience(ctx context.Context) (d time.Duration, slow bool, err error) {
 	list, _, err := k.p.store.Canaries(ctx, queue.CanaryFilter{State: queue.CanaryArrived, Limit: canaryRemember})
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	now := queue.SteadyNow(k.p.clock)
 	list = slices.DeleteFunc(list, func(c queue.Canary) bool { return now.Sub(c.Start) > canaryRemembers })
-	return patienceOf(list), nil
+	d, slow = patienceOf(list, len(k.p.parties()) == 1)
+	return d, slow, nil
 }
 
-// patienceOf is how long to wait by what those that arrived took.
-func patienceOf(arrived []queue.Canary) time.Duration {
-	if len(arrived) == 0 {
-		return canaryFirst
+// patienceOf is how long to wait by what those that arrived took, and whether some
+// took so long that others may take too long. alone: nothing can be compared.
+func patienceOf(arrived []queue.Canary, alone bool) (d time.Duration, slow bool) {
+	switch {
+	case len(arrived) == 0 && alone:
+		return canaryLongest, false
+	case len(arrived) == 0:
+		return canaryFirst, false
 	}
 	longest := time.Duration(0)
 	for _, c := range arrived {
 		longest = max(longest, c.Arrived-max(c.Accepted, 0))
 	}
-	return min(max(canaryTimes*longest, canaryLeast), canaryLongest)
+	return min(max(canaryTimes*longest, canaryLeast), canaryLongest), longest > canaryLongest/3
 }
 
 // canaryOver says how a canary has ended; "" when it has not.
@@ -302,7 +304,7 @@ func (p *Pool) receptive(key string, d time.Duration) bool {
 
 // conclude judges the lines by the canaries, puts those at fault into quarantine,
 // lets those out that work again, and asks on.
-func (k *keeper) conclude(ctx context.Context, now time.Time, legs []queue.Canary) error {
+func (k *keeper) conclude(ctx context.Context, now time.Time, legs []queue.Canary, slow bool) error {
 	if err := k.redeem(ctx, legs); err != nil {
 		return err
 	}
@@ -310,7 +312,7 @@ func (k *keeper) conclude(ctx context.Context, now time.Time, legs []queue.Canar
 	if err != nil {
 		return err
 	}
-	t := &trial{now: now, legs: legs, parties: k.p.parties(), selves: selves}
+	t := &trial{now: now, legs: legs, parties: k.p.parties(), selves: selves, slow: slow}
 	v := t.judge()
 	if err := k.p.convict(ctx, now, v); err != nil {
 		return err
