@@ -194,17 +194,19 @@ func (m *meter) after(who uint64, fresh [2]bool, n instant) (told int, changes [
 		if l.MaxSegments == 0 && l.MaxRecipients == 0 {
 			continue
 		}
-		u := m.use(w, n)
-		u.UsedSegments++
-		if w >= daily && fresh[w-daily] || w < daily && !m.slides[w].whose(spans[w], n.steady)[who] {
-			u.UsedRecipients++
+		segments, recipients := m.used(w, n)
+		segments++
+		if w >= daily && fresh[w-daily] || w < daily && l.MaxRecipients > 0 && !m.slides[w].knows(who, spans[w], n.steady) {
+			recipients++
 		}
-		at := level(l, u.UsedSegments, u.UsedRecipients)
+		at := level(l, segments, recipients)
 		if w == minute && at == 1 {
 			continue // it always is while there is work
 		}
 		if at > m.toldOf(w) {
 			told = told&^(3<<(2*w)) | at<<(2*w)
+			u := m.use(w, n)
+			u.UsedSegments, u.UsedRecipients = segments, recipients
 			changes = append(changes, change{w, at, u})
 		}
 	}

@@ -57,6 +57,8 @@ type labels struct {
 type slide struct {
 	kept    bool
 	entries []entry
+	// people counts them by recipient, where that is limited; else nil.
+	people map[uint64]int
 }
 
 type entry struct {
@@ -69,11 +71,18 @@ type period struct {
 	segments, recipients int
 }
 
-// drop forgets what is out of the window.
-func (w *slide) drop(span, now int64) {
-	if n := w.first(span, now); n > 0 {
-		w.entries = slices.Delete(w.entries, 0, n)
+// add counts a gate, and forgets what is out of the window.
+func (w *slide) add(e entry, span int64) {
+	n := w.first(span, e.at)
+	if w.people != nil {
+		for _, old := range w.entries[:n] {
+			if w.people[old.who]--; w.people[old.who] == 0 {
+				delete(w.people, old.who)
+			}
+		}
+		w.people[e.who]++
 	}
+	w.entries = append(slices.Delete(w.entries, 0, n), e)
 }
 
 // first is the index of the first entry in the window. What lies in the future,
@@ -89,13 +98,40 @@ func (w *slide) rewind(now int64) {
 	}
 }
 
-// whose counts the distinct recipients in the window.
-func (w *slide) whose(span, now int64) map[uint64]bool {
-	who := map[uint64]bool{}
-	for _, e := range w.entries[w.first(span, now):] {
-		who[e.who] = true
+// gone counts, by recipient, what is out of the window and not yet forgotten.
+func (w *slide) gone(span, now int64) map[uint64]int {
+	n := w.first(span, now)
+	if n == 0 {
+		return nil
 	}
-	return who
+	gone := map[uint64]int{}
+	for _, e := range w.entries[:n] {
+		gone[e.who]++
+	}
+	return gone
+}
+
+// distinct counts the recipients in the window.
+func (w *slide) distinct(span, now int64) int {
+	if w.people == nil {
+		who := map[uint64]bool{}
+		for _, e := range w.entries[w.first(span, now):] {
+			who[e.who] = true
+		}
+		return len(who)
+	}
+	n := len(w.people)
+	for who, times := range w.gone(span, now) {
+		if w.people[who] == times {
+			n--
+		}
+	}
+	return n
+}
+
+// knows says that a recipient is in the window.
+func (w *slide) knows(who uint64, span, now int64) bool {
+	return slices.ContainsFunc(w.entries[w.first(span, now):], func(e entry) bool { return e.who == who })
 }
 
 // start is the label of the calendar window that counts now. Its day is known
@@ -221,7 +257,7 @@ func (m *meter) used(w int, n instant) (segments, recipients int) {
 		}
 		segments = len(s.entries) - s.first(spans[w], n.steady)
 		if m.base[w].MaxRecipients > 0 {
-			recipients = len(s.whose(spans[w], n.steady))
+			recipients = s.distinct(spans[w], n.steady)
 		}
 		return segments, recipients
 	}
@@ -394,7 +430,7 @@ func (m *meter) use(w int, n instant) LimitUse {
 		u.ResetsAt = m.ends(w, n)
 	case m.slides[w].kept:
 		s := &m.slides[w]
-		u.UsedRecipients = len(s.whose(spans[w], n.steady))
+		u.UsedRecipients = s.distinct(spans[w], n.steady)
 		if i := s.first(spans[w], n.steady); i < len(s.entries) {
 			u.ResetsAt = n.day(min(s.entries[i].at, n.steady) + spans[w] + 1)
 		}

@@ -130,7 +130,7 @@ func (s *Store) fits(tx *sqlite.Tx, v *view, h *head, n instant) (bool, error) {
 		switch {
 		case !full[w]:
 		case w < daily:
-			if !v.meter.slides[w].whose(spans[w], n.steady)[who] {
+			if !v.meter.slides[w].knows(who, spans[w], n.steady) {
 				return false, nil
 			}
 		default:

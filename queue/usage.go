@@ -213,6 +213,9 @@ func (m *meter) loadSlides(tx *sqlite.Tx, iccid string, u *usage, n instant) err
 	for w := range m.slides {
 		if l := m.base[w]; !m.open && (l.MaxSegments > 0 || l.MaxRecipients > 0) {
 			m.slides[w].kept, most = true, spans[w]
+			if l.MaxRecipients > 0 {
+				m.slides[w].people = map[uint64]int{}
+			}
 		}
 	}
 	if most == 0 {
@@ -241,6 +244,11 @@ func (m *meter) loadSlides(tx *sqlite.Tx, iccid string, u *usage, n instant) err
 	}
 	for w := range m.slides {
 		slices.Reverse(m.slides[w].entries)
+		if people := m.slides[w].people; people != nil {
+			for _, e := range m.slides[w].entries {
+				people[e.who]++
+			}
+		}
 	}
 	return rows.Err()
 }
@@ -300,7 +308,7 @@ func (s *Store) charge(tx *sqlite.Tx, iccid string, attempt int64, recipient str
 	started := [2]string{m.start(daily, n), m.start(monthly, n)}
 	who := s.usage.who(recipient)
 	for w := range m.slides {
-		if full[w] && m.slides[w].whose(spans[w], n.steady)[who] {
+		if full[w] && m.slides[w].knows(who, spans[w], n.steady) {
 			full[w] = false
 		}
 	}
@@ -423,8 +431,7 @@ func (u *usage) add(iccid string, m *meter, who uint64, labels [2]string, fresh 
 	}
 	for w := range m.slides {
 		if s := &m.slides[w]; s.kept {
-			s.drop(spans[w], n.steady)
-			s.entries = append(s.entries, entry{n.steady, who})
+			s.add(entry{n.steady, who}, spans[w])
 		}
 	}
 	for w, label := range labels {
