@@ -283,6 +283,7 @@ func TestMessagesGoBeforeTheQuestion(t *testing.T) {
 		r.reaches(m.ID, queue.Sent)
 		require.Less(t, time.Since(start), 2500*time.Millisecond)
 
+		r.comes(time.Minute, "its end", func() bool { return !r.sim(0).Credit.Asking })
 		failed := make(chan error, 1)
 		go func() {
 			_, err := r.pool.Balance(t.Context(), sim)
