@@ -278,6 +278,7 @@ func TestMessagesGoBeforeTheQuestion(t *testing.T) {
 		require.NoError(t, r.pool.SetCreditSettings(t.Context(), withRules(queue.CreditRule{SIM: sim, Code: "*108#"}), "Ana")) // answers after 20 s
 		// By itself it gives way within a moment.
 		r.comes(12*time.Minute, "a question of its own", func() bool { return r.sim(0).Credit.Asking })
+		time.Sleep(2 * time.Second) // the network has it
 		start := time.Now()
 		m := r.submit(queue.Request{To: []string{number(1)}, Text: "su código es 4321", Class: queue.OTP})[0]
 		r.reaches(m.ID, queue.Sent)
