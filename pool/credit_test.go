@@ -290,7 +290,7 @@ func TestMessagesGoBeforeTheQuestion(t *testing.T) {
 			_, err := r.pool.Balance(t.Context(), sim)
 			failed <- err
 		}()
-		time.Sleep(2 * time.Second)
+		time.Sleep(8 * time.Second)
 		require.True(t, r.sim(0).Credit.Asking)
 		start = time.Now()
 		m = r.submit(queue.Request{To: []string{number(1)}, Text: "su código es 1234", Class: queue.OTP})[0]
