@@ -16,7 +16,7 @@ var (
 	// ErrNoNumber: a canary needs the number of the SIM that is to receive it.
 	ErrNoNumber = errors.New("the SIM's own number is not known: enter it on the SIM's page (it was not on the SIM)")
 	// ErrNotFit: the line cannot send or receive now.
-	ErrNotFit = errors.New("the SIM is in no modem that is ready, or is switched off")
+	ErrNotFit = errors.New("the SIM cannot take part now: it is in no modem that is ready, is switched off or paused, or this is outside the hours in which it may send")
 	// ErrPaused: nothing is sent now.
 	ErrPaused = errors.New("sending is paused: resume it first")
 	// ErrUnreachable: an emulated SIM and a real one do not reach each other.
@@ -66,8 +66,10 @@ func (p *Pool) Canary(ctx context.Context, from, to, who string) (queue.Canary, 
 	}
 	a, b := p.lineOfSIM(from), p.lineOfSIM(to)
 	switch {
-	case p.paused.Load():
+	case p.shutFor(from, queue.Normal):
 		return queue.Canary{}, ErrPaused
+	case !a.open():
+		return queue.Canary{}, fmt.Errorf("SIM %s: %w", p.simName(from), ErrNotFit)
 	case a.port.Emulated != b.port.Emulated:
 		return queue.Canary{}, ErrUnreachable
 	}
@@ -256,7 +258,7 @@ func (p *Pool) canaryPeer(key string) string {
 	var used time.Time
 	for _, l := range p.all() {
 		its := l.simKey()
-		if its == key || its == "" || l.port.Emulated != me.port.Emulated || p.canaryFit(its) != nil {
+		if its == key || its == "" || l.port.Emulated != me.port.Emulated || p.canaryFit(its) != nil || !l.open() {
 			continue
 		}
 		_, m := p.mute(its)

@@ -252,7 +252,7 @@ func (p *Pool) canaryOver(c queue.Canary, now time.Time, patience time.Duration)
 		}
 		l := p.lineOfSIM(c.From)
 		switch {
-		case p.paused.Load():
+		case p.shutFor(c.From, queue.Normal):
 			return queue.CanaryVoid, queue.CanaryPaused
 		case c.ErrorCode != "": // tried, and never taken
 			return queue.CanaryRefused, orNotTaken(c.ErrorCode)
@@ -340,7 +340,7 @@ func (p *Pool) parties() []party {
 			continue
 		}
 		seen[key] = true
-		one := party{iccid: key, emulated: l.port.Emulated, fit: p.canaryFit(key) == nil}
+		one := party{iccid: key, emulated: l.port.Emulated, fit: p.canaryFit(key) == nil && l.open()}
 		if mutes := p.canaries.mutes.Load(); mutes != nil {
 			if m, ok := (*mutes)[key]; ok {
 				one.mute = [2]bool{m.NoSend, m.NoReceive}
@@ -389,6 +389,9 @@ func (p *Pool) convict(ctx context.Context, now time.Time, v verdict) error {
 				}
 			}
 			slices.Sort(m.Legs)
+			if l := p.lineOfSIM(key); l != nil {
+				m.Modem = l.snapshot().ID
+			}
 			mutes[key] = m
 			names = append(names, key)
 		}
@@ -437,6 +440,22 @@ func (p *Pool) acquit(ctx context.Context, key string) error {
 	p.hintAll(key)
 	p.kick()
 	return nil
+}
+
+// probeSoon has a SIM in quarantine looked at at once: something about it was
+// changed.
+func (p *Pool) probeSoon(ctx context.Context, key string) error {
+	if _, muted := p.mute(key); !muted {
+		return nil
+	}
+	now := queue.SteadyNow(p.clock).UnixMilli()
+	err := p.change(ctx, func(mutes map[string]queue.Mute) {
+		m := mutes[key]
+		m.Next, m.Probes = now, 0
+		mutes[key] = m
+	})
+	p.canaries.hint()
+	return err
 }
 
 // redeem lets go what a canary shows to work: one of those that told against the
@@ -489,7 +508,7 @@ func (k *keeper) carry(ctx context.Context) error {
 			continue
 		}
 		l := k.p.lineOfSIM(c.From)
-		if l == nil || !l.takeMuted() {
+		if l == nil || !l.open() || !l.takeMuted() {
 			continue
 		}
 		claimed, err := k.p.store.ClaimCanary(ctx, l.queueLine(), c.Message)
@@ -510,11 +529,18 @@ func (k *keeper) carry(ctx context.Context) error {
 func (l *line) takeMuted() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.busy || l.p.paused.Load() || l.p.draining.Load() || !l.fitLocked(time.Now()) {
+	if l.busy || !l.fitLocked(time.Now()) {
 		return false
 	}
 	l.busy = true
 	return true
+}
+
+// open says that nothing but its health keeps the SIM from sending a canary now:
+// no person has paused it, or what is of its lane, and it is not outside its hours.
+func (l *line) open() bool {
+	key := l.simKey()
+	return !l.p.shutFor(key, queue.Normal) && l.standing(key, l.p.rules.Load()).lanes.Has(queue.LaneAlert)
 }
 
 // fit says that the line could send, busy or not, in quarantine by canaries or

@@ -16,7 +16,13 @@ func (k *keeper) probe(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	for key, m := range *mutes {
-		if !m.NoSend && !m.NoReceive || now.UnixMilli() < m.Next || k.p.canaryFit(key) != nil || k.underWay(key) {
+		if !m.NoSend && !m.NoReceive || k.p.canaryFit(key) != nil || k.underWay(key) {
+			continue
+		}
+		l := k.p.lineOfSIM(key)
+		modem := l.snapshot().ID
+		moved := m.Modem != "" && m.Modem != modem // it may have been the modem
+		if !moved && now.UnixMilli() < m.Next || !l.open() {
 			continue
 		}
 		peer := k.p.canaryPeer(key)
@@ -38,8 +44,12 @@ func (k *keeper) probe(ctx context.Context, now time.Time) error {
 			if !ok || !m.NoSend && !m.NoReceive {
 				return
 			}
-			m.Probes++
-			m.Next = now.Add(next).UnixMilli()
+			if moved {
+				m.Probes = 0
+			} else {
+				m.Probes++
+			}
+			m.Next, m.Modem = now.Add(next).UnixMilli(), modem
 			mutes[key] = m
 		})
 		if err != nil {

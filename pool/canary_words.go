@@ -32,6 +32,21 @@ func muteWords(m queue.Mute, language string) string {
 	return fmt.Sprintf("it does not send though it is registered and seems to: %d test messages from it did not arrive, and other lines' did; check its credit and contract", n)
 }
 
+// muteFinding is the code of the finding about a SIM in quarantine; "" for none.
+func muteFinding(m queue.Mute) string {
+	switch {
+	case m.NoTell && (m.NoSend || m.NoReceive):
+		return "line_mute_alone"
+	case m.NoSend && m.NoReceive:
+		return "line_mute"
+	case m.NoReceive:
+		return "line_no_receive"
+	case m.NoSend:
+		return "line_no_send"
+	}
+	return ""
+}
+
 // In says in a language, "es" or "en", what the SIM does not do, and what to
 // look at.
 func (q Quarantine) In(language string) string { return muteWords(q.Mute, language) }

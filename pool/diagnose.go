@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"recado/modem"
+	"recado/queue"
 )
 
 const (
@@ -98,6 +99,7 @@ type vitals struct {
 	// sent says that the network accepted something in this run.
 	sent    bool
 	reports reports
+	mute    queue.Mute // of its SIM
 }
 
 func (l *line) vitals(now time.Time) vitals {
@@ -107,6 +109,7 @@ func (l *line) vitals(now time.Time) vitals {
 	defer l.mu.Unlock()
 	// What the modem itself says: the view's reason may be the line's.
 	v.snap.Reason, v.twin, v.sent, v.reports = l.heard.Reason, l.twin, l.took > 0, l.reports
+	v.mute, _ = l.p.mute(l.key)
 	return v
 }
 
@@ -286,7 +289,9 @@ func (v vitals) ready() []Finding {
 	case SIMNoCredit:
 		add("sim_no_credit", FindingFail, AboutSIM, v.sim.Credit.facts()...)
 	case SIMQuarantined:
-		if code := refusal.FindString(v.sim.Reason); strings.Contains(v.sim.Reason, "refused this SIM") {
+		if code := muteFinding(v.mute); code != "" {
+			add(code, FindingFail, AboutSIM, "count", strconv.Itoa(len(v.mute.Legs)))
+		} else if code := refusal.FindString(v.sim.Reason); strings.Contains(v.sim.Reason, "refused this SIM") {
 			add("sim_refused", FindingFail, AboutSIM, "code", code)
 		} else {
 			add("line_quarantined", FindingWarn, AboutSIM, "reason", v.sim.Reason)

@@ -138,6 +138,18 @@ var findingWords = map[string]words{
 	"line_quarantined": {
 		sentence{"The line on {port} rests: {reason}.", "It tries again by itself. Check antenna, signal and power of the modem."},
 		sentence{"La línea de {port} descansa: {reason}.", "Lo vuelve a intentar sola. Revise la antena, la señal y la alimentación del módem."}},
+	"line_no_send": {
+		sentence{"The SIM {sim} on {port} is registered and seems to send, but {count} test messages from it got nowhere, and other lines' did.", "It is in quarantine and is tried again by itself. Check its credit and contract; a person can end the quarantine on the SIM's page."},
+		sentence{"La SIM {sim} de {port} está en la red y parece que envía, pero {count} mensajes de prueba suyos no llegaron y los de otras líneas sí.", "Está apartada y se vuelve a probar sola. Revise su saldo y su contrato; en la página de la SIM se la puede volver a usar."}},
+	"line_no_receive": {
+		sentence{"The SIM {sim} on {port} is registered, but {count} test messages to it did not arrive, and those to other lines did.", "It is in quarantine and is tried again by itself. See whether the number kept for it is its own, whether the modem's memory is full, and its contract."},
+		sentence{"La SIM {sim} de {port} está en la red, pero {count} mensajes de prueba a ella no llegaron y los de otras líneas sí.", "Está apartada y se vuelve a probar sola. Mire si el número guardado es el suyo, si la memoria del módem está llena, y su contrato."}},
+	"line_mute": {
+		sentence{"The SIM {sim} on {port} is registered, but neither sends nor receives: {count} test messages were lost, and other lines' arrive.", "It is in quarantine and is tried again by itself. Check the modem, its antenna, and the SIM's contract."},
+		sentence{"La SIM {sim} de {port} está en la red, pero ni envía ni recibe: {count} mensajes de prueba se perdieron y los de otras líneas llegan.", "Está apartada y se vuelve a probar sola. Revise el módem, su antena y el contrato de la SIM."}},
+	"line_mute_alone": {
+		sentence{"The SIM {sim} on {port} does not send or does not receive: {count} test messages to itself neither arrived nor were reported.", "It is in quarantine and is tried again by itself. Check the modem, its antenna, and the SIM's credit and contract."},
+		sentence{"La SIM {sim} de {port} no envía o no recibe: {count} mensajes de prueba a sí misma no llegaron ni dieron acuse.", "Está apartada y se vuelve a probar sola. Revise el módem, su antena, y el saldo y el contrato de la SIM."}},
 	"answers_lost": {
 		sentence{"The network's answer to {count} messages of {port} was lost within the hour: whether they left is not known.", "Check antenna, signal and power of the modem. The messages are shown as uncertain."},
 		sentence{"En la última hora se ha perdido la respuesta de la red a {count} mensajes de {port}: no se sabe si salieron.", "Revise la antena, la señal y la alimentación del módem. Los mensajes salen como inciertos."}},

@@ -417,5 +417,8 @@ func (p *Pool) UpdateSIM(ctx context.Context, iccid string, patch queue.SIMPatch
 	}
 	p.simMu.Unlock()
 	p.release(iccid)
+	if patch.Number != nil { // the one before may have been another's
+		p.complain(ctx, "looking at a line in quarantine again", p.probeSoon(ctx, iccid))
+	}
 	return p.SIM(ctx, iccid)
 }

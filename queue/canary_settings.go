@@ -101,6 +101,8 @@ type Mute struct {
 	Since  int64 `json:"since"`
 	Next   int64 `json:"next"`
 	Probes int   `json:"probes"`
+	// Modem that it was in then.
+	Modem string `json:"modem,omitempty"`
 	// Cleared is when it was last found well, or a person ended its quarantine:
 	// what began before does not count against it. With neither side at fault that
 	// is all that is kept.
