@@ -20,6 +20,7 @@ type emulateCmd struct {
 	Latency time.Duration `placeholder:"D" help:"From Ctrl-Z to the network's answer."`
 	Command time.Duration `name:"command-latency" placeholder:"D" help:"From a command to its answer."`
 	Baud    int           `placeholder:"N" help:"Pace the ports like serial lines of that speed: 115200."`
+	CMMS    int           `name:"cmms-saves" placeholder:"PERCENT" help:"What a submission does without when AT+CMMS has kept the link open since the last one."`
 	Family  []string      `placeholder:"NAME" help:"Families, given to the modems in turn (generic, huawei, zte, …)."`
 	PIN     string        `name:"pin" placeholder:"PIN" help:"The SIMs ask for this PIN after every start of their modems."`
 	PUK     string        `name:"puk" placeholder:"PUK" help:"With --pin: what unblocks the SIMs after three wrong PINs."`
@@ -58,7 +59,10 @@ func (c *emulateCmd) Run(ctx context.Context, t terminal) error {
 	if c.Baud < 0 || c.Command < 0 {
 		return usagef("--baud and --command-latency are not negative")
 	}
-	o := emulator.NetworkOptions{Latency: c.Latency, CommandLatency: c.Command, Baud: c.Baud, ReportDelay: time.Second}
+	if c.CMMS < 0 || c.CMMS > 90 {
+		return usagef("--cmms-saves is from 0 to 90 percent")
+	}
+	o := emulator.NetworkOptions{LinkSaves: float64(c.CMMS) / 100, Latency: c.Latency, CommandLatency: c.Command, Baud: c.Baud, ReportDelay: time.Second}
 	for name, w := range map[string]*io.Writer{c.Ledger: &o.Ledger, c.Timings: &o.Timings} {
 		if name == "" {
 			continue
