@@ -64,8 +64,11 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 	defer interrupt(nil)
 	m.setState(StateSending, "")
 	var gateAt time.Time
+	var prompted time.Duration
 	slow := m.watchSlow()
+	asked := time.Now()
 	sub := s.ch.Submit(open, r.tpdu, func() error {
+		prompted = time.Since(asked)
 		if err := r.ctx.Err(); err != nil {
 			return err
 		}
@@ -88,7 +91,7 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 	if errors.Is(sub.Err, errForgot) {
 		out = notSent(fmt.Errorf("%w: %w", ErrNotReady, errForgot))
 	}
-	out.MR = m.credible(out)
+	out.MR, out.Prompted = m.credible(out), prompted
 	s.sent++
 	s.lastSend = time.Now()
 	s.linkTold(out, sub, begun, last, s.lastSend)

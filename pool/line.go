@@ -49,6 +49,9 @@ type line struct {
 	leaving bool
 	// used is when the line last began a message; zero: never in this run.
 	used time.Time
+	// prompt is how long the modem took to the last prompt; 0: it did not come.
+	// Owned by serve.
+	prompt time.Duration
 	health
 	reports reports
 	speed   speed
@@ -203,8 +206,8 @@ func (l *line) serve(ctx context.Context) {
 			}
 			return
 		case c := <-l.work:
-			for c != nil {
-				c = l.send(ctx, c)
+			for b := (*begun)(nil); c != nil; {
+				c, b = l.send(ctx, c, b)
 			}
 			if l.rest() {
 				l.p.kick() // something came after the last look
@@ -215,14 +218,12 @@ func (l *line) serve(ctx context.Context) {
 
 // send submits the claimed message's next segment, commits what became of it,
 // and returns what to send next: that message's next segment, another message,
-// or nil.
-func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
+// or nil. b is c's submission when the modem has been asked for its prompt already.
+func (l *line) send(ctx context.Context, c *queue.Claimed, b *begun) (*queue.Claimed, *begun) {
 	// What is known must reach the disk also while the program stops.
 	ctx = context.WithoutCancel(ctx)
 	me := c.Line // whatever SIM is in the modem by now
-	seg := c.Message.Segments[c.Next]
 	l.holding(c)
-	l.following.Store(c.Next < len(c.Message.Segments)-1)
 	l.mu.Lock()
 	l.now, l.used = c.Message.ID, time.Now()
 	l.speed.begins(l.used)
@@ -230,12 +231,13 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 	l.mu.Unlock()
 	l.p.changed()
 
-	var attempt int64
-	start := time.Now()
-	o := l.modem.Send(ctx, seg.TPDU, func() (err error) {
-		attempt, err = l.gate(ctx, c, seg.N)
-		return err
-	})
+	if b == nil {
+		b = l.begin(ctx, c)
+		b.may <- true
+	}
+	o := <-b.done
+	attempt, start := b.attempt, b.at
+	l.prompt = o.Prompted
 	if attempt != 0 {
 		l.p.used(c, start, l.quality())
 	}
@@ -260,19 +262,19 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 		// Also when the gate said that the message is no longer ours: the store
 		// looks for itself.
 		l.giveBack(c, out)
-		return l.p.took(l.pull(ctx, next))
+		return l.p.took(l.pull(ctx, next)), nil
 	}
-	following, err := l.settle(ctx, attempt, out, next, c.Message.ID)
+	following, ahead, err := l.settleAhead(ctx, attempt, out, next, c.Message.ID)
 	if err != nil {
 		// The attempt stays open on disk: nothing more leaves on this SIM until
 		// the next start makes it uncertain.
 		l.suspend("the outcome of a submission could not be stored")
-		return nil
+		return nil, nil
 	}
 	if o.Late != nil {
 		l.p.wg.Go(func() { l.await(ctx, me.ICCID, smsc, attempt, o.Late, c.Message) })
 	}
-	return l.p.took(following)
+	return l.p.took(following), ahead
 }
 
 // await takes the real answer to an attempt that was given up as lost, should
@@ -308,11 +310,8 @@ func (l *line) gate(ctx context.Context, c *queue.Claimed, n int) (int64, error)
 	// Pause waits for gates that were already on their way.
 	l.p.gates.RLock()
 	defer l.p.gates.RUnlock()
-	if l.p.shutFor(c.Line.ICCID, c.Message.Class) {
-		return 0, errPaused
-	}
-	if l.simKey() != c.Line.ICCID {
-		return 0, errOtherSIM
+	if err := l.mayPassLocked(c); err != nil {
+		return 0, err
 	}
 	return l.p.store.GateTPDU(ctx, c.Line, c.Message.Seq, n, c.Message.Segments[n-1].TPDU)
 }

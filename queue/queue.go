@@ -239,6 +239,8 @@ type Claimed struct {
 	Next int
 	// Why this SIM: WhyPinned, …
 	Why string
+	// Attempt is that of segment Next when its gate is open already: see OutcomeThen.
+	Attempt int64
 }
 
 // Verdict mirrors modem.Verdict: queue knows no hardware.
