@@ -71,6 +71,9 @@ func (s *Store) able(iccid string) bool {
 
 // known gives the SIM that each of the numbers knows, as far as one is in use.
 func (s *Store) known(ctx context.Context, from asker, numbers []string) (map[string]string, error) {
+	if len(numbers) == 0 { // nil would be JSON's null
+		return nil, nil
+	}
 	list, err := json.Marshal(numbers)
 	if err != nil {
 		return nil, err

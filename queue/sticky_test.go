@@ -291,3 +291,11 @@ func TestACancelledMessagePrefersNothing(t *testing.T) {
 	require.Empty(t, sim)
 	require.Zero(t, until)
 }
+
+// TestNobodyKnowsNoSIM: of a request none of whose numbers can be used nothing is looked up.
+func TestNobodyKnowsNoSIM(t *testing.T) {
+	b := newBox(t)
+	known, err := b.Store.known(t.Context(), b.db.Read(), nil)
+	require.NoError(t, err)
+	require.Empty(t, known)
+}
