@@ -16,12 +16,18 @@ const (
 	// which the work may begin.
 	simulationHorizon = 366 * 24 * time.Hour
 	// simulationSteps bound its work, whatever it is given.
-	simulationSteps = 2_000_000
+	simulationSteps = 1_000_000
 	// Up to so many messages are taken one by one: with few it matters which goes
 	// where. Of more a line's part is cut into simulationSlices, at least, and
 	// smaller ones towards the end: so all lines end together, to one message.
 	simulationFine   = 4000
 	simulationSlices = 16
+	// simulationEven: of more than so many, what a minute allows is thought to be
+	// spread over it evenly.
+	simulationEven = 30_000
+	// turnLook is how often, at least, a line looks whether its turn on a route has
+	// come.
+	turnLook = 500 * time.Millisecond
 	// waitShown is the shortest time without a submission that is worth telling,
 	// and waitsMost are told.
 	waitShown = 30 * time.Second
@@ -128,11 +134,7 @@ func Simulate(s Situation) Forecast { return simulate(s, simulationFine) }
 
 // simulate takes up to fine messages one by one.
 func simulate(s Situation, fine int) Forecast {
-	m := newSimulation(s)
-	for _, b := range m.batches {
-		m.all = min(m.all+b.Messages, unlimited)
-	}
-	m.fine = m.all <= fine
+	m := newSimulation(s, fine)
 	if m.left > 0 && !s.Paused {
 		for range simulationSteps {
 			if m.left == 0 || !m.step() {
@@ -167,39 +169,47 @@ type simulation struct {
 
 const lanes = 4
 
-func newSimulation(s Situation) *simulation {
+func newSimulation(s Situation, fine int) *simulation {
 	m := &simulation{Situation: s, begun: never, worn: map[int64][]float64{}}
+	for _, list := range [2][]Batch{s.Ahead, s.Work} {
+		for _, b := range list {
+			m.all = min(m.all+max(b.Messages, 0), unlimited)
+		}
+	}
+	m.fine = m.all <= fine
 	for i := range s.Lines {
-		m.lines = append(m.lines, newSimLine(&s.Lines[i], i, s))
+		m.lines = append(m.lines, newSimLine(s.Lines[i].sane(), i, s, m.all > simulationEven && !m.fine))
 	}
 	m.horizon = simulationHorizon
 	for _, w := range s.Work {
 		m.horizon = max(m.horizon, simulationHorizon+min(max(w.From, 0), simulationHorizon))
 	}
 	for i := range s.Ahead {
-		m.add(&s.Ahead[i], false)
+		m.add(s.Ahead[i], false)
 	}
 	for i := range s.Work {
-		m.add(&s.Work[i], true)
+		m.add(s.Work[i], true)
 	}
 	slices.SortStableFunc(m.batches, func(a, b *simBatch) int { return cmp.Compare(a.lane, b.lane) })
 	return m
 }
 
-func (m *simulation) add(given *Batch, work bool) {
+func (m *simulation) add(b Batch, work bool) {
+	sane := b.sane()
+	given := &sane
 	if given.Messages <= 0 {
 		return
 	}
-	b := &simBatch{Batch: given, lane: queue.Lane(given.Class), work: work, gate: newGate(given.Hours, m.Now), total: max(given.Segments, given.Messages)}
-	b.only, b.other = m.those(given.Only), m.those(given.Else)
+	sim := &simBatch{Batch: given, lane: queue.Lane(given.Class), work: work, gate: newGate(given.Hours, m.Now), total: given.Segments}
+	sim.only, sim.other = m.those(given.Only), m.those(given.Else)
 	if len(given.Weights) == len(m.lines) && m.worn[given.Route] == nil {
 		m.worn[given.Route] = make([]float64, len(m.lines))
 		copy(m.worn[given.Route], given.Worn)
 	}
-	m.batches = append(m.batches, b)
+	m.batches = append(m.batches, sim)
 	if work {
 		m.left += given.Messages
-		m.lane = b.lane
+		m.lane = sim.lane
 	}
 }
 
@@ -408,7 +418,7 @@ func (m *simulation) turnAt(l *simLine, b *simBatch, t time.Duration) time.Durat
 	if (worn[l.place]-least)/l.stride(b, t) <= aheadMost+1e-6 {
 		return t
 	}
-	return max(min(next, t+l.Took), t+time.Millisecond)
+	return max(min(next, t+max(l.Took, turnLook)), t+time.Millisecond)
 }
 
 // take gives the line as many of the batch's messages as nothing can come
@@ -476,7 +486,10 @@ func (m *simulation) goOn(l *simLine, t time.Duration) {
 func (m *simulation) sent(l *simLine, b *simBatch, t, gap time.Duration, n, size int) {
 	last := t + time.Duration(size-1)*gap
 	l.at = last + l.Took
-	l.paceFree = last + max(l.Pace, 0)
+	if b.lane < queue.LaneNormal { // the others look at paceFree
+		l.at = last + max(l.Took, l.pace[b.lane])
+	}
+	l.paceFree = last + l.pace[max(b.lane, queue.LaneNormal)]
 	if worn := m.worn[b.Route]; worn != nil && len(b.Weights) == len(m.lines) && b.Weights[l.place] > 0 {
 		worn[l.place] += float64(size) * l.stride(b, t)
 	}

@@ -14,6 +14,8 @@ type simLine struct {
 	place    int
 	at       time.Duration // when it looks for its next message; never: it will not
 	paceFree time.Duration
+	pace     [lanes]time.Duration // from a submission's begin to the next's, by lane
+	minute   SimLimit             // where the minute is spread evenly
 	gate     gate
 	// segments and recipients of minute and hour; nil where no limit asks.
 	sliding [2]struct{ segments, recipients *sliding }
@@ -36,16 +38,20 @@ type simLine struct {
 	hit         [4][2]bool
 }
 
-func newSimLine(given *SimLine, place int, s Situation) *simLine {
-	l := &simLine{SimLine: *given, place: place, at: max(given.Free, 0), paceFree: given.PaceFree, gate: newGate(given.Hours, s.Now),
+func newSimLine(given SimLine, place int, s Situation, even bool) *simLine {
+	l := &simLine{SimLine: given, place: place, at: given.Free, paceFree: given.PaceFree, gate: newGate(given.Hours, s.Now),
 		warm: given.Warm, least: unlimited}
-	if given.Took <= 0 {
-		l.Took = submissionGuess
-	}
 	if given.Out != "" {
 		l.at = never
 	}
 	for w, width := range [2]time.Duration{time.Minute, time.Hour} {
+		if l.Spans[w] == 0 {
+			l.Spans[w] = width
+		}
+	}
+	l.keepPace(even)
+	given.Limits = l.Limits
+	for w := range l.sliding {
 		for _, ring := range []struct {
 			into    **sliding
 			limited bool
@@ -57,12 +63,9 @@ func newSimLine(given *SimLine, place int, s Situation) *simLine {
 			if !ring.limited {
 				continue
 			}
-			if given.Spans[w] > 0 {
-				width = given.Spans[w]
-			}
-			*ring.into = &sliding{width: width}
+			*ring.into = &sliding{width: l.Spans[w]}
 			for _, u := range given.Uses {
-				(*ring.into).add(-max(u.Ago, 0), 0, ring.of(u))
+				(*ring.into).add(-u.Ago, 0, ring.of(u))
 			}
 		}
 	}
@@ -84,11 +87,32 @@ func newSimLine(given *SimLine, place int, s Situation) *simLine {
 }
 
 // gap is between the begins of two of its submissions of the batch.
-func (l *simLine) gap(b *simBatch) time.Duration {
-	if b.lane < 2 || l.Pace <= 0 {
-		return l.Took
+func (l *simLine) gap(b *simBatch) time.Duration { return max(l.Took, l.pace[b.lane]) }
+
+// keepPace works out the paces. Where a pace with its chance comes close to what
+// the minute allows, now one and now the other holds it up: that is slower than
+// either. even: what the minute allows is spread over it instead.
+func (l *simLine) keepPace(even bool) {
+	for lane := range l.pace {
+		if lane >= queue.LaneNormal {
+			l.pace[lane] = l.Pace
+		}
+		most, _, limited := l.most(windowMinute, lane)
+		if !limited[0] || most == 0 {
+			even = even && most != 0
+			continue
+		}
+		each := l.Spans[0] / time.Duration(most)
+		if near := math.Abs(1 - float64(l.pace[lane])/float64(each)); lane >= queue.LaneNormal && l.Pace > 0 && near < 0.2 {
+			l.pace[lane] = time.Duration(float64(max(l.pace[lane], each)) * (1 + 0.11/math.Sqrt(float64(most))*math.Exp(-near/0.07)))
+		} else if even {
+			l.pace[lane] = max(l.pace[lane], each)
+		}
 	}
-	return max(l.Took, l.Pace)
+	if even && l.Limits[windowMinute].Recipients == 0 {
+		l.minute = l.Limits[windowMinute]
+		l.Limits[windowMinute] = SimLimit{}
+	}
 }
 
 // refresh forgets what no longer counts at t.
@@ -346,6 +370,12 @@ func (l *simLine) leftAt(t time.Duration) int {
 		switch {
 		case limited[0]:
 			left = min(left, max(segments-l.counted(w, t), 0))
+		case w == windowMinute && l.minute.Segments > 0:
+			used := 0
+			if since := t - l.last; l.lastSize > 0 && since < l.Spans[0] {
+				used = 1 + int((l.Spans[0]-since)/max(l.lastGap, leastTook))
+			}
+			left = min(left, max(l.minute.Segments-used, 0))
 		}
 	}
 	return left

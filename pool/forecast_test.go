@@ -28,6 +28,10 @@ type speedRig struct {
 }
 
 func newSpeedRig(t *testing.T, seed uint64, latencies ...time.Duration) *speedRig {
+	return newSpeedRigOf(t, true, seed, latencies...)
+}
+
+func newSpeedRigOf(t *testing.T, emulated bool, seed uint64, latencies ...time.Duration) *speedRig {
 	s := &speedRig{rig: emptyRig(t, emulator.NetworkOptions{}), r: rand.New(rand.NewPCG(seed, 5))}
 	for i, latency := range latencies {
 		net := emulator.NewNetwork(emulator.NetworkOptions{Latency: latency, LatencySigma: 0.1, CommandLatency: 10 * time.Millisecond,
@@ -36,7 +40,7 @@ func newSpeedRig(t *testing.T, seed uint64, latencies ...time.Duration) *speedRi
 		iccid := fmt.Sprintf("893407%013d", 100+i)
 		m := net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond, ICCID: iccid, IMSI: fmt.Sprintf("2140700000%05d", i),
 			IMEI: fmt.Sprintf("3569380356%05d", i)})
-		require.NoError(t, s.pool.Add(pool.Port{Name: fmt.Sprintf("emulated:%d", i+1), Open: m.Open, Emulated: true}))
+		require.NoError(t, s.pool.Add(pool.Port{Name: fmt.Sprintf("emulated:%d", i+1), Open: m.Open, Emulated: emulated}))
 		s.sims = append(s.sims, m.ICCID())
 	}
 	s.ready(len(latencies))
@@ -53,19 +57,14 @@ func (s *speedRig) numbers(n int) []string {
 	return list
 }
 
-// idle waits until nothing waits any more, for at most that long.
-func (s *speedRig) idle(most time.Duration) bool {
+// left waits until all of the messages have left, for at most that long.
+func (s *speedRig) left(most time.Duration, messages []queue.Message) bool {
 	deadline := time.Now().Add(most)
 	for time.Now().Before(deadline) {
-		depth, err := s.store.Depth(s.t.Context())
-		require.NoError(s.t, err)
-		left := 0
-		for _, state := range []queue.State{queue.Queued, queue.Sending, queue.Scheduled} {
-			for _, n := range depth[state] {
-				left += n
-			}
+		for len(messages) > 0 && !s.message(messages[0].ID).SentAt.IsZero() {
+			messages = messages[1:]
 		}
-		if left == 0 {
+		if len(messages) == 0 {
 			return true
 		}
 		wait := time.NewTimer(time.Second)
@@ -77,10 +76,11 @@ func (s *speedRig) idle(most time.Duration) bool {
 
 // measured has each line send a few, so that its speed is known.
 func (s *speedRig) measured(each int) {
+	var messages []queue.Message
 	for _, sim := range s.sims {
-		s.submit(queue.Request{To: s.numbers(each), Text: "uno", SIM: sim})
+		messages = append(messages, s.submit(queue.Request{To: s.numbers(each), Text: "uno", SIM: sim})...)
 	}
-	require.True(s.t, s.idle(time.Hour))
+	require.True(s.t, s.left(time.Hour, messages))
 	wait := time.NewTimer(65 * time.Second) // the minute's window is empty
 	<-wait.C
 	synctest.Wait()
@@ -97,9 +97,9 @@ func (s *speedRig) foreseen(r queue.Request, ahead ...queue.Request) (f pool.For
 	require.NoError(s.t, err)
 	f, err = s.pool.Forecast(ctx, pool.WorkOf(r, q))
 	require.NoError(s.t, err)
-	asked := time.Now()
+	asked := s.clock.Now()
 	messages := s.submit(r)
-	require.True(s.t, s.idle(max(3*f.ETA, 10*time.Minute)+time.Minute), "%+v", f)
+	require.True(s.t, s.left(max(3*f.ETA, 10*time.Minute)+time.Minute, messages), "%+v", f)
 	segments = map[string]int{}
 	var last time.Time
 	for _, m := range messages {
@@ -113,11 +113,17 @@ func (s *speedRig) foreseen(r queue.Request, ahead ...queue.Request) (f pool.For
 	return f, last.Sub(asked), segments
 }
 
-// agrees: within a tenth, or what one message more or less on a line is worth.
+// agrees: within a tenth, or what one message more or less on a line is worth:
+// where a minute's limit holds, half of that minute.
 func (s *speedRig) agrees(f pool.Forecast, finish, slowest time.Duration, segments map[string]int, of int, what string) {
 	s.t.Helper()
 	s.t.Logf("%s: foreseen %.1f s %v, it took %.1f s %v", what, f.ETA.Seconds(), f.Shares, finish.Seconds(), segments)
 	require.True(s.t, f.Feasible, "%+v", f)
+	for _, l := range f.Limits {
+		if l.Window == string(queue.WindowMinute) {
+			slowest = max(slowest, 20*time.Second)
+		}
+	}
 	require.InDelta(s.t, finish.Seconds(), f.ETA.Seconds(), max(0.1*finish.Seconds(), 1.5*slowest.Seconds()), what)
 	total := 0
 	for _, share := range f.Shares {
@@ -223,5 +229,68 @@ func TestForecastLeavesForCodes(t *testing.T) {
 			require.NoError(t, err)
 			require.InDelta(t, limits.Room.Segments[queue.LaneOTP], l.Segments, 3, l.ICCID)
 		}
+	})
+}
+
+// TestForecastOfRealSIMs: with the limits, the reserve, the pace and the warming up
+// that real SIMs have by default.
+func TestForecastOfRealSIMs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpeedRigOf(t, false, 2, 2*time.Second, 3*time.Second)
+		s.clock.advance(12 * time.Hour) // not at night
+		s.measured(4)
+		for _, c := range []queue.Class{queue.Normal, queue.Bulk} {
+			f, finish, segments := s.foreseen(queue.Request{To: s.numbers(30), Text: "Aviso", Class: c})
+			s.agrees(f, finish, 6*time.Second, segments, 30, string(c)+" on real SIMs")
+		}
+		q := queue.Request{To: s.numbers(200), Text: "Aviso", Class: queue.Bulk}
+		measured, err := s.store.Quote(t.Context(), q)
+		require.NoError(t, err)
+		f, err := s.pool.Forecast(t.Context(), pool.WorkOf(q, measured))
+		require.NoError(t, err)
+		require.InDelta(t, 2.5*24, f.ETA.Hours(), 24, "fifty on the first day, less a fifth; then twice as many")
+		require.False(t, f.Feasible && f.ETA > 72*time.Hour)
+	})
+}
+
+// TestForecastOfRoutesAndQuietHours: weights hold, what comes first goes first, and
+// nobody is woken.
+func TestForecastOfRoutesAndQuietHours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpeedRig(t, 3, 1500*time.Millisecond, 2*time.Second, time.Second)
+		s.measured(6)
+		_, err := s.store.AddRoute(t.Context(), queue.Route{Name: "España", Enabled: true, Prefixes: []string{"+346"}, Classes: []queue.Class{queue.Normal},
+			SIMs: []queue.RouteSIM{{ICCID: s.sims[0], Weight: 3}, {ICCID: s.sims[1], Weight: 1}}, Fallback: queue.FallbackWait})
+		require.NoError(t, err)
+		f, finish, segments := s.foreseen(queue.Request{To: s.numbers(80), Text: "Aviso", Class: queue.Normal})
+		s.agrees(f, finish, 4*time.Second, segments, 80, "on a route with weights")
+		require.Zero(t, segments[s.sims[2]])
+		require.InDelta(t, 60, segments[s.sims[0]], 4)
+
+		madrid, err := time.LoadLocation("Europe/Madrid")
+		require.NoError(t, err)
+		local := s.clock.Now().In(madrid)
+		from := pool.Minute(60*local.Hour() + local.Minute())
+		require.NoError(t, s.pool.SetQuietHours(t.Context(), pool.QuietHours{Classes: []queue.Class{queue.Bulk}, From: from, To: from + 4}))
+		f, finish, segments = s.foreseen(queue.Request{To: s.numbers(60), Text: "Boletín", Class: queue.Bulk})
+		s.agrees(f, finish, 2*time.Second, segments, 60, "after quiet hours")
+		require.Len(t, f.Waits, 1)
+		require.Equal(t, pool.WaitQuiet, f.Waits[0].Why)
+		require.Greater(t, finish, 3*time.Minute)
+
+		require.NoError(t, s.pool.PauseClass(t.Context(), queue.Bulk, true))
+		f, err = s.pool.Forecast(t.Context(), pool.Work{Class: queue.Bulk, Segments: 1, Messages: 5})
+		require.NoError(t, err)
+		require.False(t, f.Feasible)
+		require.Equal(t, pool.WaitClass, f.Waits[0].Why)
+		require.NoError(t, s.pool.PauseSIM(t.Context(), s.sims[0], true))
+		require.NoError(t, s.pool.PauseSIM(t.Context(), s.sims[1], true))
+		f, err = s.pool.Forecast(t.Context(), pool.Work{Class: queue.Normal, Segments: 1, To: s.numbers(5)})
+		require.NoError(t, err)
+		require.Equal(t, pool.WaitSIMPaused, f.Waits[0].Why, "its route waits")
+		require.NoError(t, s.pool.Pause(t.Context()))
+		f, err = s.pool.Forecast(t.Context(), pool.Work{Class: queue.OTP, Segments: 1, Messages: 1})
+		require.NoError(t, err)
+		require.Equal(t, pool.WaitPaused, f.Waits[0].Why)
 	})
 }

@@ -118,7 +118,7 @@ func Patience(c Class) time.Duration { return patience[c] }
 func (s *Store) Spots(ctx context.Context, numbers []string, c Class, key string, now bool) ([]Spot, error) {
 	var known map[string]string
 	most := int(patience[c] / stickyPace)
-	if now && most > 0 {
+	if now && most > 0 && len(numbers) > 0 {
 		var err error
 		if known, err = s.known(ctx, s.db.Read(), numbers); err != nil {
 			return nil, err
