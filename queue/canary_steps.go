@@ -154,7 +154,8 @@ func (s *Store) ClaimCanary(ctx context.Context, l Line, message string) (*Claim
 		if what := r.look(); what != "" {
 			return s.corrupt(tx, r, what)
 		}
-		c = &Claimed{Message: r.Message, Line: l, Next: r.next() - 1}
+		l.Offer, l.why = nil, WhyPinned
+		c = &Claimed{Message: r.Message, Line: l, Next: r.next() - 1, Why: l.why}
 		return nil
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -240,4 +241,38 @@ func TestCanarySettings(t *testing.T) {
 	round, err := b.CanaryRound(ctx)
 	require.NoError(t, err)
 	require.True(t, when.Equal(round))
+}
+
+// TestACanaryCountsInTheLimits like any message.
+func TestACanaryCountsInTheLimits(t *testing.T) {
+	b := newBox(t)
+	ctx := context.Background()
+	require.NoError(t, b.SawSIM(ctx, SIMRow{ICCID: line(1).ICCID}))
+	require.NoError(t, b.SetLimits(ctx, line(1).ICCID, LimitsPatch{Limits: &[]Limit{{Window: WindowHour, MaxSegments: 1}}}))
+	c := b.canary(1, 2, "+34600111222")
+	got, err := b.ClaimCanary(ctx, line(1), c.Message)
+	require.NoError(t, err)
+	a, err := b.Gate(ctx, got.Line, got.Message.Seq, 1)
+	require.NoError(t, err)
+	b.outcome(a, accepted(1))
+	used, err := b.Limits(ctx, line(1).ICCID)
+	require.NoError(t, err)
+	require.Equal(t, 1, used.Limits[1].UsedSegments)
+	c = b.canary(1, 3, "+34600111223")
+	require.Nil(t, b.claimed(line(1)))
+	got, err = b.ClaimCanary(ctx, line(1), c.Message)
+	require.NoError(t, err)
+	_, err = b.Gate(ctx, got.Line, got.Message.Seq, 1)
+	require.ErrorIs(t, err, ErrLimit)
+}
+
+// FuzzCanaryOf: whatever somebody writes is a token, or none.
+func FuzzCanaryOf(f *testing.F) {
+	f.Add(canaryText("ABCDEFGHJKLM2"))
+	f.Add("RC-RC-RC-")
+	f.Add("RC-\xff\xfe")
+	f.Fuzz(func(t *testing.T, text string) {
+		token := CanaryOf(text)
+		require.True(t, token == "" || len(token) == tokenLen && strings.Contains(text, canaryMark+token), "%q", token)
+	})
 }

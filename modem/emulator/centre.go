@@ -89,7 +89,7 @@ func (n *Network) route(sub *submission) {
 	n.mu.Unlock()
 	e := sub.effect
 	switch {
-	case to != nil && e.Status == nil && !e.NoReport:
+	case to != nil && e.Status == nil:
 		n.carry(sub, to)
 	case e.NoReport:
 	case e.Status == nil:
@@ -124,14 +124,19 @@ func (n *Network) carry(sub *submission, to *sim) {
 	if validity == 0 {
 		validity = n.o.Validity
 	}
+	report := func(st byte) {
+		if !sub.effect.NoReport {
+			n.report(sub, st)
+		}
+	}
 	stop := n.after(validity, func() {
 		if n.withdraw(to, item) {
-			n.report(sub, 0x46)
+			report(0x46)
 		}
 	})
 	item.arrived = func() {
 		stop()
-		n.report(sub, 0)
+		report(0)
 	}
 	n.enqueue(to, item)
 }
