@@ -38,7 +38,8 @@ type view struct {
 	NoticeN     int
 	Person      *viewer // nil when nobody is signed in
 	Unread      int
-	Paused      bool
+	Paused      bool // everything is
+	Pauses      []pauseView
 	Emulated    bool
 	Alarms      []alarm
 	Insecure    bool // plain HTTP from another machine
