@@ -28,21 +28,24 @@ func (p *Pool) dispatch(ctx context.Context) {
 	var next due
 	last := time.Now()
 	for {
-		told := true
+		told, look := false, true
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.work:
+			told = true
 		case <-alarm.C:
 		case <-tick.C:
-			told = next.come(time.Now(), p.clock)
+			look = next.come(time.Now(), p.clock)
 		}
 		now := time.Now()
 		p.progressed.Store(int64(now.Sub(p.began)))
 		failpoint.Hit(failpoint.DispatchRound)
-		if safety := now.Sub(last) >= safetyRound; told || safety {
-			last = now
-			next = p.handOut(ctx, safety)
+		if all := now.Sub(last) >= safetyRound; look || all {
+			if told || all {
+				last = now
+			}
+			next = p.handOut(ctx, told, all)
 			alarm.Reset(next.wait(now, p.clock.Now()))
 		}
 	}
@@ -87,8 +90,9 @@ func (d *due) wait(now, wall time.Time) time.Duration {
 }
 
 // handOut gives what waits to the lines that are idle, and says when there may be
-// more that they could take. all: what is kept in memory is looked up anew.
-func (p *Pool) handOut(ctx context.Context, all bool) due {
+// more that they could take. told: something may have come; all: what is kept in
+// memory is looked up anew.
+func (p *Pool) handOut(ctx context.Context, told, all bool) due {
 	next := due{trusted: p.clock.Trusted()}
 	rules := p.rules.Load()
 	lines := p.all()
@@ -99,7 +103,7 @@ func (p *Pool) handOut(ctx context.Context, all bool) due {
 	p.wear.present(able)
 	next.by(p.fallbacks.look(rules, able, time.Now()))
 	p.able.Store(&able)
-	p.letGo(ctx, lines, &next)
+	p.letGo(ctx, lines, told || all, &next)
 	if p.paused.Load() || p.draining.Load() {
 		return next
 	}

@@ -86,7 +86,8 @@ func (p *Pool) look(ctx context.Context, key string) {
 	}
 	r.left, r.moreAt = room.Left, time.Time{}
 	if !room.Until.IsZero() {
-		r.moreAt = now.Add(room.Until.Sub(queue.SteadyNow(p.clock)))
+		// The schema counts in whole milliseconds.
+		r.moreAt = now.Add(room.Until.Sub(queue.SteadyNow(p.clock)) + 2*time.Millisecond)
 	}
 	full := room.Segments[queue.LaneNormal] <= 0
 	capped := !full && room.Recipients[queue.LaneNormal] <= 0
@@ -100,8 +101,8 @@ func (p *Pool) look(ctx context.Context, key string) {
 
 // letGo lets what only prefers a SIM leave on others, when that SIM cannot send:
 // at once when a limit, a fault or a person is in the way, after letGoAfter when
-// it is away.
-func (p *Pool) letGo(ctx context.Context, lines []*line, next *due) {
+// it is away. told: something may prefer it since the last time.
+func (p *Pool) letGo(ctx context.Context, lines []*line, told bool, next *due) {
 	now := time.Now()
 	can, faulty := map[string]bool{}, map[string]bool{}
 	for _, l := range lines {
@@ -132,7 +133,7 @@ func (p *Pool) letGo(ctx context.Context, lines []*line, next *due) {
 			due = last
 		}
 		if now.Before(due) {
-			if r.freed.Before(r.fled) {
+			if told || r.freed.Before(r.fled) {
 				next.by(due)
 			}
 			continue

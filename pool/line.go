@@ -209,8 +209,9 @@ func (l *line) serve(ctx context.Context) {
 			for b := (*begun)(nil); c != nil; {
 				c, b = l.send(ctx, c, b)
 			}
-			if l.rest() {
-				l.p.kick() // something came after the last look
+			// Something came after the last look, or waits for the SIM's next turn.
+			if l.rest() || l.p.paced(l.simKey()) {
+				l.p.kick()
 			}
 		}
 	}

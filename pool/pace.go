@@ -75,7 +75,9 @@ func (p *Pool) used(c *queue.Claimed, when time.Time, quality float64) {
 	p.simMu.Lock()
 	if r := p.sims[key]; r != nil {
 		left = r.left
-		if wait := pause(r.pace(), rand.Float64()); wait > 0 && !p.openLimits {
+		// What is urgent is bound by no pace and moves none: many codes would keep
+		// the rest from ever leaving.
+		if wait := pause(r.pace(), rand.Float64()); wait > 0 && !p.openLimits && pacedLanes.Has(queue.Lane(c.Message.Class)) {
 			r.pacedUntil = when.Add(wait)
 		}
 	}
@@ -90,6 +92,14 @@ func (p *Pool) used(c *queue.Claimed, when time.Time, quality float64) {
 	if to.uneven {
 		p.kick() // another may have waited for this one's turn
 	}
+}
+
+// paced says that a SIM's pace has it wait now.
+func (p *Pool) paced(key string) bool {
+	p.simMu.Lock()
+	defer p.simMu.Unlock()
+	r := p.sims[key]
+	return r != nil && time.Now().Before(r.pacedUntil)
 }
 
 // pace is the SIM's in submissions a minute, 0 none; simMu is held.

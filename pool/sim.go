@@ -172,6 +172,7 @@ func (p *Pool) saw(ctx context.Context, row queue.SIMRow) error {
 	if err := p.store.SawSIM(ctx, row); err != nil {
 		return err
 	}
+	defer p.readLimits(ctx) // of a new one its pace, before it sends anything
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
 	r := p.sims[row.ICCID]
