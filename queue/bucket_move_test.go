@@ -124,13 +124,19 @@ func TestWhatHasBegunIsNotMoved(t *testing.T) {
 	long := b.submit(Request{Text: strings.Repeat("largo ", 60), Delivery: AtLeastOnce})
 	_, a := b.gated(line(2))
 	b.outcome(a, accepted(1))
+	unsure := b.submit(Request{Class: Alert, Text: strings.Repeat("largo ", 60)})
+	_, a = b.gated(line(2))
+	b.outcome(a, lost())
+	b.clock.forward(EvidenceWindow(Alert))
+	b.wake()
+	require.Equal(t, []any{Queued, sims[1]}, []any{b.get(unsure.ID).State, b.get(unsure.ID).SIM}, "a part of it may have left")
 	open := b.submit(Request{Class: OTP})
 	_, opened := b.gated(line(2))
 	doubtful := b.submit(Request{Class: Normal})
 	claimed := b.submit(Request{Class: OTP, To: []string{"+34600111333"}})
 	require.Equal(t, claimed.ID, b.claimed(line(1)).Message.ID)
 	buckets := func() (list []int64) {
-		for _, m := range []Message{long, open, claimed} {
+		for _, m := range []Message{long, unsure, open, claimed} {
 			list = append(list, b.get(m.ID).Bucket)
 		}
 		return list
@@ -148,8 +154,10 @@ func TestWhatHasBegunIsNotMoved(t *testing.T) {
 	require.Equal(t, "new", b.routeOf(claimed.ID))
 	b.outcome(opened, Outcome{Verdict: Rejected, MR: -1, Code: "cms_42", Class: "busy", Retry: true, After: time.Minute})
 	require.Equal(t, "new", b.routeOf(open.ID))
-	require.Equal(t, long.ID, b.claimed(b.offer(line(2))).Message.ID, "the rest of a long message follows on its SIM")
+	require.Equal(t, unsure.ID, b.claimed(b.offer(line(2))).Message.ID, "the rest of a long message follows on its SIM")
+	require.Equal(t, long.ID, b.claimed(b.offer(line(2))).Message.ID)
 	require.NoError(t, b.Unclaim(ctx, line(2).ICCID, long.Seq, Outcome{Retry: true}))
+	require.NoError(t, b.Unclaim(ctx, line(2).ICCID, unsure.Seq, Outcome{Retry: true}))
 	require.NoError(t, b.SIMGone(ctx, line(2).ICCID))
 	require.Equal(t, "new", b.routeOf(long.ID), "the whole of it goes again")
 	require.Nil(t, b.claimed(b.offer(line(2))))
@@ -159,8 +167,10 @@ func TestWhatHasBegunIsNotMoved(t *testing.T) {
 	got, a2 := b.gated(b.offer(line(1)))
 	require.Equal(t, claimed.ID, got.Message.ID, "codes first")
 	b.outcome(a2, accepted(3))
-	got, a2 = b.gated(b.offer(line(1)))
-	require.Equal(t, m.ID, got.Message.ID)
+	for got, a2 = b.gated(b.offer(line(1))); got.Message.ID != m.ID; got, a2 = b.gated(b.offer(line(1))) {
+		require.Equal(t, unsure.ID, got.Message.ID, "an older alert")
+		b.outcome(a2, accepted(4+got.Next))
+	}
 	b.outcome(a2, lost())
 	b.route(Route{Name: "newest", Position: 1, Fallback: FallbackWait}, sims[1])
 	b.settled()
