@@ -65,8 +65,14 @@ type counted struct {
 const (
 	backlogReady = ` FROM message INDEXED BY message_ready WHERE state IN ('queued','sending') AND claimed_by = '' AND not_before = 0`
 	// Columns: how much of them is still to be sent, and what tells their order.
-	backlogFirst = `SELECT sim, bucket, lane, seq` + backlogReady + ` AND (sim, bucket, lane) > (?, ?, ?) ORDER BY sim, bucket, lane LIMIT 1`
-	backlogFront = `SELECT count(*), coalesce(sum(max(segments - next + 1, 1)), 0), coalesce(min(seq), 0), coalesce(max(seq), 0), coalesce(min(expires_at), 0), coalesce(max(expires_at), 0)
+	// The first group of all, and the next one in the same bucket, of the same SIM,
+	// of the next SIM. (SQLite reads all of a group to find what is above it when the
+	// columns are compared as one row value.)
+	backlogFirst  = `SELECT sim, bucket, lane` + backlogReady + ` ORDER BY sim, bucket, lane LIMIT 1`
+	backlogLane   = `SELECT sim, bucket, lane` + backlogReady + ` AND sim = ? AND bucket = ? AND lane > ? ORDER BY lane LIMIT 1`
+	backlogBucket = `SELECT sim, bucket, lane` + backlogReady + ` AND sim = ? AND bucket > ? ORDER BY bucket, lane LIMIT 1`
+	backlogSIM    = `SELECT sim, bucket, lane` + backlogReady + ` AND sim > ? ORDER BY sim, bucket, lane LIMIT 1`
+	backlogFront  = `SELECT count(*), coalesce(sum(max(segments - next + 1, 1)), 0), coalesce(min(seq), 0), coalesce(max(seq), 0), coalesce(min(expires_at), 0), coalesce(max(expires_at), 0)
 		FROM (SELECT seq, segments, next, expires_at` + backlogReady + ` AND sim = ? AND bucket = ? AND lane = ? ORDER BY seq LIMIT ?)`
 	backlogBack = `SELECT count(*), coalesce(sum(max(segments - next + 1, 1)), 0), coalesce(min(seq), 0), coalesce(max(seq), 0), coalesce(min(expires_at), 0), coalesce(max(expires_at), 0)
 		FROM (SELECT seq, segments, next, expires_at` + backlogReady + ` AND sim = ? AND bucket = ? AND lane = ? ORDER BY seq DESC LIMIT ?)`
@@ -161,16 +167,10 @@ func (r *backlogReader) ready() error {
 	}
 	var large []int // places in Waiting
 	var of []group
-	at := group{bucket: -1, lane: -1}
-	for range backlogGroups {
-		var seq int64
-		found, err := r.one(backlogFirst, []any{at.sim, at.bucket, at.lane}, &at.sim, &at.bucket, &at.lane, &seq)
-		if err != nil {
-			return err
-		}
-		if !found {
-			break
-		}
+	var at group
+	found, err := r.one(backlogFirst, nil, &at.sim, &at.bucket, &at.lane)
+	for n := 0; found && err == nil && n < backlogGroups; found, err = r.after(&at) {
+		n++
 		if at.lane < 0 || at.lane >= laneCount {
 			continue
 		}
@@ -199,7 +199,23 @@ func (r *backlogReader) ready() error {
 			r.out.Waiting = append(r.out.Waiting, w)
 		}
 	}
+	if err != nil {
+		return err
+	}
 	return r.sizes(large, of)
+}
+
+// after steps to the next group; false: there is none.
+func (r *backlogReader) after(at *group) (found bool, err error) {
+	for _, step := range []struct {
+		query string
+		args  []any
+	}{{backlogLane, []any{at.sim, at.bucket, at.lane}}, {backlogBucket, []any{at.sim, at.bucket}}, {backlogSIM, []any{at.sim}}} {
+		if found, err = r.one(step.query, step.args, &at.sim, &at.bucket, &at.lane); found || err != nil {
+			break
+		}
+	}
+	return found, err
 }
 
 // preferring: what waits for a SIM for a while only.

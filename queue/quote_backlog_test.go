@@ -123,7 +123,7 @@ func TestBacklogOfMany(t *testing.T) {
 	got := b.waiting()["normal"]
 	require.Equal(t, 2500, got[0], "counted a moment ago, and scaled since: %v", got)
 
-	for _, query := range []string{backlogFirst, backlogFront, backlogBack, backlogCount, backlogPrefer, backlogInHand, backlogRetry, backlogDue, backlogRetries, backlogDueBy, backlogDueLast} {
+	for _, query := range []string{backlogLane, backlogBucket, backlogSIM, backlogFront, backlogBack, backlogCount, backlogPrefer, backlogInHand, backlogRetry, backlogDue, backlogRetries, backlogDueBy, backlogDueLast} {
 		args := make([]any, strings.Count(query, "?"))
 		for i := range args {
 			args[i] = 1
@@ -134,7 +134,7 @@ func TestBacklogOfMany(t *testing.T) {
 			require.Contains(t, plan, "SEARCH message", query)
 		}
 	}
-	require.Contains(t, b.plan(backlogFirst, "", -1, -1), "((sim,bucket,lane)>(?,?,?))", "it skips from group to group")
+	require.Contains(t, b.plan(backlogLane, "", -1, -1), "(sim=? AND bucket=? AND lane>?)", "it skips from group to group")
 }
 
 func TestAllowances(t *testing.T) {
