@@ -234,19 +234,44 @@ func TestBothSidesMute(t *testing.T) {
 
 // TestANetworkThatIsDown puts nobody into quarantine, and costs little.
 func TestANetworkThatIsDown(t *testing.T) {
+	for _, fault := range []int{0, 3} {
+		t.Run(mutes[fault].name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 4, usual)
+				r.ready(4)
+				for _, m := range r.modems {
+					m.Inject(mutes[fault].fault)
+				}
+				r.test(0)
+				time.Sleep(time.Hour)
+				for i := range r.modems {
+					_, ok := r.quarantine(i)
+					require.False(t, ok)
+				}
+				require.LessOrEqual(t, len(r.allCanaries()), 2+3)
+			})
+		})
+	}
+}
+
+// TestAReceiverThatIsAway is not mute: its canary says nothing.
+func TestAReceiverThatIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 4, usual)
-		r.ready(4)
-		for _, m := range r.modems {
-			m.Inject(mutes[0].fault)
-		}
-		r.test(0)
-		time.Sleep(2 * time.Hour)
-		for i := range r.modems {
-			_, ok := r.quarantine(i)
-			require.False(t, ok)
-		}
-		require.LessOrEqual(t, len(r.accepted()), 2+3)
+		r := newRig(t, 3, usual)
+		r.ready(3)
+		c, err := r.pool.Canary(t.Context(), r.modems[0].ICCID(), r.modems[1].ICCID(), "ana")
+		require.NoError(t, err)
+		r.modems[1].Unplug()
+		time.Sleep(30 * time.Minute)
+		c, err = r.store.Canary(t.Context(), c.ID)
+		require.NoError(t, err)
+		require.Equal(t, []any{queue.CanaryVoid, queue.CanaryNotReady}, []any{c.State, c.Detail})
+		require.Len(t, r.allCanaries(), 1)
+		c, err = r.pool.Canary(t.Context(), r.modems[0].ICCID(), "", "ana")
+		require.NoError(t, err)
+		require.Equal(t, r.modems[2].ICCID(), c.To)
+		_, err = r.pool.Canary(t.Context(), r.modems[0].ICCID(), r.modems[1].ICCID(), "ana")
+		require.ErrorIs(t, err, pool.ErrNotFit)
 	})
 }
 
@@ -593,4 +618,40 @@ func TestProbesGrowRare(t *testing.T) {
 		r.modems[1].ClearFaults()
 		r.inTime(time.Minute, "the way back", func() bool { _, ok := r.quarantine(1); return !ok })
 	})
+}
+
+// TestSuspicionKeepsMeasure: a network that stops all reports makes nobody
+// suspect; a SIM whose contract has none is looked at once.
+func TestSuspicionKeepsMeasure(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		all  bool
+		want int
+	}{{"none comes", true, 0}, {"one SIM gets none", false, 1}} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 3, usual)
+				r.ready(3)
+				r.settings(queue.CanarySettings{Suspicion: true})
+				rule := emulator.Rule{Effect: emulator.Effect{NoReport: true}}
+				if !row.all {
+					rule.SIM = r.modems[1].ICCID()
+				}
+				for n := range 60 {
+					if n == 10 {
+						r.net.AddRule(rule)
+					}
+					for i := range r.modems {
+						r.submit(queue.Request{To: []string{number(n)}, Text: "x", SIM: r.modems[i].ICCID()})
+					}
+					time.Sleep(time.Minute)
+				}
+				require.Len(t, r.allCanaries(), row.want)
+				for i := range r.modems {
+					_, ok := r.quarantine(i)
+					require.False(t, ok)
+				}
+			})
+		})
+	}
 }
