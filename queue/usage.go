@@ -81,8 +81,8 @@ func (u *usage) current(tx *sqlite.Tx) error {
 }
 
 // meter of a SIM, in the writer's transaction; nil when the SIM was never seen.
-// Periods that a clock which is right now says are to come, and what was sent
-// while nobody knew the day, become part of the present one.
+// What was sent while nobody knew the day, or by a clock that was far ahead, becomes
+// part of the present one.
 func (s *Store) meter(tx *sqlite.Tx, iccid string, n instant) (*meter, error) {
 	s.usage.mu.Lock()
 	m := s.usage.sims[iccid]
@@ -120,17 +120,23 @@ func (s *Store) meter(tx *sqlite.Tx, iccid string, n instant) (*meter, error) {
 	return m, nil
 }
 
-// astray says that something is counted in a window that has not begun.
+// horizons are how far ahead a clock may have been for what was counted by it to
+// stay in its own window, beside counting in the present one as all that is to come.
+// Of one that was further ahead nobody knows the window, which else might close for
+// years.
+var horizons = [2]time.Duration{48 * time.Hour, 45 * 24 * time.Hour}
+
+func horizon(w int, n instant) string { return day(n.now.Add(horizons[w-daily])) }
+
+// astray says that something is counted in a window far ahead.
 func (m *meter) astray(n instant) bool {
 	if !n.firm {
 		return false
 	}
 	for w := daily; w <= monthly; w++ {
-		start := m.start(w, n)
-		for _, p := range m.periods[w-daily] {
-			if p.start > start {
-				return true
-			}
+		// They are in order.
+		if list := m.periods[w-daily]; len(list) > 0 && list[len(list)-1].start > m.start(w, n) && list[len(list)-1].start > horizon(w, n) {
+			return true
 		}
 	}
 	return false
@@ -253,14 +259,13 @@ func (m *meter) loadSlides(tx *sqlite.Tx, iccid string, u *usage, n instant) err
 	return rows.Err()
 }
 
-// mergePeriods counts in the present day and month what was counted in one that
-// has not begun: a clock was set back, or nobody knew the day.
+// mergePeriods counts in the present day and month what was counted far ahead.
 func mergePeriods(tx *sqlite.Tx, iccid string, m *meter, n instant) error {
 	for w := daily; w <= monthly; w++ {
-		start, window := m.start(w, n), string(Windows[w])
+		start, beyond, window := m.start(w, n), horizon(w, n), string(Windows[w])
 		segments := 0
 		for _, p := range m.periods[w-daily] {
-			if p.start > start {
+			if p.start > beyond {
 				segments += p.segments
 			}
 		}
@@ -269,10 +274,10 @@ func mergePeriods(tx *sqlite.Tx, iccid string, m *meter, n instant) error {
 			args  []any
 		}{
 			{`INSERT INTO usage_recipient (iccid, window, start, recipient, n)
-				SELECT iccid, window, ?3, recipient, sum(n) FROM usage_recipient WHERE iccid = ?1 AND window = ?2 AND start > ?3 GROUP BY recipient
-				ON CONFLICT (iccid, window, start, recipient) DO UPDATE SET n = n + excluded.n`, []any{iccid, window, start}},
-			{`DELETE FROM usage_recipient WHERE iccid = ? AND window = ? AND start > ?`, []any{iccid, window, start}},
-			{`DELETE FROM usage_period WHERE iccid = ? AND window = ? AND start > ?`, []any{iccid, window, start}},
+				SELECT iccid, window, ?3, recipient, sum(n) FROM usage_recipient WHERE iccid = ?1 AND window = ?2 AND start > ?4 GROUP BY recipient
+				ON CONFLICT (iccid, window, start, recipient) DO UPDATE SET n = n + excluded.n`, []any{iccid, window, start, beyond}},
+			{`DELETE FROM usage_recipient WHERE iccid = ? AND window = ? AND start > ?`, []any{iccid, window, beyond}},
+			{`DELETE FROM usage_period WHERE iccid = ? AND window = ? AND start > ?`, []any{iccid, window, beyond}},
 			{`INSERT INTO usage_period (iccid, window, start, segments, recipients) VALUES (?1, ?2, ?3, ?4, 0)
 				ON CONFLICT (iccid, window, start) DO UPDATE SET segments = segments + excluded.segments`, []any{iccid, window, start, segments}},
 			{recountSQL, []any{iccid, window, start}},
@@ -282,7 +287,8 @@ func mergePeriods(tx *sqlite.Tx, iccid string, m *meter, n instant) error {
 			}
 		}
 	}
-	_, err := tx.Exec(`UPDATE usage SET day = min(day, ?2), month = min(month, ?3) WHERE iccid = ?1`, iccid, m.start(daily, n), m.start(monthly, n))
+	_, err := tx.Exec(`UPDATE usage SET day = iif(day > ?2, ?3, day), month = iif(month > ?4, ?5, month) WHERE iccid = ?1`,
+		iccid, horizon(daily, n), m.start(daily, n), horizon(monthly, n), m.start(monthly, n))
 	return err
 }
 

@@ -191,12 +191,12 @@ func TestAClockThatIsSetBackFreesNothing(t *testing.T) {
 	got := b.limitsOf(l)
 	require.Equal(t, 3, got.Limits[daily].UsedSegments)
 	require.Equal(t, 2, got.Limits[daily].UsedRecipients)
-	require.Equal(t, 3, got.Limits[minute].UsedSegments)
+	require.Equal(t, 2, got.Limits[minute].UsedSegments, "what had left the window stays away")
 	b.restart()
 	b.clock.forward(2 * time.Minute)
 	require.Zero(t, b.sends(l, 5), "the day is full")
 	b.clock.forward(2 * time.Hour)
-	require.Equal(t, 3, b.sends(l, 5), "and tomorrow is not")
+	require.Equal(t, 2, b.sends(l, 5), "and tomorrow has one already")
 }
 
 func TestTheBillingMonthIsMoved(t *testing.T) {
@@ -290,4 +290,28 @@ func TestAnErasedNumberStillCounts(t *testing.T) {
 	require.Nil(t, b.claimed(l), "nobody knows any more that it was this one")
 	b.to(OTP, bea)
 	require.Equal(t, 1, b.sends(l, 2))
+}
+
+// A clock that was years ahead closes no day for years.
+func TestAClockThatWasYearsAhead(t *testing.T) {
+	zone(t, time.UTC)
+	b := newBox(t)
+	l := line(1)
+	today := b.clock.now
+	b.known(l)
+	b.limit(l, Limit{WindowDay, 3, 2}, Limit{WindowMonth, 3, 0})
+	for _, to := range []string{ana, bea, ana, ana, ana} {
+		b.submit(Request{To: []string{to}})
+	}
+	b.raw(`UPDATE message SET expires_at = 1e14`)
+	b.clock.now = today.AddDate(4, 0, 0)
+	require.Equal(t, 2, b.sends(l, 2))
+	b.clock.now = today
+	require.Equal(t, 1, b.sends(l, 5), "they count today")
+	require.Equal(t, 2, b.limitsOf(l).Limits[daily].UsedRecipients)
+	b.clock.now = today.AddDate(0, 0, 1)
+	require.Zero(t, b.sends(l, 5), "and this month")
+	b.limit(l, Limit{WindowDay, 3, 2})
+	require.Equal(t, 2, b.sends(l, 5), "and not tomorrow")
+	require.Equal(t, 2, b.count(`SELECT count(*) FROM usage_period WHERE window = 'day'`))
 }
