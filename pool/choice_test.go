@@ -170,30 +170,43 @@ func TestTheBestIsHealthyThenDueThenRested(t *testing.T) {
 
 // TestTurns: after fifty better ones in a row one of bulk follows, after
 // twenty-five codes one of normal; one line at a time has the turn, and when it
-// finds nothing another has it soon.
+// finds nothing another has it soon. A code that comes then still goes first.
 func TestTurns(t *testing.T) {
 	var w turns
+	next := func() [2]int {
+		turn, over := w.next()
+		return [2]int{turn, over}
+	}
+	none := [2]int{-1, 0}
 	for range turnNormal {
-		require.Equal(t, -1, w.next())
+		require.Equal(t, none, next())
 		w.took(queue.LaneOTP)
 	}
-	require.Equal(t, queue.LaneNormal, w.next())
-	require.Equal(t, -1, w.next(), "another line asks at the same time")
+	require.Equal(t, [2]int{queue.LaneNormal, queue.LaneOTP}, next())
+	require.Equal(t, none, next(), "another line asks at the same time")
 	w.took(queue.LaneNormal)
 	for range turnBulk - turnNormal - 1 {
-		require.Equal(t, -1, w.next())
+		require.Equal(t, none, next())
 		w.took(queue.LaneNormal)
 	}
-	require.Equal(t, queue.LaneBulk, w.next())
+	bulk := [2]int{queue.LaneBulk, queue.LaneNormal}
+	require.Equal(t, bulk, next())
 	for range turnAgain { // there is none
-		require.Equal(t, -1, w.next())
+		require.Equal(t, none, next())
 		w.took(queue.LaneNormal)
 	}
-	require.Equal(t, queue.LaneBulk, w.next())
+	require.Equal(t, bulk, next())
 	w.took(queue.LaneBulk)
+	// Nothing but codes, and nothing of normal waits.
 	for range turnNormal {
-		require.Equal(t, -1, w.next())
+		require.Equal(t, none, next())
 		w.took(queue.LaneAlert)
 	}
-	require.Equal(t, queue.LaneNormal, w.next())
+	require.Equal(t, [2]int{queue.LaneNormal, queue.LaneOTP}, next())
+	turns := map[[2]int]int{}
+	for range turnBulk {
+		turns[next()]++
+		w.took(queue.LaneOTP)
+	}
+	require.Positive(t, turns[[2]int{queue.LaneBulk, queue.LaneOTP}], "%v", turns)
 }

@@ -25,16 +25,21 @@ type turns struct {
 	overBulk, overNormal atomic.Int32
 }
 
-// next is the lane that a line looks at first, -1 none in particular. One line
-// gets a turn; if it finds nothing, another soon does.
-func (t *turns) next() int {
+// next is the lane that a line looks at before its place, and before which: -1
+// none. One line gets a turn; if it finds nothing, another soon does. The turn of
+// bulk is not at the cost of a code, unless nothing but codes has left for long.
+func (t *turns) next() (turn, over int) {
+	urgent := t.overNormal.Load() >= turnNormal
 	switch {
 	case isDue(&t.overBulk, turnBulk):
-		return queue.LaneBulk
-	case isDue(&t.overNormal, turnNormal):
-		return queue.LaneNormal
+		if urgent {
+			return queue.LaneBulk, queue.LaneOTP
+		}
+		return queue.LaneBulk, queue.LaneNormal
+	case urgent && isDue(&t.overNormal, turnNormal):
+		return queue.LaneNormal, queue.LaneOTP
 	}
-	return -1
+	return -1, 0
 }
 
 func isDue(count *atomic.Int32, turn int32) bool {
@@ -147,7 +152,8 @@ func (l *line) standing(key string, r *rules) standing {
 
 // offer is what a SIM may take now, by the rules.
 func (p *Pool) offer(r *rules, s standing) *queue.Offer {
-	o := &queue.Offer{Own: []queue.Open{}, Any: []queue.Open{}, Turn: p.turns.next()}
+	o := &queue.Offer{Own: []queue.Open{}, Any: []queue.Open{}}
+	o.Turn, o.Over = p.turns.next()
 	if s.lanes == 0 {
 		return o
 	}

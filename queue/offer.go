@@ -10,9 +10,9 @@ type Open struct {
 type Offer struct {
 	Own []Open // of what is pinned to its SIM, or bound to it, or prefers it
 	Any []Open // of what any SIM may have
-	// Turn is the lane to look at first, -1 none: so that those below it do not
-	// wait for ever.
-	Turn int
+	// Turn is a lane that goes before its place, -1 none: so that it does not wait
+	// for ever. It goes before the lane Over, and behind those before that.
+	Turn, Over int
 }
 
 // Head is a message that is next for one or more lines.

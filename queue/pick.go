@@ -74,6 +74,7 @@ type view struct {
 	offered  bool // else it takes everything
 	own, any map[int64]Lanes
 	turn     int
+	over     int
 	meter    *meter // nil: no limits
 }
 
@@ -83,7 +84,7 @@ func (s *Store) view(tx *sqlite.Tx, l Line, n instant) (v view, err error) {
 	}
 	v = view{Line: l, turn: -1}
 	if o := l.Offer; o != nil {
-		v.offered, v.turn = true, o.Turn
+		v.offered, v.turn, v.over = true, o.Turn, o.Over
 		v.own, v.any = opened(o.Own), opened(o.Any)
 	}
 	v.meter, err = s.meter(tx, l.ICCID, n)
@@ -231,7 +232,7 @@ func (s *Store) heads(tx *sqlite.Tx, views []view, sims []string, n instant) (he
 		if h.torn, err = Scanned(rows, &h.sim, &h.bucket, &h.lane, &h.seq, &h.recipient, &h.avoid, &h.segments, &h.next, &h.code); err != nil {
 			return nil, err
 		}
-		h.rank = laneCount
+		h.rank = 2 * laneCount
 		for i := range views {
 			if v := &views[i]; v.open(h.waits, n) {
 				h.who = append(h.who, i)
@@ -248,9 +249,9 @@ func (s *Store) heads(tx *sqlite.Tx, views []view, sims []string, n instant) (he
 // rank of a lane for a line: it may be another one's turn.
 func (v *view) rank(lane int) int {
 	if lane == v.turn {
-		return -1
+		return min(2*v.over-1, 2*lane)
 	}
-	return lane
+	return 2 * lane
 }
 
 // behind is the first message behind a head that the line may take; nil.
