@@ -64,6 +64,24 @@ func (p *Pool) creditOutcome(ctx context.Context, key string, o modem.Outcome) {
 	p.learntCredit(is)
 }
 
+// waitsForCredit has a message wait that was refused for good with one of
+// poorCodes by a SIM that has little or no credit: what it wants is a top-up, or
+// another SIM.
+func (p *Pool) waitsForCredit(key string, o modem.Outcome, d decision) decision {
+	if d.retry || !poorCodes[o.Code] {
+		return d
+	}
+	p.credit.mu.Lock()
+	defer p.credit.mu.Unlock()
+	if c := p.credit.sims[key]; c != nil && (c.Stop > queue.CreditGoes || c.IsLow()) {
+		return decision{retry: true, after: creditWait, class: modem.ClassSIM}
+	}
+	return d
+}
+
+// creditWait is how long such a message waits before it may be tried again.
+const creditWait = 5 * time.Minute
+
 // soon has the balance asked for at the next round, but not again and again.
 func (c *simCredit) soon() {
 	if at := c.lastAsked.Add(refusedGap); !c.lastAsked.IsZero() && at.After(time.Now()) {

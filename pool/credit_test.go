@@ -329,6 +329,33 @@ func TestRefusalsHaveTheBalanceAskedFor(t *testing.T) {
 	})
 }
 
+// What a SIM that is known to have little refuses for that waits for a top-up, and
+// is not given up.
+func TestMessagesWaitForATopUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := creditRig(t, emulator.NetworkOptions{ReportDelay: 12 * time.Hour}, false, emulator.ModemOptions{Price: 12})
+		sim := r.modems[0].ICCID()
+		ask := func(cents int64) {
+			require.NoError(t, r.net.SetCredit(sim, cents))
+			_, err := r.pool.Balance(t.Context(), sim)
+			require.NoError(t, err)
+		}
+		ask(5)
+		var ids []string
+		for i := range 3 {
+			ids = append(ids, r.submit(queue.Request{To: []string{number(i)}, Text: "hola", SIM: sim})[0].ID)
+		}
+		r.comes(10*time.Minute, "no credit", func() bool { return r.sim(0).State == pool.SIMNoCredit })
+		for _, id := range ids {
+			require.Equal(t, queue.Queued, r.message(id).State)
+		}
+		ask(1000)
+		r.comes(40*time.Minute, "the messages", func() bool {
+			return !slices.ContainsFunc(ids, func(id string) bool { return r.message(id).State != queue.Sent })
+		})
+	})
+}
+
 // Refusals that have another cause stop nothing, and do not have it asked again
 // and again.
 func TestRefusalsOfWhoHasCredit(t *testing.T) {

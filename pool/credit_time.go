@@ -128,7 +128,7 @@ func (p *Pool) creditRound(ctx context.Context) {
 		}
 		s := sims[i]
 		p.tryWithout(ctx, s)
-		if l.idleFor() < balanceIdle || l.modem.Snapshot().State != modem.StateReady {
+		if l.idleFor() < p.idleWanted(key) || l.modem.Snapshot().State != modem.StateReady {
 			continue
 		}
 		if way, ok := p.beginBalance(s); ok {
@@ -141,6 +141,17 @@ func (p *Pool) creditRound(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// idleWanted is how long a line has had nothing to send before it asks: less when
+// refusals give cause to.
+func (p *Pool) idleWanted(key string) time.Duration {
+	p.credit.mu.Lock()
+	defer p.credit.mu.Unlock()
+	if p.credit.of(key).refusals >= refusalsToAsk {
+		return balanceIdle / 12
+	}
+	return balanceIdle
 }
 
 // beginBalance takes the turn to ask for a SIM's balance, when that is due.

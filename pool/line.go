@@ -344,7 +344,7 @@ func (l *line) outcome(o modem.Outcome, m queue.Message) queue.Outcome {
 		out.Retry, out.Code = true, ""
 		return out
 	}
-	d := decide(o, triesOf(o, m), l.p.others(l, m))
+	d := l.p.waitsForCredit(l.simKey(), o, decide(o, triesOf(o, m), l.p.others(l, m)))
 	out.Retry, out.After, out.AvoidSIM, out.Reason = d.retry, d.after, d.avoid, d.reason
 	out.Class, out.Degrade = string(d.class), string(d.degrade)
 	return out
