@@ -372,9 +372,13 @@ func (p *Pool) others(not *line, m queue.Message) (e elsewhere) {
 	if m.SIM != "" && !m.Preferred {
 		return e
 	}
+	rules, route := p.rules.Load(), int64(0)
+	if to := rules.routeOf(m.Bucket); to != nil {
+		route = to.ID
+	}
 	mine := not.said().Operator
 	for _, l := range p.all() {
-		if l == not || !l.able() {
+		if l == not || !l.able() || !p.onRoute(rules, route, l.simKey()) {
 			continue
 		}
 		e.sim = true
