@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -56,6 +57,7 @@ type gathering struct {
 	trusted bool
 	places  map[string]int // of the lines, by SIM
 	sims    []string       // by place
+	stands  []candidate    // by place
 	allowed map[string]queue.Allowance
 }
 
@@ -71,6 +73,7 @@ func (g *gathering) lines(ctx context.Context) ([]SimLine, error) {
 		g.places[key] = len(list)
 		g.sims = append(g.sims, key)
 		s := l.forecast(key, time.Now())
+		g.stands = append(g.stands, l.candidate(time.Now()))
 		if s.Guessed {
 			took, err := g.formerly(ctx, key)
 			if err != nil {
@@ -89,13 +92,24 @@ func (g *gathering) lines(ctx context.Context) ([]SimLine, error) {
 	if g.allowed, err = g.store.Allowances(ctx, g.sims); err != nil {
 		return nil, err
 	}
-	for i, far := range g.wear.far(allTraffic, g.sims) {
-		s := &list[i]
-		s.Rank += far
-		if s.Guessed && n > 0 { // likely as the others are
+	strides := make([]float64, len(list))
+	for i := range list {
+		strides[i] = stride(1, g.stands[i].left)
+		if s := &list[i]; s.Guessed && n > 0 { // likely as the others are
 			s.Took = known / n
 		}
-		g.limits(s)
+		g.limits(&list[i])
+	}
+	order := make([]int, len(list))
+	for i, far := range g.wear.far(allTraffic, g.sims, strides) {
+		g.stands[i].time, order[i] = far+strides[i], i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { // as best does
+		a, b := g.stands[i], g.stands[j]
+		return cmp.Or(cmp.Compare(a.doubt, b.doubt), near(a.time, b.time), a.used.Compare(b.used))
+	})
+	for rank, i := range order {
+		list[i].Rank = float64(rank)
 	}
 	return list, nil
 }
@@ -106,8 +120,8 @@ func (l *line) forecast(key string, now time.Time) SimLine {
 	able := l.able()
 	l.mu.Lock()
 	s.Took = l.speed.each()
-	if s.Guessed = s.Took == 0; s.Guessed {
-		s.Took = submissionGuess
+	if s.Took == 0 {
+		s.Took, s.Guessed = cmp.Or(l.port.Submission, submissionGuess), l.port.Submission == 0
 	}
 	if l.busy && !l.used.IsZero() {
 		s.Free = max(s.Took-now.Sub(l.used), s.Took/10)
@@ -119,8 +133,6 @@ func (l *line) forecast(key string, now time.Time) SimLine {
 		}
 	}
 	l.mu.Unlock()
-	c := l.candidate(now)
-	s.Rank = 1e9*float64(c.doubt) + stride(1, c.left)
 	p := l.p
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
@@ -203,10 +215,12 @@ func (g *gathering) place(b *Batch, to *route, sim, prefer string, patience time
 			b.Fallback = g.fallbacks.left(to.ID, time.Now())
 		}
 		if to.uneven {
-			b.Worn = g.wear.far(to.ID, g.sims)
-			for _, sim := range g.sims {
+			strides := make([]float64, len(g.sims))
+			for i, sim := range g.sims {
 				b.Weights = append(b.Weights, to.weights[sim])
+				strides[i] = stride(to.weights[sim], g.stands[i].left)
 			}
+			b.Worn = g.wear.far(to.ID, g.sims, strides)
 		}
 	}
 }
@@ -228,8 +242,8 @@ func (g *gathering) routed(to *route) []int {
 	return list
 }
 
-// far is how far SIMs are on an account; it changes nothing.
-func (w *wear) far(account int64, sims []string) []float64 {
+// far is how far SIMs are on an account, as times cuts it; it changes nothing.
+func (w *wear) far(account int64, sims []string, strides []float64) []float64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	a := w.accounts[account]
@@ -239,6 +253,11 @@ func (w *wear) far(account int64, sims []string) []float64 {
 			list[i] = s.time
 		} else {
 			list[i], _ = w.least(a, sim)
+		}
+		for other, o := range a {
+			if other != sim && (w.here[other] || slices.Contains(sims, other)) {
+				list[i] = max(list[i], o.time-o.last-debtMost*strides[i])
+			}
 		}
 	}
 	return list

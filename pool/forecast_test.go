@@ -67,9 +67,7 @@ func (s *speedRig) left(most time.Duration, messages []queue.Message) bool {
 		if len(messages) == 0 {
 			return true
 		}
-		wait := time.NewTimer(time.Second)
-		<-wait.C
-		synctest.Wait()
+		s.pass(time.Second)
 	}
 	return false
 }
@@ -81,9 +79,7 @@ func (s *speedRig) measured(each int) {
 		messages = append(messages, s.submit(queue.Request{To: s.numbers(each), Text: "uno", SIM: sim})...)
 	}
 	require.True(s.t, s.left(time.Hour, messages))
-	wait := time.NewTimer(65 * time.Second) // the minute's window is empty
-	<-wait.C
-	synctest.Wait()
+	s.pass(65 * time.Second) // the minute's window is empty
 }
 
 // foreseen asks what becomes of a request, submits it, waits until it is done and
@@ -293,4 +289,35 @@ func TestForecastOfRoutesAndQuietHours(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, pool.WaitPaused, f.Waits[0].Why)
 	})
+}
+
+// TestForecastOfFew: of what is less than the lines are it is known which send it.
+func TestForecastOfFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpeedRig(t, 4, time.Second, 2*time.Second, 3*time.Second, 4*time.Second)
+		s.measured(2)
+		s.submit(queue.Request{To: s.numbers(7), Text: "x", SIM: s.sims[2]}) // it has done more than the others
+		s.pass(time.Minute)
+		for range 6 {
+			f, finish, segments := s.foreseen(queue.Request{To: s.numbers(2), Text: "Hola"})
+			require.InDelta(t, finish.Seconds(), f.ETA.Seconds(), 0.3*finish.Seconds()) // of one, chance decides
+			require.Len(t, f.Shares, 2)
+			for _, share := range f.Shares {
+				require.Equal(t, segments[share.ICCID], share.Segments, "%v, not as foreseen %v", segments, f.Shares)
+			}
+			s.pass(10 * time.Second)
+		}
+		// A code submitted into a campaign waits for the first line that frees.
+		s.submit(queue.Request{To: s.numbers(40), Text: "Boletín", Class: queue.Bulk})
+		s.pass(5500 * time.Millisecond)
+		f, finish, segments := s.foreseen(queue.Request{To: s.numbers(1), Text: "1234", Class: queue.OTP})
+		require.InDelta(t, finish.Seconds(), f.ETA.Seconds(), 0.3*finish.Seconds()) // of one, chance decides
+		require.Equal(t, 1, segments[f.Shares[0].ICCID])
+	})
+}
+
+func (s *speedRig) pass(d time.Duration) {
+	wait := time.NewTimer(d)
+	<-wait.C
+	synctest.Wait()
 }

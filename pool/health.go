@@ -35,8 +35,9 @@ const (
 
 	quarantineFirst = 2 * time.Minute
 	quarantineMost  = 30 * time.Minute
-	// submissionGuess stands for a submission's time before one was measured.
-	submissionGuess = 4 * time.Second
+	// submissionGuess stands for a submission's time before one was measured: a
+	// modem on LTE needs one to three seconds, an old one up to five.
+	submissionGuess = 2 * time.Second
 )
 
 // health is how a line fares; guarded by line.mu.

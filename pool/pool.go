@@ -39,6 +39,9 @@ type Port struct {
 	// that is not known.
 	USBPath  string
 	Emulated bool
+	// Submission is how long one may take, where that is known before any has been
+	// measured; 0: it is not.
+	Submission time.Duration
 	// USBReset takes the device off the bus and brings it back, PowerCycle cuts
 	// its power for a moment; nil: cannot be done.
 	USBReset, PowerCycle func(ctx context.Context) error

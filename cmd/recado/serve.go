@@ -229,6 +229,9 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 		log.Warn("systemd could not be told that all is ready", "error", err)
 	}
 
+	trim()
+	again := time.AfterFunc(trimAfter, trim)
+	defer again.Stop()
 	select {
 	case <-ctx.Done():
 		log.Info("stopping", "because", context.Cause(ctx))
@@ -251,6 +254,10 @@ func announce(w io.Writer, addresses []string, code string, needed bool) {
 	}
 }
 
+// emulatedLatency of --emulate is about that of LTE: there is time to watch a
+// message go through its states.
+const emulatedLatency = 400 * time.Millisecond
+
 // addModems puts every port that was named into the pool, and the emulated network behind
 // --emulate, which it returns (nil without).
 func addModems(lines *pool.Pool, c *serveCmd, recovery actuators, dir dataDir, down *teardown) (*emulator.Network, error) {
@@ -269,16 +276,15 @@ func addModems(lines *pool.Pool, c *serveCmd, recovery actuators, dir dataDir, d
 	if err != nil {
 		return nil, fmt.Errorf("open the emulated network's ledger: %w", err)
 	}
-	// About as quick as LTE: there is time to watch a message go through its states.
 	network := emulator.NewNetwork(emulator.NetworkOptions{
-		Ledger: ledger, Latency: 400 * time.Millisecond, LatencySigma: 0.3, ReportDelay: 1500 * time.Millisecond,
+		Ledger: ledger, Latency: emulatedLatency, LatencySigma: 0.3, ReportDelay: 1500 * time.Millisecond,
 	})
 	down.add("emulated network", func(context.Context) error {
 		return errors.Join(network.Close(), ledger.Close())
 	})
 	for i := range c.Emulate {
 		m := network.AddModem(emulator.ModemOptions{})
-		port := pool.Port{Name: fmt.Sprintf("emulated:%d", i), Open: m.Open, Emulated: true}
+		port := pool.Port{Name: fmt.Sprintf("emulated:%d", i), Open: m.Open, Emulated: true, Submission: emulatedLatency}
 		if err := lines.Add(port); err != nil {
 			return nil, err
 		}
