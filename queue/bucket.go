@@ -36,11 +36,6 @@ type routes struct {
 	pending atomic.Bool
 	moving  moving // by Wake
 
-	// ask lists the SIMs that could send now, able is its last answer; nil: nobody
-	// says. See AbleSIMs.
-	ask  atomic.Pointer[func() []string]
-	able atomic.Pointer[map[string]bool]
-
 	mu    sync.Mutex // of replacing now, and of telling it
 	tell  func([]Route, []Bucket)
 	basis string // by Wake: see basis

@@ -45,30 +45,6 @@ const knownSQL = `SELECT value,
 // shortenPrefer ends what a clock that was set, or another one, has made endless.
 const shortenPrefer = `UPDATE message INDEXED BY message_prefer SET prefer_until = ?1 WHERE prefer_until > ?1 AND prefer_until > 0`
 
-// AbleSIMs sets the function that lists the SIMs (ICCID) that could send now, busy or
-// not: nothing new prefers another. Wake calls it, at least every second. Without one
-// every SIM that is switched on counts as able.
-func (s *Store) AbleSIMs(f func() []string) { s.routes.ask.Store(&f) }
-
-// askAble is Wake's part.
-func (s *Store) askAble() {
-	f := s.routes.ask.Load()
-	if f == nil {
-		return
-	}
-	able := map[string]bool{}
-	for _, iccid := range (*f)() {
-		able[iccid] = true
-	}
-	s.routes.able.Store(&able)
-}
-
-// able says whether a SIM could send, as far as is known.
-func (s *Store) able(iccid string) bool {
-	m := s.routes.able.Load()
-	return m == nil || (*m)[iccid]
-}
-
 // known gives the SIM that each of the numbers knows, as far as one is in use.
 func (s *Store) known(ctx context.Context, from asker, numbers []string) (map[string]string, error) {
 	if len(numbers) == 0 { // nil would be JSON's null
@@ -91,7 +67,7 @@ func (s *Store) known(ctx context.Context, from asker, numbers []string) (map[st
 			return nil, fmt.Errorf("look which SIMs the recipients know: %w", err)
 		}
 		for _, sim := range []sql.NullString{received, sent} {
-			if sim.Valid && s.able(sim.String) {
+			if sim.Valid {
 				if known == nil {
 					known = map[string]string{}
 				}

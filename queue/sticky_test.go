@@ -169,13 +169,6 @@ func TestWhatPrefersNoSIM(t *testing.T) {
 	require.False(t, b.submit(Request{To: []string{maria}, Class: Alert}).Preferred, "its route does not allow it")
 	require.True(t, b.submit(Request{To: []string{maria}}).Preferred)
 
-	b.AbleSIMs(func() []string { return sims[:1] })
-	b.wake()
-	require.False(t, b.submit(Request{To: []string{maria}}).Preferred, "the SIM cannot send now")
-	b.AbleSIMs(func() []string { return sims })
-	b.wake()
-	require.True(t, b.submit(Request{To: []string{maria}}).Preferred)
-
 	require.NoError(t, b.UpdateSIM(ctx, sims[0], SIMPatch{Enabled: new(false)}))
 	require.False(t, b.submit(Request{To: []string{maria}}).Preferred, "there is one SIM only")
 }

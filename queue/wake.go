@@ -53,7 +53,6 @@ func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
 	if more {
 		next = n.now
 	}
-	s.askAble()
 	for _, job := range []func(context.Context, instant) (time.Time, error){s.patient, s.moveOn} {
 		t, err := job(ctx, n)
 		errs = append(errs, err)
