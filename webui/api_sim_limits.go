@@ -141,7 +141,9 @@ func (s Settable[T]) MarshalJSON() ([]byte, error) { return json.Marshal(s.Value
 
 // Schema implements huma.SchemaProvider.
 func (Settable[T]) Schema(r huma.Registry) *huma.Schema {
-	return &huma.Schema{AnyOf: []*huma.Schema{r.Schema(reflect.TypeFor[T](), true, ""), {Type: "null"}}}
+	s := *r.Schema(reflect.TypeFor[T](), false, "") // in place, so that what is wrong with a part of it is told by that part's place
+	s.Nullable = true
+	return &s
 }
 
 // LimitRequest is one window's limit as somebody sets it.

@@ -82,6 +82,10 @@ func (s *Server) simView(c echo.Context, sim pool.SIM) simView {
 		default:
 			v.Why = l.t("modem_help." + string(m.State))
 		}
+	case pool.SIMLimitReached, pool.SIMNoCredit:
+		if v.Tight == nil { // else that says it, and until when
+			v.Why = l.t("sim_help." + sim.State)
+		}
 	default:
 		v.Why = l.t("sim_help." + sim.State)
 	}

@@ -322,8 +322,8 @@ func (s *Server) forecastView(c echo.Context, f pool.Forecast) (*forecastView, e
 	if least != math.MaxInt {
 		out.OTP = l.tn("forecast.otp", least)
 	}
-	if n := f.Expired + f.Unsent; n > 0 {
-		out.Late = l.tn("forecast.late", n)
+	if f.Expired > 0 {
+		out.Late = l.tn("forecast.late", f.Expired)
 	}
 	for _, share := range f.Shares {
 		out.Shares = append(out.Shares, names(share.ICCID)+": "+strconv.Itoa(int(math.Round(share.Share*100)))+" %")

@@ -108,6 +108,9 @@ func (s *Server) quoteForm(c echo.Context, f writeForm) (*writeQuote, error) {
 	if takes >= soon {
 		q.Takes = l.t("write.about", "Span", q.Takes)
 	}
+	if q.NoLine && len(plan.Waits) > 0 && plan.Waits[len(plan.Waits)-1].Why != pool.WaitLine {
+		q.NoLine, q.Takes = false, l.t("forecast.waits")
+	}
 	q.Forecast, err = s.forecastView(c, plan)
 	return q, err
 }
