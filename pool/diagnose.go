@@ -39,6 +39,13 @@ func (p *Pool) Findings(ctx context.Context) []Finding {
 	if p.Paused() {
 		list = append(list, NewFinding("sending_paused", FindingWarn, AboutProgram, "", nil))
 	}
+	if paused := p.Pauses().Classes; len(paused) > 0 {
+		names := make([]string, len(paused))
+		for i, c := range paused {
+			names[i] = string(c)
+		}
+		list = append(list, NewFinding("class_paused", FindingWarn, AboutProgram, "", map[string]string{"classes": strings.Join(names, ", ")}))
+	}
 	list = append(list, p.heldFindings(ctx)...)
 	list = append(list, p.damageFindings(ctx)...)
 	if !p.clock.Trusted() {
@@ -283,7 +290,13 @@ func (v vitals) ready() []Finding {
 	}
 	switch v.sim.State {
 	case SIMDisabled:
-		add("sim_disabled", FindingInfo, AboutSIM)
+		code, severity := "sim_disabled", FindingInfo
+		if v.sim.Paused && v.sim.Enabled {
+			code, severity = "sim_paused", FindingWarn
+		}
+		add(code, severity, AboutSIM)
+	case SIMLimitReached:
+		add("sim_limit", FindingInfo, AboutSIM, v.sim.tightest()...)
 	case SIMBlocked:
 		add("sim_held", FindingFail, AboutSIM, "reason", v.sim.Reason)
 	case SIMNoCredit:

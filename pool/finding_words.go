@@ -135,6 +135,15 @@ var findingWords = map[string]words{
 	"sim_disabled": {
 		sentence{"The SIM {sim} is switched off by a person.", "recado console -c 'sim enable {sim}' takes it into use again."},
 		sentence{"La SIM {sim} está desactivada por una persona.", "recado console -c 'sim enable {sim}' vuelve a usarla."}},
+	"sim_paused": {
+		sentence{"The SIM {sim} is paused by a person: nothing leaves on it.", "Resume it on its page, or with POST /api/v1/sending/resume {\"sim\":\"ICCID\"}; what waits for it is in the queue."},
+		sentence{"La SIM {sim} está en pausa por una persona: no sale nada por ella.", "Reanúdela en su página, o con POST /api/v1/sending/resume {\"sim\":\"ICCID\"}; lo que la espera sigue en cola."}},
+	"sim_limit": {
+		sentence{"The SIM {sim} has reached a limit[: {used} of {most} messages or people]; other SIMs send meanwhile.", "It goes on by itself when the time of that limit is over. If the contract allows more, raise it on the SIM's page."},
+		sentence{"La SIM {sim} ha llegado a un límite[: {used} de {most} mensajes o personas]; mientras, envían otras.", "Sigue sola cuando pase el tiempo de ese límite. Si el contrato permite más, auméntelo en la página de la SIM."}},
+	"class_paused": {
+		sentence{"Sending is paused for some classes: {classes}.", "Resume them on the start page, or with POST /api/v1/sending/resume {\"class\":\"…\"}; what waits is in the queue."},
+		sentence{"El envío está en pausa para algunas clases: {classes}.", "Reanúdelas en la página de inicio, o con POST /api/v1/sending/resume {\"class\":\"…\"}; lo que espera sigue en cola."}},
 	"line_quarantined": {
 		sentence{"The line on {port} rests: {reason}.", "It tries again by itself. Check antenna, signal and power of the modem."},
 		sentence{"La línea de {port} descansa: {reason}.", "Lo vuelve a intentar sola. Revise la antena, la señal y la alimentación del módem."}},

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"recado/modem"
@@ -161,4 +162,21 @@ func (l *line) comesBack() bool {
 		return false
 	}
 	return l.heard.State != modem.StateSIMBlocked && l.heard.State != modem.StateSIMDenied
+}
+
+// tightest are the facts of the limit that is used up most.
+func (s SIM) tightest() []string {
+	var facts []string
+	best := 0.0
+	for _, l := range s.Limits.Limits {
+		for _, part := range [][2]int{{l.UsedSegments, l.MaxSegments}, {l.UsedRecipients, l.MaxRecipients}} {
+			if part[1] == 0 {
+				continue
+			}
+			if share := float64(part[0]) / float64(part[1]); share > best {
+				best, facts = share, []string{"used", strconv.Itoa(part[0]), "most", strconv.Itoa(part[1])}
+			}
+		}
+	}
+	return facts
 }

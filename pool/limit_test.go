@@ -68,6 +68,7 @@ func testALimitMovesTraffic(t *testing.T) {
 		require.NoError(t, err)
 		return s.State == pool.SIMLimitReached
 	})
+	require.Contains(t, r.findings(), "sim_limit 3 of 3")
 	pinned := r.submit(queue.Request{To: []string{number(6)}, Text: "x", SIM: small})[0]
 	for i := range 4 {
 		m := r.reaches(r.submit(queue.Request{To: []string{number(i)}, Text: "x"})[0].ID, queue.Sent)
@@ -83,6 +84,21 @@ func testALimitMovesTraffic(t *testing.T) {
 	r.until("it is told", func() bool { return slices.Contains(r.states(small), "minutefree") })
 	require.Subset(t, r.states(small), []string{"ready", "minutereached", "limit_reached"})
 	require.Equal(t, "ready", r.state(small))
+}
+
+// findings are their codes, with facts of some.
+func (r *rig) findings() (list []string) {
+	for _, f := range r.pool.Findings(r.t.Context()) {
+		one := f.Code
+		switch f.Code {
+		case "sim_limit":
+			one += " " + f.Facts["used"] + " of " + f.Facts["most"]
+		case "class_paused":
+			one += " " + f.Facts["classes"]
+		}
+		list = append(list, one)
+	}
+	return list
 }
 
 func (r *rig) state(sim string) string {

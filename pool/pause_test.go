@@ -57,6 +57,7 @@ func testKillSwitches(t *testing.T) {
 	all = r.gatesOn("", "")
 	want := pool.Pauses{All: true, SIMs: []string{sim}, Classes: []queue.Class{queue.Normal}}
 	require.Equal(t, want, r.pool.Pauses())
+	require.Subset(t, r.findings(), []string{"sending_paused", "class_paused normal", "sim_paused"})
 
 	// Another run of the program.
 	ctx, cancel := context.WithCancel(t.Context())
