@@ -210,6 +210,14 @@ func TestErrorsWhileTheLinkIsKeptEndIt(t *testing.T) {
 	onLink(t, 0.4, emulator.ModemOptions{}, func(l *linked) {
 		l.burst(2*linkPairs+4, linkTo)
 		require.Equal(l.t, LinkHelps, l.links.Link(l.em.ICCID()))
+		for range 3 {
+			l.em.Inject(emulator.Fault{Kind: emulator.FaultLinkBreaks})
+			out, _ := l.burst(1, linkTo)
+			require.Equal(l.t, ClassNetwork, out.Class)
+			out, _ = l.burst(3, linkTo)
+			require.Equal(l.t, Accepted, out.Verdict)
+		}
+		require.Equal(l.t, LinkHelps, l.links.Link(l.em.ICCID()), "errors that others come between are none")
 		l.em.Inject(emulator.Fault{Kind: emulator.FaultLinkBreaks, Count: -1})
 		out, _ := l.burst(1, linkTo)
 		require.Equal(t, ClassNetwork, out.Class)
@@ -238,6 +246,16 @@ func TestWhatIsKnownOfTheLinkIsNotMeasuredAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What saves less than a tenth is not worth it.
+func TestALinkThatSavesLittleIsGivenUp(t *testing.T) {
+	onLink(t, 0.05, emulator.ModemOptions{}, func(l *linked) {
+		l.burst(3*linkPairs, linkTo)
+		require.Equal(l.t, LinkGivenUp, l.links.Link(l.em.ICCID()))
+		m := l.m.LinkMeasure()
+		require.Greater(l.t, m.Without-m.With, linkGainLeast)
+	})
 }
 
 // A family that has no AT+CMMS is never asked.

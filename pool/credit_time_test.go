@@ -167,3 +167,13 @@ func TestWhichRuleCounts(t *testing.T) {
 	p.credit.settings.Rules = []queue.CreditRule{{SIM: "8934071"}}
 	require.Empty(t, p.credit.way(s).Code)
 }
+
+// The list of what is never sent is looked at once more before the question: a rule
+// may be older than the list, or have come with a restored database.
+func TestAnOldRuleIsCheckedAgain(t *testing.T) {
+	p := creditPool(queue.CreditAlways)
+	for _, code := range []string{"*21*600123456#", "##002#", "AT"} {
+		_, err := p.question(t.Context(), nil, CreditWay{Code: code}, time.Second)
+		require.ErrorAs(t, err, new(*USSDRefusedError), code)
+	}
+}
