@@ -99,7 +99,7 @@ func (s *Server) canary(ctx context.Context, iccidOrName, to string) (list []que
 	}
 	for _, known := range []error{pool.ErrNoNumber, pool.ErrNotFit, pool.ErrPaused, pool.ErrUnreachable, queue.ErrCanaryRunning} {
 		if errors.Is(err, known) {
-			return nil, newProblem(http.StatusConflict, err.Error())
+			return nil, newProblem(http.StatusConflict, known.Error())
 		}
 	}
 	return nil, err
