@@ -204,8 +204,9 @@ func TestCreditAndTestMessagesOnTheSIMsPage(t *testing.T) {
 	}, 30*time.Second, 50*time.Millisecond)
 	require.Contains(t, string(b.browse("GET", here, cookie, nil).body), "Llegó; aceptado a los")
 	require.Equal(t, 303, b.browse("POST", here+"/free", cookie, url.Values{}).StatusCode)
+	reader := b.cookie(auth.RoleReader)
 	for _, deed := range []string{"balance", "credit", "canary", "free", "limits", "hours"} {
-		require.Equal(t, 403, b.browse("POST", here+"/"+deed, b.cookie(auth.RoleReader), url.Values{}).StatusCode, deed)
+		require.Equal(t, 403, b.browse("POST", here+"/"+deed, reader, url.Values{}).StatusCode, deed)
 		require.Equal(t, 404, b.browse("POST", "/lines/none/"+deed, cookie, url.Values{}).StatusCode, deed)
 	}
 }
