@@ -152,11 +152,6 @@ func (s *Store) bucketIn(tx *sqlite.Tx, p spot) (int64, error) {
 	return b.ID, nil
 }
 
-// bucketOf is the bucket of a message to a number, by the routes of now.
-func (s *Store) bucketOf(tx *sqlite.Tx, to string, c Class, key string) (int64, error) {
-	return s.bucketIn(tx, s.placeOf(to, c, key).spot)
-}
-
 // replace puts a routing in the place of the one that is, and tells of it.
 func (r *routes) replace(with func(*routing) *routing) {
 	r.mu.Lock()
@@ -221,6 +216,9 @@ func (s *Store) loadRoutes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.pruneBuckets(ctx); err != nil {
+		return err
+	}
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT id, route, zone FROM bucket ORDER BY id`)
 	if err != nil {
 		return fmt.Errorf("read buckets: %w", err)
@@ -246,5 +244,28 @@ func (s *Store) loadRoutes(ctx context.Context) error {
 		buckets = append(buckets, Bucket{})
 	}
 	s.routes.now.Store(newRouting(1, list, buckets))
+	return nil
+}
+
+// fewBuckets of deleted routes do no harm: every claim looks into each.
+const fewBuckets = 16
+
+// pruneBuckets deletes the buckets of deleted routes in which nothing waits any more,
+// once there are many. It is for New, when nothing else is done: it looks at all that
+// is not at its end.
+func (s *Store) pruneBuckets(ctx context.Context) error {
+	const gone = `FROM bucket WHERE id <> 0 AND route <> 0 AND route NOT IN (SELECT id FROM route)`
+	var n int
+	if err := s.db.Read().QueryRowContext(ctx, `SELECT count(*) `+gone).Scan(&n); err != nil || n <= fewBuckets {
+		return err
+	}
+	err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+		_, err := tx.Exec(`DELETE ` + gone + ` AND id NOT IN (SELECT bucket FROM message INDEXED BY message_state
+			WHERE state IN ('scheduled','held','queued','sending','uncertain'))`)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete the buckets of deleted routes: %w", err)
+	}
 	return nil
 }

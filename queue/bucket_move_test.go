@@ -330,6 +330,30 @@ func TestARouteWhoseSIMsWereAllRemoved(t *testing.T) {
 	}
 }
 
+func TestBucketsOfDeletedRoutesGo(t *testing.T) {
+	b := newBox(t)
+	ctx := context.Background()
+	sims := b.sees(1)
+	long := Message{}
+	for i := range fewBuckets + 2 {
+		r := b.route(Route{Name: fmt.Sprint(i)}, sims[0])
+		m := b.submit(Request{Class: OTP, Text: strings.Repeat("largo ", 60)})
+		if i == 3 { // it has begun: it stays in its bucket
+			_, a := b.gated(line(1))
+			b.outcome(a, accepted(1))
+			long = m
+		} else {
+			_, err := b.Cancel(ctx, m.ID)
+			require.NoError(t, err)
+		}
+		require.NoError(t, b.DeleteRoute(ctx, r.ID))
+	}
+	require.Len(t, b.Buckets(), 1+fewBuckets+2)
+	b.restart()
+	require.Len(t, b.Buckets(), 2, "and that of any SIM's")
+	require.Equal(t, long.ID, b.claimed(b.offer(line(1))).Message.ID)
+}
+
 func TestPlacesUseTheirIndexes(t *testing.T) {
 	b := newBox(t)
 	require.Contains(t, normalPlan(b.plan(waitingSQL, "queued", 0, 10)), "message_state (state=? AND rowid>?)")
