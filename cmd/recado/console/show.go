@@ -43,7 +43,7 @@ func (s *session) warnings(info Info) {
 
 // menu shows the numbered commands in two columns, so that it fits 24 lines.
 func (s *session) menu() {
-	all := commands()
+	all := slices.DeleteFunc(commands(), func(c command) bool { return c.typed })
 	half := (len(all) + 1) / 2
 	width := s.o.Width/2 - 1
 	fmt.Fprintln(s.out)
