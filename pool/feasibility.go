@@ -156,8 +156,6 @@ type simulation struct {
 	all     int  // messages
 	fine    bool // one by one
 
-	bulkWaits, normalWaits bool // when the last message was chosen: one that could have gone too
-
 	worn map[int64][]float64 // by route and line
 
 	begun, done time.Duration // of the work; begun never: not yet
@@ -279,53 +277,65 @@ func (m *simulation) choose(l *simLine, t time.Duration) (*simBatch, time.Durati
 			best[b.lane] = b
 		}
 	}
-	lane := slices.IndexFunc(best[:], func(b *simBatch) bool { return b != nil })
-	if lane < 0 {
+	turn, over := m.turn()
+	rank := func(b *simBatch) int {
+		if b.lane == turn {
+			return min(2*over-1, 2*b.lane)
+		}
+		return 2 * b.lane
+	}
+	var b *simBatch
+	for _, c := range best {
+		if c != nil && (b == nil || rank(c) < rank(b)) {
+			b = c
+		}
+	}
+	if b == nil {
 		return nil, wake
 	}
-	bulk, normal := lane < 3 && best[3] != nil, lane < 2 && best[2] != nil
-	switch {
-	case bulk && m.OverBulk >= turnBulk:
-		lane = 3
-	case normal && m.OverBulk < turnBulk && m.OverNormal >= turnNormal:
-		lane = 2
-	}
-	b := best[lane]
 	// Not so many at once that another lane's turn is passed over.
 	b.turn = unlimited
-	switch {
-	case lane > 0 && slices.ContainsFunc(best[:lane], func(b *simBatch) bool { return b != nil }):
+	if slices.ContainsFunc(best[:b.lane], func(b *simBatch) bool { return b != nil }) {
 		b.turn = 1
-	case bulk || normal:
-		if bulk {
-			b.turn = max(turnBulk-m.OverBulk, 1)
-		}
-		if normal {
+	}
+	if slices.ContainsFunc(best[b.lane+1:], func(b *simBatch) bool { return b != nil && b.lane >= queue.LaneNormal }) {
+		b.turn = min(b.turn, max(turnBulk-m.OverBulk, 1))
+		if b.lane < queue.LaneNormal {
 			b.turn = min(b.turn, max(turnNormal-m.OverNormal, 1))
 		}
 	}
-	m.bulkWaits, m.normalWaits = bulk, normal
 	return b, wake
 }
 
-// counted keeps how long the lower lanes have waited for those above, as turns
-// does: who asks for one that is not there asks again soon.
-func (m *simulation) counted(lane, n int) {
-	count := func(over *int, most int, waits bool) {
-		if *over = min(*over, unlimited) + n; !waits {
-			*over = min(*over, most-turnAgain/2)
-		}
-	}
+// turn is whose a line that asks has, as turns does it.
+func (m *simulation) turn() (turn, over int) {
+	urgent := m.OverNormal >= turnNormal
 	switch {
-	case lane == 3:
+	case m.OverBulk >= turnBulk:
+		m.OverBulk = turnBulk - turnAgain
+		if urgent {
+			return queue.LaneBulk, queue.LaneOTP
+		}
+		return queue.LaneBulk, queue.LaneNormal
+	case urgent:
+		m.OverNormal = turnNormal - turnAgain
+		return queue.LaneNormal, queue.LaneOTP
+	}
+	return -1, 0
+}
+
+// counted keeps how many segments have gone before the lower lanes, as turns does.
+func (m *simulation) counted(lane, n int) {
+	switch lane {
+	case queue.LaneBulk:
 		m.OverBulk, m.OverNormal = 0, 0
 		return
-	case lane == 2:
+	case queue.LaneNormal:
 		m.OverNormal = 0
 	default:
-		count(&m.OverNormal, turnNormal, m.normalWaits)
+		m.OverNormal = min(m.OverNormal+n, unlimited)
 	}
-	count(&m.OverBulk, turnBulk, m.bulkWaits)
+	m.OverBulk = min(m.OverBulk+n, unlimited)
 }
 
 // hindered says why the line may not take from the batch at t, "" when it may,
@@ -433,7 +443,7 @@ func (m *simulation) take(l *simLine, b *simBatch, t, until time.Duration) {
 			until = min(until, other.From)
 		}
 	}
-	most := min(b.left(), b.turn, m.part(b, gap))
+	most := min(b.left(), max(b.fitting(b.turn), 1), m.part(b, gap))
 	if until < never {
 		most = min(most, b.fitting(int((until-t-1)/gap)+1))
 	}
@@ -447,13 +457,11 @@ func (m *simulation) take(l *simLine, b *simBatch, t, until time.Duration) {
 		l.rest, l.of = b.size(1), b
 		l.began(m, b, t, gap, 1, 0)
 		b.taken++
-		m.counted(b.lane, 1)
 		m.goOn(l, t)
 		return
 	}
 	size := b.size(n)
 	b.taken += n
-	m.counted(b.lane, n)
 	l.began(m, b, t, gap, n, size)
 	m.sent(l, b, t, gap, n, size)
 }
@@ -484,6 +492,7 @@ func (m *simulation) goOn(l *simLine, t time.Duration) {
 // sent keeps that a line submits size segments, one each gap, with which n
 // messages are done.
 func (m *simulation) sent(l *simLine, b *simBatch, t, gap time.Duration, n, size int) {
+	m.counted(b.lane, size)
 	last := t + time.Duration(size-1)*gap
 	l.at = last + l.Took
 	if b.lane < queue.LaneNormal { // the others look at paceFree

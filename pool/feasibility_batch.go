@@ -14,7 +14,7 @@ type simBatch struct {
 	only, other []bool // nil: all
 	total       int    // segments of all its messages, at least one of each
 	taken       int    // messages: sent, or expired
-	turn        int    // messages that may be taken at once, for the other lanes' sake
+	turn        int    // segments that may be taken at once, for the other lanes' sake
 }
 
 func (b *simBatch) left() int { return b.Messages - b.taken }
