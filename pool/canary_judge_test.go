@@ -127,6 +127,7 @@ func TestHealthyLinesAreNeverFoundMute(t *testing.T) {
 		w.median = time.Duration(rapid.IntRange(1, 180).Draw(t, "median")) * time.Second
 		w.sigma = rapid.Float64Range(0, 0.9).Draw(t, "sigma")
 		w.reports = rapid.Float64Range(0, 1).Draw(t, "reports")
+		w.selves = w.lines == 1 || rapid.Bool().Draw(t, "selves")
 		for range rapid.IntRange(1, 5).Draw(t, "rounds") {
 			w.ring()
 			for range 360 {
@@ -176,6 +177,22 @@ func TestALostMessageProvesNothing(t *testing.T) {
 		require.Empty(t, v.guilty)
 	}
 	require.Len(t, w.legs, 4+2, "each side was asked once")
+}
+
+// TestNetworksThatCarryNothingToOneself: what a SIM texts itself then says nothing;
+// of two lines alone nobody can tell which it is.
+func TestNetworksThatCarryNothingToOneself(t *testing.T) {
+	for _, b := range []blame{{}, {sim(1), receiving}, {sim(0), sending}} {
+		w := newImagined(1, 2)
+		w.selves, w.reports, w.mute[b] = false, 0, true
+		w.ring()
+		delete(w.arrive, 1)
+		for range 240 {
+			w.round(10 * time.Second)
+		}
+		require.Empty(t, w.muted, "%v", b)
+		require.Greater(t, len(w.legs), 2)
+	}
 }
 
 func TestPatience(t *testing.T) {

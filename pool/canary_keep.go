@@ -471,7 +471,7 @@ func (k *keeper) redeem(ctx context.Context, legs []queue.Canary) error {
 		}
 		sends, receives := false, false
 		for _, c := range legs {
-			if c.State != queue.CanaryArrived || c.Start.UnixMilli() < m.Since && !slices.Contains(m.Legs, c.ID) && c.Start.Add(c.Arrived).UnixMilli() < m.Since {
+			if c.State != queue.CanaryArrived || c.Start.Add(c.Arrived).UnixMilli() < m.Since {
 				continue
 			}
 			sends, receives = sends || c.From == key, receives || c.To == key

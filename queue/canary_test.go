@@ -40,6 +40,7 @@ func (b *box) comes(to int, text string) (ours bool) {
 func TestACanarysSteps(t *testing.T) {
 	b := newBox(t)
 	people := b.submit(Request{Text: "a"})
+	b.submit(Request{Text: "b"})
 	c := b.canary(1, 2, "600 111 222")
 	require.Equal(t, CanaryWaiting, c.State)
 	require.Equal(t, []time.Duration{-1, -1, -1}, []time.Duration{c.Accepted, c.Reported, c.Arrived})
