@@ -315,3 +315,16 @@ func TestAClockThatWasYearsAhead(t *testing.T) {
 	require.Equal(t, 2, b.sends(l, 5), "and not tomorrow")
 	require.Equal(t, 2, b.count(`SELECT count(*) FROM usage_period WHERE window = 'day'`))
 }
+
+// What is under way for hours, because a modem is silent, is still given back.
+func TestUsageIsKeptWhileAnAnswerIsAwaited(t *testing.T) {
+	b := newBox(t)
+	l := line(1)
+	b.known(l)
+	b.submit(Request{Class: Bulk, ValidFor: maxValid})
+	_, a := b.gated(l)
+	b.clock.forward(keepUsage + tidyRound + time.Minute)
+	b.wake()
+	b.outcome(a, Outcome{Verdict: NotSent, MR: -1, Retry: true})
+	require.Zero(t, b.limitsOf(l).Limits[monthly].UsedSegments)
+}

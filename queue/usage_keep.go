@@ -23,7 +23,8 @@ const (
 // counted in them, not by a clock that may be wrong.
 var tidyUsage = []string{
 	`DELETE FROM usage WHERE (iccid, attempt) IN (SELECT u.iccid, u.attempt FROM sim CROSS JOIN usage u ON u.iccid = sim.iccid
-		AND u.attempt IN (SELECT attempt FROM usage x WHERE x.iccid = sim.iccid ORDER BY attempt LIMIT ?2) WHERE u.at < ?1 LIMIT ?2)`,
+		AND u.attempt IN (SELECT attempt FROM usage x WHERE x.iccid = sim.iccid ORDER BY attempt LIMIT ?2) WHERE u.at < ?1
+		AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.id = u.attempt AND a.phase = 'prepared') LIMIT ?2)`,
 	fmt.Sprintf(`DELETE FROM usage_recipient WHERE (iccid, window, start, recipient) IN (
 		SELECT r.iccid, r.window, r.start, r.recipient FROM usage_period p CROSS JOIN usage_recipient r ON r.iccid = p.iccid AND r.window = p.window AND r.start = p.start
 		WHERE ?1 > 0 AND (SELECT count(*) FROM usage_period q WHERE q.iccid = p.iccid AND q.window = p.window AND q.start > p.start AND q.start < '%s')
