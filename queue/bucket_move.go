@@ -238,6 +238,9 @@ func (s *Store) moveThese(ctx context.Context, on *routing, wrong []waiting, nex
 					return err
 				}
 			}
+			if len(some) > 0 {
+				tx.AfterCommit(s.readied)
+			}
 			if same = true; !last {
 				return nil
 			}
@@ -267,9 +270,6 @@ func (s *Store) moveTo(tx *sqlite.Tx, w waiting) error {
 	}
 	_, err = tx.Exec(`UPDATE message SET bucket = ?1 WHERE seq = ?2 AND bucket <> ?1 AND state IN ('scheduled','queued') AND claimed_by = ''
 		AND NOT (segments > 1 AND ambiguous > ambiguous_before)`, bucket, w.seq)
-	if err == nil {
-		tx.AfterCommit(s.readied)
-	}
 	return err
 }
 

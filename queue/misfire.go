@@ -122,7 +122,7 @@ func (s *Store) fire(tx *sqlite.Tx, r *record, n instant) error {
 		}
 	}
 	if r.State == Queued {
-		if err := s.stick(tx, r, n); err != nil {
+		if err := s.aside(tx, "look which SIM a recipient knows", func() error { return s.stick(tx, r, n) }); err != nil {
 			return err
 		}
 	}

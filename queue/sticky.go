@@ -132,8 +132,10 @@ func (s *Store) places(ctx context.Context, d *draft, out []outgoing) error {
 			numbers[i] = out[i].To
 		}
 		var err error
-		if known, err = s.known(ctx, s.db.Read(), numbers); err != nil {
+		if known, err = s.known(ctx, s.db.Read(), numbers); ctx.Err() != nil {
 			return err
+		} else if err != nil { // it is a convenience: nothing is refused for it
+			s.log.Error("it could not be seen which SIMs the recipients know: check the disk, and restore a backup if there is more", "error", err)
 		}
 	}
 	for i := range out {

@@ -295,3 +295,17 @@ func TestNobodyKnowsNoSIM(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, known)
 }
+
+// To prefer a SIM is a convenience: what cannot be read for it hinders no message.
+func TestWhatCannotBeReadOfAPreferenceHindersNothing(t *testing.T) {
+	b := newBox(t)
+	sims := b.sees(2)
+	b.wrote(maria, sims[1])
+	require.NoError(t, b.db.Write(context.Background(), sqlite.Ordinary, func(tx *sqlite.Tx) error {
+		_, err := tx.Exec(`DROP INDEX message_to`)
+		return err
+	}))
+	m := b.submit(Request{To: []string{maria}})
+	require.False(t, m.Preferred)
+	require.NotNil(t, b.claimed(line(1)))
+}
