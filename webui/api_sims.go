@@ -106,9 +106,24 @@ func (s *Server) listSIMs() *operation {
 func (s *Server) getSIM() *operation {
 	return op(operation{id: "get-sim", tag: "SIMs and modems", summary: "One SIM"},
 		func(ctx context.Context, in *SIMID) (*simOut, error) {
-			m, err := s.pool.SIM(ctx, in.ICCID)
+			m, err := s.oneSIM(ctx, in.ICCID)
 			return &simOut{s.simOf(m)}, err
 		})
+}
+
+// oneSIM is a SIM with all that is counted of it: the list leaves out what was
+// used of a minute or an hour without a limit.
+func (s *Server) oneSIM(ctx context.Context, iccidOrName string) (pool.SIM, error) {
+	m, err := s.pool.SIM(ctx, iccidOrName)
+	if err != nil {
+		return m, err
+	}
+	limits, err := s.pool.Limits(ctx, m.ICCID)
+	if errors.Is(err, queue.ErrNoSIM) { // not on disk yet
+		return m, nil
+	}
+	m.Limits = limits
+	return m, err
 }
 
 // SIMPatch is what a person may change of a SIM; what is absent stays.
@@ -221,7 +236,7 @@ func (s *Server) updateSIM(ctx context.Context, iccidOrName string, b SIMPatch) 
 			return sim, err
 		}
 	}
-	return s.pool.SIM(ctx, sim.ICCID)
+	return s.oneSIM(ctx, sim.ICCID)
 }
 
 // Modem is a device.

@@ -18,7 +18,7 @@ func TestEveryMenuItemHasAScriptableTwin(t *testing.T) {
 		asks    string   // the request that changes something
 	}{
 		{command: "status", shows: []string{"1.2.3", "Lines ready                       6", "queued: 7", "1/20/300", "Uncertain                         5", "2 MB",
-			"Held                              6 (held list)", "trusted (ntp)", "Storage                           low: make room"}},
+			"Held                              6 (held list)", "trusted (ntp)", "Storage                           low: make room", "Paused beside                     bulk, 8934"}},
 		{command: "held", shows: []string{"restored  otp    2", "late      bulk   4"}},
 		{command: "held release restored", shows: []string{"Done: 2. Still held: 4."}, asks: `POST /api/v1/held/release {"reason":"restored"}`},
 		{command: "held release restored otp", shows: []string{"Done: 2."}, asks: `POST /api/v1/held/release {"class":"otp","reason":"restored"}`},

@@ -76,7 +76,7 @@ func twoModems(t *testing.T) *box {
 			"started":"2026-11-01T10:00:00Z","setup_code":"ABCD-EFGH","clock_trusted":true}`,
 		"GET /control/users": `[{"name":"ana","role":"reader"},{"name":"jefa","role":"admin"}]`,
 		"GET /api/v1/status": `{"version":"1.2.3","queue":{"queued":{"normal":3,"bulk":4},"held":{"normal":6}},
-			"sent":{"last_minute":1,"last_hour":20,"last_day":300},"clock":{"trusted":true,"source":"ntp"},"lines_ready":6,"uncertain":5,"storage":{"free_bytes":2097152,"state":"low","detail":"make room"}}`,
+			"sent":{"last_minute":1,"last_hour":20,"last_day":300},"clock":{"trusted":true,"source":"ntp"},"lines_ready":6,"uncertain":5,"sending":{"paused":false,"sims":["8934"],"classes":["bulk"]},"storage":{"free_bytes":2097152,"state":"low","detail":"make room"}}`,
 		"GET /api/v1/modems": `{"items":[
 			{"id":"860000000000017","port":"/dev/ttyUSB2","model":"EC25","state":"ready","sim":"893400000000000001"},
 			{"id":"/dev/ttyUSB9","port":"/dev/ttyUSB9","state":"locked","reason":"held by smsd (PID 12): stop it"}],"next":null}`,

@@ -125,6 +125,7 @@ var words = map[string]word{
 	"limits.use":  {"use: sim limits SIM [day=500 month=/300 reserve=20 reset=15 | default]: segments, or segments/people; 0 is no limit", "uso: sim limits SIM [day=500 month=/300 reserve=20 reset=15 | default]: segmentos, o segmentos/personas; 0 es sin límite"},
 	"limits.more": {"bulk leaves %d %% of each; the month begins on day %d", "bulk deja el %d %% de cada uno; el mes empieza el día %d"},
 	"test.waits":  {"Waiting for the test messages (up to 3 minutes)...", "Se espera a las pruebas (hasta 3 minutos)..."},
+	"l.off":       {"Paused beside", "En pausa aparte"},
 	"l.window":    {"WINDOW", "TIEMPO"},
 	"l.segments":  {"SEGMENTS", "SEGMENTOS"},
 	"l.people":    {"PEOPLE", "PERSONAS"},
