@@ -45,7 +45,8 @@ func (c Credit) facts() []string {
 	if !c.Known || c.Stop == queue.CreditRefused {
 		return nil
 	}
-	return []string{"balance", c.Money().Text("en"), "saldo", c.Money().Text("es")}
+	units, cents := c.Money().Parts()
+	return []string{"units", units, "cents", cents, "currency", c.Money().Currency}
 }
 
 // CreditWay is how the balance of a SIM is asked for.

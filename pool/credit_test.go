@@ -258,8 +258,14 @@ func TestLowCreditIsToldOnce(t *testing.T) {
 			require.NoError(t, r.net.SetCredit(sim, cents))
 			_, err := r.pool.Balance(t.Context(), sim)
 			require.NoError(t, err)
-			_, low := r.finding("sim_credit_low")
+			f, low := r.finding("sim_credit_low")
 			require.Equal(t, cents < 200, low)
+			if low {
+				says, _ := f.In("es")
+				require.Contains(t, says, fmt.Sprintf("%d,%02d EUR", cents/100, cents%100))
+				says, _ = f.In("en")
+				require.Contains(t, says, fmt.Sprintf("%d.%02d EUR", cents/100, cents%100))
+			}
 			require.Equal(t, pool.SIMReady, r.sim(0).State)
 		}
 		_, err := r.pool.SetCreditLow(t.Context(), sim, 2000, "Ana")

@@ -115,11 +115,11 @@ var findingWords = map[string]words{
 		sentence{"The network refuses messages of the SIM {sim}[ ({code})].", "Check its contract and its credit."},
 		sentence{"La red rechaza los mensajes de la SIM {sim}[ ({code})].", "Revise su contrato y su saldo."}},
 	"sim_no_credit": {
-		sentence{"The SIM {sim} has no credit[: its balance is {balance}]; nothing is sent on it, other SIMs take its messages.", "Top it up: that is found by itself, and at once when somebody asks for the balance on its page. If it can send all the same, say so there."},
-		sentence{"La SIM {sim} no tiene saldo[: le quedan {saldo}]; no se envía nada por ella, otras SIM se encargan de sus mensajes.", "Recárguela: se detecta sola, y al momento si alguien consulta el saldo en su página. Si aun así puede enviar, indíquelo allí."}},
+		sentence{"The SIM {sim} has no credit[: its balance is {units}][.{cents}][ {currency}]; nothing is sent on it, other SIMs take its messages.", "Top it up: that is found by itself, and at once when somebody asks for the balance on its page. If it can send all the same, say so there."},
+		sentence{"La SIM {sim} no tiene saldo[: le quedan {units}][,{cents}][ {currency}]; no se envía nada por ella, otras SIM se encargan de sus mensajes.", "Recárguela: se detecta sola, y al momento si alguien consulta el saldo en su página. Si aun así puede enviar, indíquelo allí."}},
 	"sim_credit_low": {
-		sentence{"The SIM {sim} has little credit left: {balance}.", "Top it up before it runs out."},
-		sentence{"A la SIM {sim} le queda poco saldo: {saldo}.", "Recárguela antes de que se agote."}},
+		sentence{"The SIM {sim} has little credit left: {units}[.{cents}][ {currency}].", "Top it up before it runs out."},
+		sentence{"A la SIM {sim} le queda poco saldo: {units}[,{cents}][ {currency}].", "Recárguela antes de que se agote."}},
 	"sim_credit_unreadable": {
 		sentence{"The answer of the network about the SIM {sim}'s balance cannot be read.", "Look at the answer on the SIM's page, and give a pattern that finds the amount in it, or another code."},
 		sentence{"No se entiende lo que la red responde sobre el saldo de la SIM {sim}.", "Mire la respuesta en la página de la SIM y ponga una expresión que encuentre el importe, u otro código."}},

@@ -347,10 +347,10 @@ func currencyOf(said, other string) string {
 	return other
 }
 
-// Text writes an amount as the page's language has it: "1.234,56 €", "€1,234.56".
-func (m Money) Text(language string) string {
-	places := placesOf(m.Currency)
-	unit := int64(1)
+// Parts are an amount's whole units, with its sign, and what is behind the decimal
+// mark, "" where the currency has nothing there.
+func (m Money) Parts() (units, decimals string) {
+	places, unit := placesOf(m.Currency), int64(1)
 	for range places {
 		unit *= 10
 	}
@@ -358,7 +358,19 @@ func (m Money) Text(language string) string {
 	if n < 0 {
 		minus, n = "-", -n
 	}
-	whole, fraction := strconv.FormatInt(n/unit, 10), ""
+	if places > 0 {
+		decimals = fmt.Sprintf("%0*d", places, n%unit)
+	}
+	return minus + strconv.FormatInt(n/unit, 10), decimals
+}
+
+// Text writes an amount as the page's language has it: "1.234,56 €", "€1,234.56".
+func (m Money) Text(language string) string {
+	whole, fraction := m.Parts()
+	minus := ""
+	if strings.HasPrefix(whole, "-") {
+		minus, whole = "-", whole[1:]
+	}
 	thousands, point := ",", "."
 	if strings.HasPrefix(language, "es") {
 		thousands, point = ".", ","
@@ -366,8 +378,8 @@ func (m Money) Text(language string) string {
 	for i := len(whole) - 3; i > 0; i -= 3 {
 		whole = whole[:i] + thousands + whole[i:]
 	}
-	if places > 0 {
-		fraction = point + fmt.Sprintf("%0*d", places, n%unit)
+	if fraction != "" {
+		fraction = point + fraction
 	}
 	sign := map[string]string{"EUR": "€", "GBP": "£", "USD": "$"}[m.Currency]
 	switch {
