@@ -50,7 +50,6 @@ type purse struct {
 	clock *calendarClock
 	sims  [2]*payer
 	queue []*owing
-	began int64
 }
 
 // used counts a window, and says whom it has in it.
