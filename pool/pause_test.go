@@ -2,7 +2,10 @@ package pool_test
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
+	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,4 +90,66 @@ func testKillSwitches(t *testing.T) {
 	require.ErrorIs(t, r.pool.PauseSIM(t.Context(), "nobody", true), pool.ErrNoSIM)
 	var invalid *queue.Invalid
 	require.ErrorAs(t, r.pool.PauseClass(t.Context(), "urgent", true), &invalid)
+}
+
+// leavings notes when each PDU has left, by modem.
+type leavings struct {
+	mu   sync.Mutex
+	list []emulator.Timing
+}
+
+func (l *leavings) Write(line []byte) (int, error) {
+	var t emulator.Timing
+	if err := json.Unmarshal(line, &t); err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, t)
+	return len(line), nil
+}
+
+// after counts the PDUs that a modem ("" any) has ended after a time.
+func (l *leavings) after(modem string, when time.Time) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range l.list {
+		if (modem == "" || t.Modem == modem) && t.CtrlZ.After(when) {
+			n++
+		}
+	}
+	return n
+}
+
+// TestKillSwitchesStopWhatIsClaimed: also what a line has in hand already, and has
+// asked its modem the prompt for, does not leave once a switch is thrown.
+func TestKillSwitchesStopWhatIsClaimed(t *testing.T) {
+	synctest.Test(t, testKillSwitchesStopWhatIsClaimed)
+}
+
+func testKillSwitchesStopWhatIsClaimed(t *testing.T) {
+	const inFlight = 50 * time.Millisecond // from the gate to Ctrl-Z
+	left := &leavings{}
+	r := newRig(t, 2, emulator.NetworkOptions{CommandLatency: 300 * time.Millisecond, Latency: 100 * time.Millisecond, ReportDelay: time.Second, Timings: left})
+	r.ready(2)
+	r.campaign(300, queue.Bulk)
+	name, sim := r.modems[1].Name(), r.modems[1].ICCID()
+	random := rand.New(rand.NewPCG(7, 7))
+	for range 12 {
+		for _, turn := range []struct {
+			modem string
+			to    func(bool) error
+		}{
+			{name, func(on bool) error { return r.pool.PauseSIM(t.Context(), sim, on) }},
+			{"", func(on bool) error { return r.pool.PauseClass(t.Context(), queue.Bulk, on) }},
+		} {
+			time.Sleep(time.Second + time.Duration(random.IntN(900))*time.Millisecond)
+			require.NoError(t, turn.to(true))
+			at := time.Now()
+			time.Sleep(2 * time.Second)
+			require.Zero(t, left.after(turn.modem, at.Add(inFlight)))
+			require.NoError(t, turn.to(false))
+		}
+	}
+	require.Positive(t, left.after(name, time.Time{}))
 }
