@@ -1,25 +1,17 @@
 package pool_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
-	"path/filepath"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"recado/modem"
 	"recado/modem/emulator"
 	"recado/pool"
 	"recado/queue"
 	"recado/queue/inbox"
-	"recado/queue/sqlite"
 )
 
 // usual is a network as they are: two seconds to take a message, three to bring
@@ -39,63 +31,6 @@ var mutes = []muted{
 	{"loses what it receives", emulator.Fault{Kind: emulator.FaultNoInbound, Text: "lost"}, false, true},
 	{"is refused", emulator.Fault{Kind: emulator.FaultCMSRefused, Code: 38, Count: -1}, true, false},
 	{"never gets a prompt", emulator.Fault{Kind: emulator.FaultCMSBeforePrompt, Code: 302, Count: -1}, true, false},
-}
-
-func (r *rig) test(i int) []queue.Canary {
-	r.t.Helper()
-	list, err := r.pool.TestSIM(r.t.Context(), r.modems[i].ICCID(), "ana")
-	require.NoError(r.t, err)
-	return list
-}
-
-func (r *rig) quarantine(i int) (pool.Quarantine, bool) {
-	r.t.Helper()
-	q, ok, err := r.pool.Quarantine(context.Background(), r.modems[i].ICCID())
-	require.NoError(r.t, err)
-	return q, ok
-}
-
-// within waits in the bubble's time until ok, at most so long, and says how long
-// it took.
-func (r *rig) inTime(d time.Duration, what string, ok func() bool) time.Duration {
-	r.t.Helper()
-	start := time.Now()
-	for !ok() {
-		if time.Since(start) > d {
-			r.tell()
-			require.FailNow(r.t, "not within "+d.String()+": "+what)
-		}
-		time.Sleep(time.Second)
-	}
-	return time.Since(start)
-}
-
-// tell logs what the canaries did.
-func (r *rig) tell() {
-	list, _, err := r.store.Canaries(context.Background(), queue.CanaryFilter{Limit: 100})
-	require.NoError(r.t, err)
-	for _, c := range list {
-		r.t.Logf("%s %s %s → %s (%s): %s", c.StartedAt.Format(time.TimeOnly), c.AskedBy, r.who(c.From), r.who(c.To), c.State, pool.CanaryIn(c, "en"))
-	}
-	sims, err := r.pool.SIMs(context.Background())
-	require.NoError(r.t, err)
-	for _, s := range sims {
-		r.t.Logf("%s: %s %s", r.who(s.ICCID), s.State, s.Reason)
-	}
-}
-
-func (r *rig) who(iccid string) string {
-	for _, m := range r.modems {
-		if m.ICCID() == iccid {
-			return m.Name()
-		}
-	}
-	return iccid
-}
-
-func (r *rig) settings(c queue.CanarySettings) {
-	r.t.Helper()
-	require.NoError(r.t, r.store.SetCanarySettings(r.t.Context(), c, "ana"))
 }
 
 // TestCanaryMeasures: submission, report and arrival, and that nobody takes it
@@ -453,205 +388,4 @@ func TestCanariesOverARestart(t *testing.T) {
 			require.LessOrEqual(t, r.message(m.Message).Attempts, 1)
 		}
 	})
-}
-
-// lasting is a rig whose program can be stopped and started again.
-type lasting struct {
-	*rig
-	path string
-	stop func()
-}
-
-func newLasting(t testing.TB, modems int, o emulator.NetworkOptions) *lasting {
-	r := &lasting{rig: &rig{t: t, clock: &manualClock{}, net: emulator.NewNetwork(o)}, path: filepath.Join(t.TempDir(), "recado.db")}
-	for range modems {
-		r.modems = append(r.modems, r.net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond}))
-	}
-	r.start()
-	t.Cleanup(func() {
-		r.stop()
-		require.NoError(t, r.net.Close())
-	})
-	return r
-}
-
-func (r *lasting) start() {
-	r.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	log := slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	var err error
-	r.db, err = sqlite.Open(ctx, r.path, sqlite.Options{Log: log})
-	require.NoError(r.t, err)
-	r.store, err = queue.New(ctx, r.db, queue.Options{Clock: r.clock, Log: log})
-	require.NoError(r.t, err)
-	r.inbox = inbox.New(r.db, r.store, inbox.Options{Clock: r.clock, Log: log})
-	r.pool = pool.New(pool.Options{Store: r.store, Inbox: r.inbox, Clock: r.clock, Log: log})
-	for i, m := range r.modems {
-		require.NoError(r.t, r.pool.Add(pool.Port{Name: fmt.Sprintf("emulated:%d", i+1), Open: m.Open, Emulated: true}))
-	}
-	done := make(chan error, 1)
-	go func() { done <- r.pool.Run(ctx) }()
-	r.stop = func() {
-		cancel()
-		require.NoError(r.t, <-done)
-		require.NoError(r.t, r.db.Close())
-	}
-}
-
-func (r *lasting) restart() {
-	r.t.Helper()
-	r.stop()
-	r.start()
-	r.until("the modems", func() bool {
-		for _, m := range r.pool.Modems() {
-			if m.State != modem.StateReady {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-func (r *rig) allCanaries() []queue.Canary {
-	r.t.Helper()
-	list, _, err := r.store.Canaries(context.Background(), queue.CanaryFilter{Limit: 500})
-	require.NoError(r.t, err)
-	return list
-}
-
-func (r *rig) sentBy(i int) (list []emulator.Entry) {
-	for _, e := range r.accepted() {
-		if e.SIM == r.modems[i].ICCID() {
-			list = append(list, e)
-		}
-	}
-	return list
-}
-
-// TestHealthyLinesStay on networks of all kinds, whatever becomes of the reports.
-func TestHealthyLinesStay(t *testing.T) {
-	for seed := range uint64(4) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				rnd := rand.New(rand.NewPCG(seed, 5))
-				r := newRig(t, 1+int(seed), emulator.NetworkOptions{
-					Latency: time.Duration(rnd.IntN(20_000)) * time.Millisecond, LatencySigma: rnd.Float64(),
-					ReportDelay: time.Duration(rnd.IntN(150)) * time.Second, Seed: int64(seed),
-					Rules: []emulator.Rule{{Probability: rnd.Float64(), Effect: emulator.Effect{NoReport: true}}},
-				})
-				r.ready(1 + int(seed))
-				for _, m := range r.modems {
-					if _, err := r.pool.TestSIM(t.Context(), m.ICCID(), "ana"); !errors.Is(err, queue.ErrCanaryRunning) {
-						require.NoError(t, err)
-					}
-					time.Sleep(time.Minute)
-				}
-				r.modems[0].Reboot() // what comes meanwhile waits for it
-				time.Sleep(25 * time.Minute)
-				for i := range r.modems {
-					if _, ok := r.quarantine(i); ok {
-						r.tell()
-						require.FailNow(t, "quarantined", r.modems[i].Name())
-					}
-				}
-				for _, c := range r.allCanaries() {
-					require.False(t, c.EndedAt.IsZero())
-				}
-			})
-		})
-	}
-}
-
-// TestWhatComesInEndsAQuarantine of a line that did not receive, at once.
-func TestWhatComesInEndsAQuarantine(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 3, usual)
-		r.ready(3)
-		r.modems[1].Inject(emulator.Fault{Kind: emulator.FaultNoInbound, Text: "lost"})
-		r.test(1)
-		r.inTime(20*time.Minute, "the quarantine", func() bool { _, ok := r.quarantine(1); return ok })
-		time.Sleep(time.Minute)
-		r.modems[1].ClearFaults()
-		require.NoError(t, r.net.Inbound(r.modems[1].ICCID(), "+34600111222", "hola"))
-		r.inTime(10*time.Second, "the way back", func() bool { _, ok := r.quarantine(1); return !ok })
-		require.Equal(t, []string{pool.SIMReady, pool.SIMQuarantined, pool.SIMReady}, r.simStates(1)[max(0, len(r.simStates(1))-3):])
-	})
-}
-
-// TestALateCanaryEndsAQuarantine: the network was slow beyond measure.
-func TestALateCanaryEndsAQuarantine(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 3, usual)
-		r.ready(3)
-		r.modems[1].Inject(mutes[1].fault)
-		r.test(1)
-		r.inTime(20*time.Minute, "the quarantine", func() bool { _, ok := r.quarantine(1); return ok })
-		r.modems[1].ClearFaults() // the network has kept them
-		r.inTime(10*time.Second, "the way back", func() bool { _, ok := r.quarantine(1); return !ok })
-	})
-}
-
-// TestProbesGrowRare: a quarter of an hour, twice as long each time, four hours at
-// most; and at once when its number was put right.
-func TestProbesGrowRare(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 2, usual)
-		r.ready(2)
-		r.settings(queue.CanarySettings{})
-		r.modems[1].Inject(mutes[0].fault)
-		r.test(1)
-		r.inTime(20*time.Minute, "the quarantine", func() bool { _, ok := r.quarantine(1); return ok })
-		q, _ := r.quarantine(1)
-		since := q.At
-		time.Sleep(8 * time.Hour)
-		var after []time.Duration
-		last := since
-		for _, c := range slices.Backward(r.allCanaries()) {
-			if c.AskedBy == queue.CanaryProbe {
-				after = append(after, c.StartedAt.Sub(last).Round(5*time.Minute))
-				last = c.StartedAt
-			}
-		}
-		require.Equal(t, []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour}, after)
-		_, err := r.pool.UpdateSIM(t.Context(), r.modems[1].ICCID(), queue.SIMPatch{Number: new(r.modems[1].Number())})
-		require.NoError(t, err)
-		r.modems[1].ClearFaults()
-		r.inTime(time.Minute, "the way back", func() bool { _, ok := r.quarantine(1); return !ok })
-	})
-}
-
-// TestSuspicionKeepsMeasure: a network that stops all reports makes nobody
-// suspect; a SIM whose contract has none is looked at once.
-func TestSuspicionKeepsMeasure(t *testing.T) {
-	for _, row := range []struct {
-		name string
-		all  bool
-		want int
-	}{{"none comes", true, 0}, {"one SIM gets none", false, 1}} {
-		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, 3, usual)
-				r.ready(3)
-				r.settings(queue.CanarySettings{Suspicion: true})
-				rule := emulator.Rule{Effect: emulator.Effect{NoReport: true}}
-				if !row.all {
-					rule.SIM = r.modems[1].ICCID()
-				}
-				for n := range 60 {
-					if n == 10 {
-						r.net.AddRule(rule)
-					}
-					for i := range r.modems {
-						r.submit(queue.Request{To: []string{number(n)}, Text: "x", SIM: r.modems[i].ICCID()})
-					}
-					time.Sleep(time.Minute)
-				}
-				require.Len(t, r.allCanaries(), row.want)
-				for i := range r.modems {
-					_, ok := r.quarantine(i)
-					require.False(t, ok)
-				}
-			})
-		})
-	}
 }
