@@ -97,7 +97,7 @@ export async function pool(page, { at, now, sim }) {
     await page.getByText('Rutas guardadas.').waitFor();
   }
   await button('Subir Francia').click();
-  await page.locator('.routes li').first().getByText('Francia').waitFor();
+  await page.locator('.routes li').first().getByRole('link', { name: 'Francia' }).waitFor();
   await page.getByText('Cambiar las horas de descanso').click();
   await page.locator('#q-days').fill('Navidad');
   await page.locator('#quiet-edit').getByRole('button', { name: 'Guardar' }).click();
@@ -107,7 +107,7 @@ export async function pool(page, { at, now, sim }) {
   await page.goto(at('/rules'));
   await looked('the rules');
   for (const name of ['Francia', 'Portugal']) {
-    await page.getByRole('link', { name }).click();
+    await page.getByRole('link', { name, exact: true }).click();
     await page.getByText('Borrar esta ruta').click();
     await button('Borrarla').click();
     await page.getByText('Ruta borrada.').waitFor();

@@ -171,9 +171,9 @@ try {
 
   now('the check-up says what is wrong, and has the bundle');
   await page.goto(at('/lines'));
-  await page.locator('.checkup').getByText('no funciona').waitFor();
+  await page.locator('.checkup[href="/doctor"]').getByText('no funciona').waitFor();
   await accessible(page, 'the lines with something wrong');
-  await page.locator('.checkup').click();
+  await page.locator('.checkup[href="/doctor"]').click();
   await page.getByRole('heading', { name: 'Diagnóstico' }).waitFor();
   await page.locator('.finding', { hasText: 'nothing-here' }).getByText('no hay nada conectado ahí').waitFor();
   const [bundle] = await Promise.all([page.waitForEvent('download'), button('Descargar el paquete').click()]);
