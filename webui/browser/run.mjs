@@ -254,11 +254,11 @@ try {
 
   now('the balance by USSD, a menu, and a code that is not sent');
   await page.goto(at(sim));
-  await page.getByLabel('Código').fill('*123#');
+  await page.locator('#code').fill('*123#');
   await page.locator('#ussd').getByRole('button', { name: 'Preguntar' }).click();
   await page.locator('.ussd-text').getByText('Su saldo es 12,34 EUR.').waitFor();
   await accessible(page, 'an answer of the network');
-  await page.getByLabel('Código').fill('*100#');
+  await page.locator('#code').fill('*100#');
   await page.keyboard.press('Enter');
   await page.locator('.ussd-text').getByText('2. Bonos').waitFor();
   assert.equal(await page.evaluate(() => document.activeElement.id), 'reply', 'the reply has the focus');
@@ -268,7 +268,7 @@ try {
   await page.locator('.ussd-text').getByText('1 GB').waitFor();
   await button('Terminar').click();
   await page.getByText('Consulta terminada.').waitFor();
-  await page.getByLabel('Código').fill('**21*600111222#');
+  await page.locator('#code').fill('**21*600111222#');
   await page.locator('#ussd').getByRole('button', { name: 'Preguntar' }).click();
   await page.getByRole('alert').getByText('Ese código cambia desvíos de llamadas').waitFor();
   await accessible(page, 'a code that is refused');
