@@ -362,3 +362,16 @@ func (s *Store) rebucketAll(tx *sqlite.Tx, list string) error {
 	}
 	return nil
 }
+
+// rebucketThese is rebucketAll for messages whose claims are given back: a move has
+// passed them over.
+func (s *Store) rebucketThese(tx *sqlite.Tx, seqs []int64) error {
+	if len(seqs) == 0 {
+		return nil
+	}
+	list, err := json.Marshal(seqs)
+	if err != nil {
+		return err
+	}
+	return s.rebucketAll(tx, string(list))
+}

@@ -179,6 +179,34 @@ func TestWhatHasBegunIsNotMoved(t *testing.T) {
 	require.Equal(t, "newest", b.routeOf(m.ID))
 }
 
+// What a line had claimed while the rules changed is placed anew when the claim ends,
+// however it does.
+func TestWhatIsGivenBackIsPlacedAnew(t *testing.T) {
+	for name, end := range map[string]func(*box){
+		"restart": (*box).restart,
+		"lost by its line": func(b *box) {
+			for range 2 {
+				_, err := b.FreeClaims(context.Background(), nil)
+				require.NoError(b.t, err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t)
+			sims := b.sees(2)
+			m := b.submit(Request{})
+			require.NotNil(t, b.claimed(line(2)))
+			b.route(Route{Name: "new", Fallback: FallbackWait}, sims[0])
+			b.settled()
+			require.Empty(t, b.routeOf(m.ID))
+			end(b)
+			require.Equal(t, "new", b.routeOf(m.ID))
+			require.Nil(t, b.claimed(b.offer(line(2))))
+			require.NotNil(t, b.claimed(b.offer(line(1))))
+		})
+	}
+}
+
 // A move goes on after a restart where it was, in portions; one that begins anew
 // meanwhile begins at the front.
 func TestAMoveGoesOnAfterARestart(t *testing.T) {

@@ -263,7 +263,14 @@ func (s *Store) recover(ctx context.Context) error {
 				return err
 			}
 		}
+		claimed, err := numbersOf(tx, `SELECT seq FROM message WHERE claimed_by <> ''`)
+		if err != nil {
+			return err
+		}
 		if _, err := tx.Exec(`UPDATE message SET claimed_by = '' WHERE claimed_by <> ''`); err != nil {
+			return err
+		}
+		if err := s.rebucketThese(tx, claimed); err != nil {
 			return err
 		}
 		for _, iccid := range sims {
