@@ -95,15 +95,13 @@ var shortenSQL = []string{
 // shortenWaits ends the waits that a clock which was set has made endless: those
 // of the versions before there was a steady one, and of a file from elsewhere.
 func (s *Store) shortenWaits(ctx context.Context) error {
-	now := s.instant().steady
-	most := now + longestWait.Milliseconds()
+	most := s.instant().steady + longestWait.Milliseconds()
 	return s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
 		for _, query := range shortenSQL {
 			if _, err := tx.Exec(query, most); err != nil {
 				return err
 			}
 		}
-		_, err := tx.Exec(shortenPrefer, now+longestPatience.Milliseconds())
-		return err
+		return nil
 	})
 }

@@ -8,15 +8,10 @@ import (
 )
 
 // TestMain lets the test binary be the program that TestKill,
-// TestKillNeverSpendsTooMuch, TestATryIsOnDiskBeforeItIsSent and TestKilledHolds
-// kill.
+// TestATryIsOnDiskBeforeItIsSent and TestKilledHolds kill.
 func TestMain(m *testing.M) {
 	if os.Getenv(killEnv) != "" {
 		victim(os.Getenv(killEnv))
-		return
-	}
-	if os.Getenv(killLimitsEnv) != "" {
-		spender(os.Getenv(killLimitsEnv))
 		return
 	}
 	if os.Getenv(pinKillEnv) != "" {

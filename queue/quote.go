@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"time"
 
 	"recado/modem/pdu"
 )
@@ -15,9 +14,7 @@ type Quote struct {
 	TransliteratedText   string
 	Recipients, Accepted int
 	Rejected             []Rejection
-	TotalSegments        int           // over all accepted recipients
-	Numbers              []string      // the accepted recipients, as they are stored
-	ValidFor             time.Duration // from the moment that it may be sent
+	TotalSegments        int // over all accepted recipients
 }
 
 // Quote measures a Request and stores nothing. It errs with *Invalid for what
@@ -38,6 +35,5 @@ func (s *Store) Quote(_ context.Context, r Request) (Quote, error) {
 	q.TransliteratedText = pdu.Transliterate(r.Text)
 	q.Accepted, q.Rejected = len(numbers), rejected
 	q.TotalSegments = q.Accepted * q.Segments
-	q.Numbers, q.ValidFor = numbers, d.ValidFor
 	return q, nil
 }

@@ -20,9 +20,8 @@ func Faults() []FaultKind {
 		FaultBaud, FaultOtherAnswer, FaultEchoBack, FaultDeaf, FaultSpeechless, FaultOtherProgram, FaultFlood,
 		FaultSpontaneousError,
 		FaultHang, FaultSilentReboot, FaultForgets, FaultSlowBoot, FaultBrownOut, FaultSIMOut, FaultSIMSwap, FaultCall,
-		FaultNoSMS, FaultCDSIWrong, FaultCSMPWipes, FaultSwallow, FaultNoInbound,
+		FaultNoSMS, FaultCDSIWrong, FaultCSMPWipes,
 		FaultNetworkTime, FaultClockUnset,
-		FaultLinkBreaks,
 	}
 }
 
