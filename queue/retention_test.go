@@ -53,7 +53,10 @@ func (b *box) rounds() {
 func (b *box) everywhere(text string) (found []string) {
 	b.t.Helper()
 	ctx := context.Background()
-	tables, err := b.db.Read().QueryContext(ctx, `SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'`)
+	tx, err := b.db.Read().BeginTx(ctx, nil) // tables come and go with the reserve
+	require.NoError(b.t, err)
+	defer func() { require.NoError(b.t, tx.Rollback()) }()
+	tables, err := tx.QueryContext(ctx, `SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'`)
 	require.NoError(b.t, err)
 	defer tables.Close()
 	type column struct{ table, name string }
@@ -67,7 +70,7 @@ func (b *box) everywhere(text string) (found []string) {
 	require.Greater(b.t, len(all), 100)
 	for _, c := range all {
 		var n int
-		require.NoError(b.t, b.db.Read().QueryRowContext(ctx, fmt.Sprintf(`SELECT count(*) FROM %q WHERE instr(CAST(%q AS BLOB), CAST(? AS BLOB)) > 0`, c.table, c.name), text).Scan(&n))
+		require.NoError(b.t, tx.QueryRowContext(ctx, fmt.Sprintf(`SELECT count(*) FROM %q WHERE instr(CAST(%q AS BLOB), CAST(? AS BLOB)) > 0`, c.table, c.name), text).Scan(&n))
 		if n > 0 {
 			found = append(found, c.table+"."+c.name)
 		}
