@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"recado/queue/sqlite"
+	"recado/queue/sqlite/shim"
 )
 
 // filled is the data folder of an appliance that has stopped.
@@ -107,7 +108,7 @@ func TestBackupReplacesOnlyWhatItIsTold(t *testing.T) {
 
 // TestBackupToAFullDisk leaves what was there before, and no part.
 func TestBackupToAFullDisk(t *testing.T) {
-	disk, here := smallDisk(t, 1)
+	disk, here := shim.SmallDisk(t, 1)
 	if !here {
 		return
 	}

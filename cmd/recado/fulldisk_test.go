@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -16,28 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"recado/queue/sqlite"
+	"recado/queue/sqlite/shim"
 )
-
-const ownMounts = "RECADO_TEST_OWN_MOUNTS"
-
-// smallDisk mounts a file system of its own. false: the test ran in a user
-// namespace where that is allowed, and is over.
-func smallDisk(t *testing.T, megabytes int) (dir string, here bool) {
-	t.Helper()
-	dir = filepath.Join(t.TempDir(), "disk")
-	require.NoError(t, os.Mkdir(dir, 0o700))
-	err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", megabytes))
-	if err == nil {
-		t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
-		return dir, true
-	}
-	require.Empty(t, os.Getenv(ownMounts), "no small disk could be mounted, not even in a user namespace (%v): run the tests as root, or allow it with sysctl kernel.unprivileged_userns_clone=1", err)
-	again := exec.Command("unshare", "--user", "--map-root-user", "--mount", os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
-	again.Env = append(os.Environ(), ownMounts+"=yes")
-	out, err := again.CombinedOutput()
-	require.NoError(t, err, "in a user namespace (run the tests as root, or allow it with sysctl kernel.unprivileged_userns_clone=1 or kernel.apparmor_restrict_unprivileged_userns=0): %s", out)
-	return "", false
-}
 
 // fill writes until nothing more fits.
 func fill(t *testing.T, dir string) (file string) {
@@ -67,7 +46,7 @@ func freeBytes(t *testing.T, dir string) uint64 {
 // when there is room again new work is taken.
 func TestFullDisk(t *testing.T) {
 	const queued, modems = 1200, 4
-	disk, here := smallDisk(t, 64)
+	disk, here := shim.SmallDisk(t, 64)
 	if !here {
 		return
 	}

@@ -22,47 +22,55 @@ func (w *world) code(valid time.Duration) *promise {
 	return p
 }
 
-// TestAWrongYearEndsNothing: somebody sets the year wrong and puts it right within
-// the hour. Nothing has expired, nothing scheduled has left or is held, whatever
-// the policy; what was over in the meantime is not sent.
-func TestAWrongYearEndsNothing(t *testing.T) {
-	ctx := context.Background()
+// everyPolicy does the same in a world of each policy for what missed its time by more
+// than the grace.
+func everyPolicy(t *testing.T, grace time.Duration, do func(t *testing.T, w *world, policy string)) {
 	for _, policy := range []string{queue.MisfireHold, queue.MisfireSend, queue.MisfireSkip} {
 		t.Run(policy, func(t *testing.T) {
 			w := newWorld(t, t.TempDir())
 			defer func() { require.NoError(t, w.db.Close()) }()
 			w.ntp()
-			require.NoError(t, w.store.SetMisfire(ctx, queue.Misfire{Grace: 15 * time.Minute, Policy: policy}, "ana"))
-			day := w.submit(time.Time{}, 24*time.Hour)
-			code := w.code(10 * time.Minute)
-			soon := w.submit(w.true.Add(3*time.Hour), time.Hour)
-			w.reboot(time.Minute, 0) // what is from before follows no clock
-			w.lied = true
-			require.NoError(t, w.clock.Trust(ctx, "ana", w.true.AddDate(1, 0, 0), true))
-			require.False(t, w.clock.Status().Rests.IsZero())
-			w.look()
-			require.Zero(t, w.send(), "by this clock it is all over")
-			fresh := w.submit(time.Time{}, time.Hour)
-			require.Equal(t, 1, w.send(), "what comes now leaves as usual")
-			require.Equal(t, 1, fresh.sends)
-			then := w.submit(w.true.Add(2*time.Hour), 24*time.Hour)
-			require.Equal(t, queue.Scheduled, then.state, "by this clock that was a year ago")
-			w.pass(40 * time.Minute)
-			require.Equal(t, []queue.State{queue.Queued, queue.Queued, queue.Scheduled, queue.Scheduled}, []queue.State{day.state, code.state, soon.state, then.state})
-			require.Zero(t, w.send())
-
-			require.NoError(t, w.clock.Trust(ctx, "ana", w.true, false), "to put it back takes no second word")
-			w.lied = false
-			require.True(t, w.clock.Status().Rests.IsZero())
-			w.look()
-			require.Equal(t, queue.Expired, code.state, "a code is over by the right time")
-			require.Equal(t, 1, w.send())
-			require.Equal(t, 1, day.sends)
-			w.pass(2*time.Hour + 21*time.Minute)
-			require.Equal(t, 2, w.send())
-			require.Equal(t, []int{1, 0, 1}, []int{soon.sends, code.sends, then.sends})
+			require.NoError(t, w.store.SetMisfire(context.Background(), queue.Misfire{Grace: grace, Policy: policy}, "ana"))
+			do(t, w, policy)
 		})
 	}
+}
+
+// TestAWrongYearEndsNothing: somebody sets the year wrong and puts it right within
+// the hour. Nothing has expired, nothing scheduled has left or is held, whatever
+// the policy; what was over in the meantime is not sent.
+func TestAWrongYearEndsNothing(t *testing.T) {
+	ctx := context.Background()
+	everyPolicy(t, 15*time.Minute, func(t *testing.T, w *world, policy string) {
+		day := w.submit(time.Time{}, 24*time.Hour)
+		code := w.code(10 * time.Minute)
+		soon := w.submit(w.true.Add(3*time.Hour), time.Hour)
+		w.reboot(time.Minute, 0) // what is from before follows no clock
+		w.lied = true
+		require.NoError(t, w.clock.Trust(ctx, "ana", w.true.AddDate(1, 0, 0), true))
+		require.False(t, w.clock.Status().Rests.IsZero())
+		w.look()
+		require.Zero(t, w.send(), "by this clock it is all over")
+		fresh := w.submit(time.Time{}, time.Hour)
+		require.Equal(t, 1, w.send(), "what comes now leaves as usual")
+		require.Equal(t, 1, fresh.sends)
+		then := w.submit(w.true.Add(2*time.Hour), 24*time.Hour)
+		require.Equal(t, queue.Scheduled, then.state, "by this clock that was a year ago")
+		w.pass(40 * time.Minute)
+		require.Equal(t, []queue.State{queue.Queued, queue.Queued, queue.Scheduled, queue.Scheduled}, []queue.State{day.state, code.state, soon.state, then.state})
+		require.Zero(t, w.send())
+
+		require.NoError(t, w.clock.Trust(ctx, "ana", w.true, false), "to put it back takes no second word")
+		w.lied = false
+		require.True(t, w.clock.Status().Rests.IsZero())
+		w.look()
+		require.Equal(t, queue.Expired, code.state, "a code is over by the right time")
+		require.Equal(t, 1, w.send())
+		require.Equal(t, 1, day.sends)
+		w.pass(2*time.Hour + 21*time.Minute)
+		require.Equal(t, 2, w.send())
+		require.Equal(t, []int{1, 0, 1}, []int{soon.sends, code.sends, then.sends})
+	})
 }
 
 // What nobody puts right for a day counts.
@@ -147,27 +155,21 @@ func TestReleasedInTheRestWaitsForItsTime(t *testing.T) {
 // moment after it.
 func TestInTheRestAMessageLeavesAtItsTime(t *testing.T) {
 	ctx := context.Background()
-	for _, policy := range []string{queue.MisfireHold, queue.MisfireSend, queue.MisfireSkip} {
-		t.Run(policy, func(t *testing.T) {
-			w := newWorld(t, t.TempDir())
-			defer func() { require.NoError(t, w.db.Close()) }()
-			w.ntp()
-			require.NoError(t, w.store.SetMisfire(ctx, queue.Misfire{Policy: policy}, "ana"))
-			w.reboot(48*time.Hour, 0)
-			require.NoError(t, w.clock.Trust(ctx, "ana", time.Time{}, true))
-			require.False(t, w.clock.Status().Rests.IsZero())
-			p := w.submit(w.true.Add(20*time.Minute+500*time.Millisecond), 24*time.Hour)
-			missed := w.submit(w.true.Add(30*time.Minute), 24*time.Hour)
-			w.pass(20 * time.Minute)
-			require.Zero(t, w.send())
-			w.pass(time.Second)
-			require.Equal(t, queue.Queued, p.state)
-			require.Equal(t, 1, w.send())
-			w.true, w.up = w.true.Add(15*time.Minute), w.up+15*time.Minute // nobody looked
-			w.look()
-			require.Equal(t, queue.Scheduled, missed.state)
-		})
-	}
+	everyPolicy(t, 0, func(t *testing.T, w *world, policy string) {
+		w.reboot(48*time.Hour, 0)
+		require.NoError(t, w.clock.Trust(ctx, "ana", time.Time{}, true))
+		require.False(t, w.clock.Status().Rests.IsZero())
+		p := w.submit(w.true.Add(20*time.Minute+500*time.Millisecond), 24*time.Hour)
+		missed := w.submit(w.true.Add(30*time.Minute), 24*time.Hour)
+		w.pass(20 * time.Minute)
+		require.Zero(t, w.send())
+		w.pass(time.Second)
+		require.Equal(t, queue.Queued, p.state)
+		require.Equal(t, 1, w.send())
+		w.true, w.up = w.true.Add(15*time.Minute), w.up+15*time.Minute // nobody looked
+		w.look()
+		require.Equal(t, queue.Scheduled, missed.state)
+	})
 }
 
 // TestInTheRestEndsWhatIsCertainlyOver: what this very clock has dated is over by

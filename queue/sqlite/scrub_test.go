@@ -3,17 +3,18 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"recado/queue/sqlite/shim"
 )
 
 const secret = "una frase que nadie ha de leer"
@@ -140,17 +141,24 @@ func TestAnInterruptedScrubGoesOn(t *testing.T) {
 	require.Zero(t, rooms)
 }
 
-func TestScrubWaitsNoLongerThanItsPatienceForAReader(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "recado.db")
-	db := openLarge(t, path)
-	secrets(t, db, 10)
-	db.scrubPatience = 50 * time.Millisecond
+// hindered has a scrub lose its patience for a reader, which goes on.
+func hindered(t *testing.T, db *DB, patience time.Duration) *sql.Tx {
+	t.Helper()
+	db.scrubPatience = patience
 	reader, err := db.Read().Begin()
 	require.NoError(t, err)
 	var n int
 	require.NoError(t, reader.QueryRow(`SELECT count(*) FROM setting`).Scan(&n))
 	_, err = db.Scrub(t.Context())
 	require.ErrorIs(t, err, ErrScrub)
+	return reader
+}
+
+func TestScrubWaitsNoLongerThanItsPatienceForAReader(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "recado.db")
+	db := openLarge(t, path)
+	secrets(t, db, 10)
+	reader := hindered(t, db, 50*time.Millisecond)
 	require.NoError(t, reader.Rollback())
 	require.Eventually(t, func() bool { return pending(t, db) == 0 }, 30*time.Second, 20*time.Millisecond)
 	require.Zero(t, leaks(t, path))
@@ -162,16 +170,10 @@ func TestAScrubThatWasAskedForMeanwhileIsNotForgotten(t *testing.T) {
 	db := openLarge(t, path)
 	whole(t, db)
 	secrets(t, db, 10)
-	db.scrubPatience = 20 * time.Millisecond
-	reader, err := db.Read().Begin()
-	require.NoError(t, err)
-	var n int
-	require.NoError(t, reader.QueryRow(`SELECT count(*) FROM setting`).Scan(&n))
-	_, err = db.Scrub(t.Context())
-	require.ErrorIs(t, err, ErrScrub)
+	reader := hindered(t, db, 20*time.Millisecond)
 	time.Sleep(500 * time.Millisecond) // it has come to the log, and waits for the reader
 	secrets(t, db, 3000)
-	_, err = db.Scrub(t.Context())
+	_, err := db.Scrub(t.Context())
 	require.ErrorIs(t, err, ErrScrub)
 	require.NoError(t, reader.Rollback())
 	require.Eventually(t, func() bool { return pending(t, db) == 0 }, 60*time.Second, time.Millisecond)
@@ -252,18 +254,10 @@ func TestAScrubLeavesRoomOnTheDisk(t *testing.T) {
 
 // Room that another program takes meanwhile is missed only while it is written anew.
 func TestAScrubThatFillsTheDiskGivesTheRoomBack(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=96m"); err != nil {
-		if os.Getenv("RECADO_TEST_OWN_MOUNTS") != "" {
-			t.Fatal("no small disk can be mounted, not even in a user namespace", err)
-		}
-		again := exec.Command("unshare", "--user", "--map-root-user", "--mount", os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
-		again.Env = append(os.Environ(), "RECADO_TEST_OWN_MOUNTS=yes")
-		out, err := again.CombinedOutput()
-		require.NoError(t, err, "%s", out)
+	dir, here := shim.SmallDisk(t, 96)
+	if !here {
 		return
 	}
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
 	for _, plenty := range []bool{false, true} { // the disk seems to have room
 		name := filepath.Join(dir, fmt.Sprint(plenty))
 		require.NoError(t, os.Mkdir(name, 0o700))
