@@ -109,7 +109,7 @@ func TestDeadLineGivesBack(t *testing.T) { synctest.Test(t, testDeadLineGivesBac
 func testDeadLineGivesBack(t *testing.T) {
 	r := newRig(t, 2, emulator.NetworkOptions{Latency: 2 * time.Millisecond})
 	r.ready(2)
-	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultUnplug, Phase: emulator.PhasePrompt, Skip: 2})
+	r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultUnplug, Phase: emulator.PhaseCommand, Skip: 2})
 	var ids []string
 	for i := range 20 {
 		ids = append(ids, r.submit(queue.Request{To: []string{number(i)}, Text: "x"})[0].ID)

@@ -23,7 +23,7 @@ func testSIMGone(t *testing.T) {
 	first := r.modems[0]
 	_, err := r.pool.UpdateSIM(t.Context(), r.modems[1].ICCID(), queue.SIMPatch{Enabled: new(false)})
 	require.NoError(t, err)
-	first.Inject(emulator.Fault{Kind: emulator.FaultUnplug, Phase: emulator.PhasePrompt, Skip: 1})
+	first.Inject(emulator.Fault{Kind: emulator.FaultUnplug, Phase: emulator.PhaseCommand, Skip: 1})
 	m := r.submit(queue.Request{To: []string{number(1)}, Text: strings.Repeat("Aviso. ", 60), Class: queue.Alert})[0]
 	require.Greater(t, len(m.Segments), 2)
 	r.until("the SIM is away", func() bool { return r.pool.Modems()[0].State == "absent" && r.pool.InFlight() == 0 })
