@@ -12,7 +12,7 @@ export CGO_ENABLED := 1
 GO      ?= go
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build run test check lint check-emulator browser-test bench fuzz stress mutants torture install clean
+.PHONY: help build run test check lint check-emulator browser-test bench bench-peers fuzz stress mutants torture install clean
 .DEFAULT_GOAL := help
 # One after the other: the tests share the machine, and go test speaks last.
 .NOTPARALLEL:
@@ -55,8 +55,14 @@ webui/browser/node_modules/.package-lock.json: webui/browser/package-lock.json
 	cd webui/browser && npm ci --no-audit --no-fund
 	@touch $@
 
-bench: ## Benchmarks of every package
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: ## Recado beside a perfect driver on 1 to 32 emulated modems, and what its packages cost
+	RECADO_BENCH_SCALE="$${RECADO_BENCH_SCALE:-0.5}" $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 1h -v ./pool/bench
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 1h $$($(GO) list ./... | grep -v /pool/bench)
+
+bench-peers: ## The same beside smstools, gammu-smsd and kannel, into pool/BENCHMARKS.md: an hour on a quiet machine
+	@./.ci/need gcc smsd gammu-smsd bearerbox
+	RECADO_BENCH_DRIVERS='perfect recado smstools gammu-smsd kannel' RECADO_BENCH_TABLE='$(CURDIR)/pool/BENCHMARKS.md' \
+		$(GO) test -run '^$$' -bench 'Drivers|Enqueue' -benchtime 1x -timeout 3h -v ./pool/bench
 
 fuzz: ## Every fuzz target for SECONDS_EACH seconds (30)
 	@for package in $$($(GO) list ./...); do \

@@ -45,9 +45,10 @@ type Modem struct {
 	// interrupt ends the wait for the network's answer; nil when none is open.
 	interrupt context.CancelCauseFunc
 	// asking ends the wait for the answer to a plain command of a ready modem.
-	asking  context.CancelCauseFunc
-	pending *openSend // the submission whose answer is awaited or owed
-	refs    references
+	asking    context.CancelCauseFunc
+	pending   *openSend // the submission whose answer is awaited or owed
+	refs      references
+	linkShown LinkMeasure
 
 	life life // owned by Run's goroutine
 }
@@ -82,6 +83,8 @@ type life struct {
 	// flippedTo is the <ds> of AT+CNMI that is tried first because reports did
 	// not come by the other; 0: the family's order.
 	flippedTo int
+	// links are what is found of AT+CMMS, by the SIM's ICCID.
+	links map[string]*linkTrial
 	// ussd is how this modem takes USSD, by its ID.
 	ussd map[string]family.USSDCoding
 }
@@ -117,11 +120,12 @@ const (
 	orderUSSD
 	orderPower
 	orderForeign // delete what other devices stored
+	orderForgetLink
 )
 
 type order struct {
 	kind orderKind
-	pin  string // of orderPIN and orderPUK
+	pin  string // of orderPIN and orderPUK; the ICCID of orderForgetLink
 	puk  string
 	done chan error // cap 1
 	ussd *ussdRequest

@@ -251,7 +251,7 @@ var stateWords = map[State]string{
 var orderWords = map[orderKind]string{
 	orderRestart: "restart", orderPIN: "a PIN was entered", orderPUK: "a PUK was entered", orderDisable: "switch off", orderEnable: "switch on",
 	orderFlip: "have reports come the other way", orderPower: "cut the power for a moment",
-	orderForeign: "delete what other devices have stored",
+	orderForeign: "delete what other devices have stored", orderForgetLink: "try AT+CMMS anew",
 }
 
 func (m *Modem) noteOrder(k orderKind) {

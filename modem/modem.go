@@ -76,6 +76,12 @@ type Config struct {
 	Log  *slog.Logger
 	// Now is the wall clock; time.Now when nil. Intervals are monotonic.
 	Now func() time.Time
+	// More says whether another message waits behind the one that is being sent: it
+	// is asked once in a burst, when AT+CMMS may be worth its command, and must not
+	// block. nil: AT+CMMS is never used.
+	More func() bool
+	// Links remembers where AT+CMMS helps; when nil, for as long as the Modem lives.
+	Links LinkMemory
 	// PINs remembers which codes were sent to which SIM; when nil, for as long as
 	// the Modem lives.
 	PINs PINMemory

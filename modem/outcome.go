@@ -42,6 +42,8 @@ type Outcome struct {
 	Detail string
 	// Phase is how far it came.
 	Phase at.Phase
+	// Prompted is how long the modem took to its prompt; 0: it did not come.
+	Prompted time.Duration
 	// Late is not nil when the answer is Ambiguous and the modem still listens
 	// for the real one. It gives at most one Outcome, Accepted or Rejected, and
 	// is closed when listening ended; the line is not ready before that.

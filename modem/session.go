@@ -71,6 +71,7 @@ type session struct {
 	chores
 	zone         zone
 	ussd         ussd
+	link         linkNow
 	sent         int       // submissions of this session
 	lastSend     time.Time // when the last one ended
 	hitches      int       // commands that were lost, and answered when repeated
@@ -265,6 +266,7 @@ func (s *session) climb(ctx context.Context, from step) error {
 		}
 	}
 	if from >= stepIdentify {
+		s.link = linkNow{} // it may have restarted
 		if err := s.greet(ctx); err != nil {
 			return err
 		}
@@ -434,6 +436,9 @@ func (s *session) obey(ctx context.Context, o *order) {
 		var err error
 		o.count, err = s.deleteForeign(ctx)
 		o.done <- err
+	case orderForgetLink:
+		s.forgetLink(o.pin)
+		o.done <- nil
 	default:
 		o.done <- fmt.Errorf("unknown order %d", o.kind)
 	}

@@ -54,13 +54,21 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 		r.done <- notSent(err)
 		return
 	}
+	if s.linkFirst(ctx); s.err != nil {
+		r.done <- notSent(s.err)
+		return
+	}
+	last, begun := s.link.last, time.Now()
 	s.countAnew()
 	open, interrupt := context.WithCancelCause(ctx)
 	defer interrupt(nil)
 	m.setState(StateSending, "")
 	var gateAt time.Time
+	var prompted time.Duration
 	slow := m.watchSlow()
+	asked := time.Now()
 	sub := s.ch.Submit(open, r.tpdu, func() error {
+		prompted = time.Since(asked)
 		if err := r.ctx.Err(); err != nil {
 			return err
 		}
@@ -83,9 +91,10 @@ func (s *session) submit(ctx context.Context, r *sendRequest) {
 	if errors.Is(sub.Err, errForgot) {
 		out = notSent(fmt.Errorf("%w: %w", ErrNotReady, errForgot))
 	}
-	out.MR = m.credible(out)
+	out.MR, out.Prompted = m.credible(out), prompted
 	s.sent++
 	s.lastSend = time.Now()
+	s.linkTold(out, sub, begun, last, s.lastSend)
 	if out.Verdict == Accepted {
 		m.endSend(out.MR)
 		// First of all the answer: the next message depends on it.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"recado/modem"
+	"recado/queue"
 )
 
 const (
@@ -37,6 +38,13 @@ func (p *Pool) Findings(ctx context.Context) []Finding {
 	}
 	if p.Paused() {
 		list = append(list, NewFinding("sending_paused", FindingWarn, AboutProgram, "", nil))
+	}
+	if paused := p.Pauses().Classes; len(paused) > 0 {
+		names := make([]string, len(paused))
+		for i, c := range paused {
+			names[i] = string(c)
+		}
+		list = append(list, NewFinding("class_paused", FindingWarn, AboutProgram, "", map[string]string{"classes": strings.Join(names, ", ")}))
 	}
 	list = append(list, p.heldFindings(ctx)...)
 	list = append(list, p.damageFindings(ctx)...)
@@ -98,6 +106,7 @@ type vitals struct {
 	// sent says that the network accepted something in this run.
 	sent    bool
 	reports reports
+	mute    queue.Mute // of its SIM
 }
 
 func (l *line) vitals(now time.Time) vitals {
@@ -107,6 +116,7 @@ func (l *line) vitals(now time.Time) vitals {
 	defer l.mu.Unlock()
 	// What the modem itself says: the view's reason may be the line's.
 	v.snap.Reason, v.twin, v.sent, v.reports = l.heard.Reason, l.twin, l.took > 0, l.reports
+	v.mute, _ = l.p.mute(l.key)
 	return v
 }
 
@@ -280,15 +290,32 @@ func (v vitals) ready() []Finding {
 	}
 	switch v.sim.State {
 	case SIMDisabled:
-		add("sim_disabled", FindingInfo, AboutSIM)
+		code, severity := "sim_disabled", FindingInfo
+		if v.sim.Paused && v.sim.Enabled {
+			code, severity = "sim_paused", FindingWarn
+		}
+		add(code, severity, AboutSIM)
+	case SIMLimitReached:
+		add("sim_limit", FindingInfo, AboutSIM, v.sim.tightest()...)
 	case SIMBlocked:
 		add("sim_held", FindingFail, AboutSIM, "reason", v.sim.Reason)
+	case SIMNoCredit:
+		add("sim_no_credit", FindingFail, AboutSIM, v.sim.Credit.facts()...)
 	case SIMQuarantined:
-		if code := refusal.FindString(v.sim.Reason); strings.Contains(v.sim.Reason, "refused this SIM") {
+		if code := muteFinding(v.mute); code != "" {
+			add(code, FindingFail, AboutSIM, "count", strconv.Itoa(len(v.mute.Legs)))
+		} else if code := refusal.FindString(v.sim.Reason); strings.Contains(v.sim.Reason, "refused this SIM") {
 			add("sim_refused", FindingFail, AboutSIM, "code", code)
 		} else {
 			add("line_quarantined", FindingWarn, AboutSIM, "reason", v.sim.Reason)
 		}
+	}
+	switch c := v.sim.Credit; {
+	case v.sim.State == SIMNoCredit:
+	case c.IsLow():
+		add("sim_credit_low", FindingWarn, AboutSIM, c.facts()...)
+	case c.Error == balanceUnreadable || c.Error == balanceMany:
+		add("sim_credit_unreadable", FindingInfo, AboutSIM)
 	}
 	lost := max(s.AmbiguousRecent, v.answersLost())
 	lte := registered(v.domains.EPS) && !registered(v.domains.CS)

@@ -10,6 +10,7 @@ import (
 
 	"recado/modem"
 	"recado/modem/tty"
+	"recado/queue"
 )
 
 // well is a line of which there is nothing to say.
@@ -114,6 +115,9 @@ func TestFindings(t *testing.T) {
 		"refused SIM": {func(v *vitals) {
 			v.sim.State, v.sim.Reason = SIMQuarantined, "the network refused this SIM several times (cms_10); check its contract and credit"
 		}, "fail sim_refused code=cms_10"},
+		"mute": {func(v *vitals) {
+			v.sim.State, v.mute = SIMQuarantined, queue.Mute{NoReceive: true, Legs: []int64{1, 2}}
+		}, "fail line_no_receive count=2"},
 		"quarantine":   {func(v *vitals) { v.sim.State, v.sim.Reason = SIMQuarantined, "answers lost" }, "warn line_quarantined reason=answers lost"},
 		"answers lost": {send("the answer to a submission was lost", 2), "warn answers_lost count=2"},
 		"came late": {func(v *vitals) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"recado/queue"
 	"recado/queue/failpoint"
 )
 
@@ -16,66 +17,186 @@ const (
 	inboxRound = 30 * time.Second
 )
 
-// dispatch hands messages to idle lines, the one that rested longest first, so
-// that the SIMs are used evenly also when there is little to do. Busy lines pull
-// for themselves (line.send).
+// dispatch hands messages to idle lines. Busy lines pull for themselves
+// (line.send). It goes round when it is told that something may leave, exactly
+// when a pace, a limit, quiet hours or a send window end, and every safetyRound.
 func (p *Pool) dispatch(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	alarm := time.NewTimer(time.Hour)
+	defer alarm.Stop()
+	var next due
 	last := time.Now()
 	for {
-		told := true
+		told, look := false, true
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.work:
+			told = true
+		case <-alarm.C:
 		case <-tick.C:
-			told = false
+			look = next.come(time.Now(), p.clock)
 		}
 		now := time.Now()
 		p.progressed.Store(int64(now.Sub(p.began)))
 		failpoint.Hit(failpoint.DispatchRound)
-		if told || now.Sub(last) >= safetyRound {
-			last = now
-			p.handOut(ctx)
+		if all := now.Sub(last) >= safetyRound; look || all {
+			if told || all {
+				last = now
+			}
+			next = p.handOut(ctx, told, all)
+			alarm.Reset(next.wait(now, p.clock.Now()))
 		}
 	}
 }
 
-func (p *Pool) handOut(ctx context.Context) {
+// due is when the dispatcher has to look again for what it has not been told of.
+type due struct {
+	steady  time.Time // by the monotonic clock; zero: not for that
+	wall    time.Time // by the time of day; zero: not for that
+	trusted bool      // as the time of day was; it is another matter when that changes
+}
+
+// by makes it no later than t, by the monotonic clock.
+func (d *due) by(t time.Time) {
+	if !t.IsZero() && (d.steady.IsZero() || t.Before(d.steady)) {
+		d.steady = t
+	}
+}
+
+// at makes it no later than t, by the time of day.
+func (d *due) at(t time.Time) {
+	if !t.IsZero() && (d.wall.IsZero() || t.Before(d.wall)) {
+		d.wall = t
+	}
+}
+
+// come says that it has: also that somebody has set the clock.
+func (d *due) come(now time.Time, c queue.Clock) bool {
+	return d.trusted != c.Trusted() || !d.steady.IsZero() && !now.Before(d.steady) || !d.wall.IsZero() && !c.Now().Before(d.wall)
+}
+
+// wait is how long it is until then.
+func (d *due) wait(now, wall time.Time) time.Duration {
+	wait := time.Hour
+	if !d.steady.IsZero() {
+		wait = min(wait, d.steady.Sub(now))
+	}
+	if !d.wall.IsZero() {
+		wait = min(wait, d.wall.Sub(wall))
+	}
+	return max(wait, time.Millisecond)
+}
+
+// handOut gives what waits to the lines that are idle, and says when there may be
+// more that they could take. told: something may have come; all: what is kept in
+// memory is looked up anew.
+func (p *Pool) handOut(ctx context.Context, told, all bool) due {
+	next := due{trusted: p.clock.Trusted()}
+	rules := p.rules.Load()
+	lines := p.all()
+	if all {
+		p.readLimits(ctx)
+	}
+	able := p.survey(ctx, rules, lines, &next)
+	p.wear.present(able)
+	next.by(p.fallbacks.look(rules, able, time.Now()))
+	p.able.Store(&able)
+	p.letGo(ctx, lines, told || all, &next)
 	if p.paused.Load() || p.draining.Load() {
-		return
+		return next
 	}
-	idle := slices.DeleteFunc(p.all(), func(l *line) bool {
-		if l.takeable() {
-			return false
+	var idle []*line
+	for _, l := range lines {
+		if l.take() {
+			idle = append(idle, l)
+		} else {
+			l.passOver()
 		}
-		l.passOver()
-		return true
-	})
-	used := make(map[*line]time.Time, len(idle))
-	for _, l := range idle {
-		used[l] = l.lastUsed()
 	}
-	slices.SortStableFunc(idle, func(a, b *line) int { return used[a].Compare(used[b]) })
-	for _, l := range idle {
-		if !l.take() {
+	p.share(ctx, rules, idle)
+	return next
+}
+
+// survey looks what each line's SIM may send now: the keys of those that could
+// take a message of the usual kind, were they idle. next becomes when that may
+// change by itself.
+func (p *Pool) survey(ctx context.Context, r *rules, lines []*line, next *due) (able []string) {
+	if !p.openLimits && len(r.quiet.Classes) > 0 {
+		next.at(p.today(r).until)
+	}
+	for _, l := range lines {
+		key := l.simKey()
+		if key == "" {
 			continue
 		}
-		c, err := p.store.Claim(ctx, l.queueLine())
-		if err != nil {
-			_ = l.rest()
-			if ctx.Err() == nil {
-				p.quietly("claiming a message", err)
-			}
-			return
-		}
-		if c == nil {
-			_ = l.rest() // another line may have one pinned to its SIM
+		p.look(ctx, key)
+		ready := l.able()
+		now := time.Now()
+		p.simMu.Lock()
+		sim := p.sims[key]
+		if sim == nil {
+			p.simMu.Unlock()
 			continue
 		}
+		ready = ready && !sim.full
+		if now.Before(sim.moreAt) {
+			next.by(sim.moreAt)
+		}
+		if now.Before(sim.pacedUntil) {
+			next.by(sim.pacedUntil)
+		}
+		window := sim.row.Window
+		p.simMu.Unlock()
+		if !window.None() && !p.openLimits {
+			open, change := windowUntil(window, p.clock.Now(), p.home)
+			next.at(change)
+			ready = ready && open
+		}
+		if ready {
+			able = append(able, key)
+		}
+	}
+	return able
+}
+
+// share gives the idle lines, which are taken, what they may have: one message
+// each, the best first, and each to the line whose turn it is.
+func (p *Pool) share(ctx context.Context, r *rules, idle []*line) {
+	asked := make([]queue.Line, len(idle))
+	has := make([]standing, len(idle))
+	now := time.Now()
+	for i, l := range idle {
+		asked[i] = l.queueLine()
+		has[i] = l.standing(asked[i].ICCID, r)
+		has[i].candidate = l.candidate(now)
+	}
+	for len(idle) > 0 {
+		for i := range idle {
+			asked[i].Offer = p.offer(r, has[i])
+		}
+		c, who, err := p.store.ClaimFor(ctx, asked, func(h queue.Head, who []int) (int, string) {
+			return p.choose(r, has, h, who)
+		})
+		if err != nil && ctx.Err() == nil {
+			p.quietly("claiming a message", err)
+		}
+		if err != nil || c == nil {
+			break // another line may have one pinned to its SIM
+		}
+		l := idle[who]
+		p.took(c)
 		l.holding(c)
 		l.work <- c
+		idle, asked, has = slices.Delete(idle, who, who+1), slices.Delete(asked, who, who+1), slices.Delete(has, who, who+1)
+	}
+	again := false
+	for _, l := range idle {
+		again = l.rest() || again
+	}
+	if again {
+		p.kick()
 	}
 }
 

@@ -114,6 +114,15 @@ var findingWords = map[string]words{
 	"sim_refused": {
 		sentence{"The network refuses messages of the SIM {sim}[ ({code})].", "Check its contract and its credit."},
 		sentence{"La red rechaza los mensajes de la SIM {sim}[ ({code})].", "Revise su contrato y su saldo."}},
+	"sim_no_credit": {
+		sentence{"The SIM {sim} has no credit[: its balance is {units}][.{cents}][ {currency}]; nothing is sent on it, other SIMs take its messages.", "Top it up: that is found by itself, and at once when somebody asks for the balance on its page. If it can send all the same, say so there."},
+		sentence{"La SIM {sim} no tiene saldo[: le quedan {units}][,{cents}][ {currency}]; no se envía nada por ella, otras SIM se encargan de sus mensajes.", "Recárguela: se detecta sola, y al momento si alguien consulta el saldo en su página. Si aun así puede enviar, indíquelo allí."}},
+	"sim_credit_low": {
+		sentence{"The SIM {sim} has little credit left: {units}[.{cents}][ {currency}].", "Top it up before it runs out."},
+		sentence{"A la SIM {sim} le queda poco saldo: {units}[,{cents}][ {currency}].", "Recárguela antes de que se agote."}},
+	"sim_credit_unreadable": {
+		sentence{"The answer of the network about the SIM {sim}'s balance cannot be read.", "Look at the answer on the SIM's page, and give a pattern that finds the amount in it, or another code."},
+		sentence{"No se entiende lo que la red responde sobre el saldo de la SIM {sim}.", "Mire la respuesta en la página de la SIM y ponga una expresión que encuentre el importe, u otro código."}},
 	"sim_held": {
 		sentence{"The SIM {sim} does not send: {reason}.", "When that is put right, restart its modem: recado console -c 'modem restart {port}'."},
 		sentence{"La SIM {sim} no envía: {reason}.", "Cuando esté corregido, reinicie su módem: recado console -c 'modem restart {port}'."}},
@@ -126,9 +135,30 @@ var findingWords = map[string]words{
 	"sim_disabled": {
 		sentence{"The SIM {sim} is switched off by a person.", "recado console -c 'sim enable {sim}' takes it into use again."},
 		sentence{"La SIM {sim} está desactivada por una persona.", "recado console -c 'sim enable {sim}' vuelve a usarla."}},
+	"sim_paused": {
+		sentence{"The SIM {sim} is paused by a person: nothing leaves on it.", "Resume it on its page, or with POST /api/v1/sending/resume {\"sim\":\"ICCID\"}; what waits for it is in the queue."},
+		sentence{"La SIM {sim} está en pausa por una persona: no sale nada por ella.", "Reanúdela en su página, o con POST /api/v1/sending/resume {\"sim\":\"ICCID\"}; lo que la espera sigue en cola."}},
+	"sim_limit": {
+		sentence{"The SIM {sim} has reached a limit[: {used} of {most} messages or people]; other SIMs send meanwhile.", "It goes on by itself when the time of that limit is over. If the contract allows more, raise it on the SIM's page."},
+		sentence{"La SIM {sim} ha llegado a un límite[: {used} de {most} mensajes o personas]; mientras, envían otras.", "Sigue sola cuando pase el tiempo de ese límite. Si el contrato permite más, auméntelo en la página de la SIM."}},
+	"class_paused": {
+		sentence{"Sending is paused for some classes: {classes}.", "Resume them on the start page, or with POST /api/v1/sending/resume {\"class\":\"…\"}; what waits is in the queue."},
+		sentence{"El envío está en pausa para algunas clases: {classes}.", "Reanúdelas en la página de inicio, o con POST /api/v1/sending/resume {\"class\":\"…\"}; lo que espera sigue en cola."}},
 	"line_quarantined": {
 		sentence{"The line on {port} rests: {reason}.", "It tries again by itself. Check antenna, signal and power of the modem."},
 		sentence{"La línea de {port} descansa: {reason}.", "Lo vuelve a intentar sola. Revise la antena, la señal y la alimentación del módem."}},
+	"line_no_send": {
+		sentence{"The SIM {sim} on {port} is registered and seems to send, but {count} test messages from it got nowhere, and other lines' did.", "It is in quarantine and is tried again by itself. Check its credit and contract; a person can end the quarantine on the SIM's page."},
+		sentence{"La SIM {sim} de {port} está en la red y parece que envía, pero {count} mensajes de prueba suyos no llegaron y los de otras líneas sí.", "Está apartada y se vuelve a probar sola. Revise su saldo y su contrato; en la página de la SIM se la puede volver a usar."}},
+	"line_no_receive": {
+		sentence{"The SIM {sim} on {port} is registered, but {count} test messages to it did not arrive, and those to other lines did.", "It is in quarantine and is tried again by itself. See whether the number kept for it is its own, whether the modem's memory is full, and its contract."},
+		sentence{"La SIM {sim} de {port} está en la red, pero {count} mensajes de prueba a ella no llegaron y los de otras líneas sí.", "Está apartada y se vuelve a probar sola. Mire si el número guardado es el suyo, si la memoria del módem está llena, y su contrato."}},
+	"line_mute": {
+		sentence{"The SIM {sim} on {port} is registered, but neither sends nor receives: {count} test messages were lost, and other lines' arrive.", "It is in quarantine and is tried again by itself. Check the modem, its antenna, and the SIM's contract."},
+		sentence{"La SIM {sim} de {port} está en la red, pero ni envía ni recibe: {count} mensajes de prueba se perdieron y los de otras líneas llegan.", "Está apartada y se vuelve a probar sola. Revise el módem, su antena y el contrato de la SIM."}},
+	"line_mute_alone": {
+		sentence{"The SIM {sim} on {port} does not send or does not receive: {count} test messages to itself neither arrived nor were reported.", "It is in quarantine and is tried again by itself. Check the modem, its antenna, and the SIM's credit and contract."},
+		sentence{"La SIM {sim} de {port} no envía o no recibe: {count} mensajes de prueba a sí misma no llegaron ni dieron acuse.", "Está apartada y se vuelve a probar sola. Revise el módem, su antena, y el saldo y el contrato de la SIM."}},
 	"answers_lost": {
 		sentence{"The network's answer to {count} messages of {port} was lost within the hour: whether they left is not known.", "Check antenna, signal and power of the modem. The messages are shown as uncertain."},
 		sentence{"En la última hora se ha perdido la respuesta de la red a {count} mensajes de {port}: no se sabe si salieron.", "Revise la antena, la señal y la alimentación del módem. Los mensajes salen como inciertos."}},

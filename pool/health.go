@@ -35,8 +35,9 @@ const (
 
 	quarantineFirst = 2 * time.Minute
 	quarantineMost  = 30 * time.Minute
-	// submissionGuess stands for a submission's time before one was measured.
-	submissionGuess = 4 * time.Second
+	// submissionGuess stands for a submission's time before one was measured: a
+	// modem on LTE needs one to three seconds, an old one up to five.
+	submissionGuess = 2 * time.Second
 )
 
 // health is how a line fares; guarded by line.mu.
@@ -47,6 +48,8 @@ type health struct {
 	why       string
 
 	deviceErrors, simErrors, networkErrors int
+	// faulted is when something last went wrong.
+	faulted time.Time
 	// submitted are the attempts of silentWindow, oldest first.
 	submitted []submitted
 	// doubted are the lost answers that the line rests for; they may come yet, or
@@ -126,12 +129,17 @@ func (l *line) learn(o modem.Outcome, took time.Duration, attempt int64) {
 	defer l.mu.Unlock()
 	h := &l.health
 	now := time.Now()
+	l.speed.ends(now, o, took)
+	if o.Verdict != modem.Accepted {
+		h.faulted = now
+	}
 	switch {
 	case o.Verdict == modem.Accepted:
 		h.deviceErrors, h.simErrors, h.networkErrors, h.quarantines, h.raised = 0, 0, 0, 0, false
 		h.submitted = append(h.submitted, submitted{at: now, attempt: attempt})
 		h.forget(now)
 		l.reports.accepted++
+		l.p.canaries.accepted(l.key)
 		l.reports.last = now
 		if h.took == 0 {
 			h.took = took

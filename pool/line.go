@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"recado/modem"
@@ -23,6 +24,8 @@ type line struct {
 	// p.mu.
 	stop  context.CancelFunc
 	alive sync.WaitGroup
+	// following: another segment of the message in hand is to go.
+	following atomic.Bool
 
 	mu sync.Mutex
 	// heard is the modem's last snapshot; snap the same with an ID of its own.
@@ -46,8 +49,12 @@ type line struct {
 	leaving bool
 	// used is when the line last began a message; zero: never in this run.
 	used time.Time
+	// prompt is how long the modem took to the last prompt; 0: it did not come.
+	// Owned by serve.
+	prompt time.Duration
 	health
 	reports reports
+	speed   speed
 	// up is since when the modem has been ready without a break; zero: it is not.
 	up time.Time
 }
@@ -61,6 +68,7 @@ func newLine(p *Pool, port Port) *line {
 	l.modem = modem.New(modem.Config{
 		Name: port.Name, Open: tapped(port.Open), Sink: l.sink(), Log: p.log, Now: p.clock.Now, Settle: settle,
 		USBPath: port.USBPath, PINs: pinMemory{p.store}, USBReset: port.USBReset, PowerCycle: port.PowerCycle, Disturb: l.mayDisturb,
+		More: l.more, Links: &p.links,
 	})
 	l.heard = l.modem.Snapshot()
 	l.snap = l.heard
@@ -79,7 +87,13 @@ func (l *line) snapshot() modem.Snapshot {
 		s.Reason = l.p.held(l.key)
 	}
 	if s.Reason == "" {
+		s.Reason = l.p.noCredit(l.key)
+	}
+	if s.Reason == "" {
 		s.Reason = l.quarantine(time.Now())
+	}
+	if s.Reason == "" {
+		s.Reason = l.p.muteWhy(l.key)
 	}
 	if s.Reason == "" {
 		s.Reason = alarms[s.Alarm]
@@ -114,6 +128,12 @@ func (l *line) able() bool {
 }
 
 func (l *line) ableLocked(now time.Time) bool {
+	_, mute := l.p.mute(l.key)
+	return !mute && l.fitLocked(now)
+}
+
+// fitLocked is ableLocked but for a quarantine by canaries.
+func (l *line) fitLocked(now time.Time) bool {
 	if l.leaving {
 		return false
 	}
@@ -122,7 +142,7 @@ func (l *line) ableLocked(now time.Time) bool {
 	default:
 		return false
 	}
-	return l.key != "" && l.kept == l.key && l.twin == "" && l.p.enabled(l.key) && l.p.held(l.key) == "" && !l.resting(now)
+	return l.key != "" && l.kept == l.key && l.twin == "" && l.p.inUse(l.key) && l.p.held(l.key) == "" && l.p.noCredit(l.key) == "" && !l.resting(now)
 }
 
 func (l *line) takeable() bool {
@@ -147,6 +167,7 @@ func (l *line) rest() bool {
 	l.mu.Lock()
 	missed := l.missed
 	l.busy, l.now, l.seq, l.missed = false, "", 0, false
+	l.speed.rests()
 	l.mu.Unlock()
 	l.p.changed()
 	return missed
@@ -185,11 +206,12 @@ func (l *line) serve(ctx context.Context) {
 			}
 			return
 		case c := <-l.work:
-			for c != nil {
-				c = l.send(ctx, c)
+			for b := (*begun)(nil); c != nil; {
+				c, b = l.send(ctx, c, b)
 			}
-			if l.rest() {
-				l.p.kick() // something came after the last look
+			// Something came after the last look, or waits for the SIM's next turn.
+			if l.rest() || l.p.paced(l.simKey()) {
+				l.p.kick()
 			}
 		}
 	}
@@ -197,27 +219,32 @@ func (l *line) serve(ctx context.Context) {
 
 // send submits the claimed message's next segment, commits what became of it,
 // and returns what to send next: that message's next segment, another message,
-// or nil.
-func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
+// or nil. b is c's submission when the modem has been asked for its prompt already.
+func (l *line) send(ctx context.Context, c *queue.Claimed, b *begun) (*queue.Claimed, *begun) {
 	// What is known must reach the disk also while the program stops.
 	ctx = context.WithoutCancel(ctx)
 	me := c.Line // whatever SIM is in the modem by now
-	seg := c.Message.Segments[c.Next]
 	l.holding(c)
 	l.mu.Lock()
 	l.now, l.used = c.Message.ID, time.Now()
+	l.speed.begins(l.used)
 	smsc := l.snap.SIM.SMSC
 	l.mu.Unlock()
 	l.p.changed()
 
-	var attempt int64
-	start := time.Now()
-	o := l.modem.Send(ctx, seg.TPDU, func() (err error) {
-		attempt, err = l.gate(ctx, c, seg.N)
-		return err
-	})
+	if b == nil {
+		b = l.begin(ctx, c)
+		b.may <- true
+	}
+	o := <-b.done
+	attempt, start := b.attempt, b.at
+	l.prompt = o.Prompted
+	if attempt != 0 {
+		l.p.used(c, start, l.quality())
+	}
 	l.p.met.submitted(o, time.Since(start))
 	l.p.record(me.ICCID, o)
+	l.p.creditOutcome(ctx, me.ICCID, o)
 	l.learn(o, time.Since(start), attempt)
 	if o.HoldSIM {
 		l.p.hold(me.ICCID, o.Detail, smsc)
@@ -226,7 +253,7 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 	out := l.outcome(o, c.Message)
 	var next *queue.Line
 	if l.mayPull() {
-		now := l.queueLine()
+		now := l.asks()
 		next = &now
 		l.looks()
 	} else {
@@ -236,19 +263,19 @@ func (l *line) send(ctx context.Context, c *queue.Claimed) *queue.Claimed {
 		// Also when the gate said that the message is no longer ours: the store
 		// looks for itself.
 		l.giveBack(c, out)
-		return l.pull(ctx, next)
+		return l.p.took(l.pull(ctx, next)), nil
 	}
-	following, err := l.settle(ctx, attempt, out, next, c.Message.ID)
+	following, ahead, err := l.settleAhead(ctx, attempt, out, next, c.Message.ID)
 	if err != nil {
 		// The attempt stays open on disk: nothing more leaves on this SIM until
 		// the next start makes it uncertain.
 		l.suspend("the outcome of a submission could not be stored")
-		return nil
+		return nil, nil
 	}
 	if o.Late != nil {
 		l.p.wg.Go(func() { l.await(ctx, me.ICCID, smsc, attempt, o.Late, c.Message) })
 	}
-	return following
+	return l.p.took(following), ahead
 }
 
 // await takes the real answer to an attempt that was given up as lost, should
@@ -278,17 +305,14 @@ func (l *line) pull(ctx context.Context, me *queue.Line) *queue.Claimed {
 	return c
 }
 
-// gate makes the attempt durable, unless sending is paused, the program stops,
-// or the modem has another SIM by now.
+// gate makes the attempt durable, unless sending, the SIM or the class is paused,
+// the program stops, or the modem has another SIM by now.
 func (l *line) gate(ctx context.Context, c *queue.Claimed, n int) (int64, error) {
 	// Pause waits for gates that were already on their way.
 	l.p.gates.RLock()
 	defer l.p.gates.RUnlock()
-	if l.p.paused.Load() || l.p.draining.Load() {
-		return 0, errPaused
-	}
-	if l.simKey() != c.Line.ICCID {
-		return 0, errOtherSIM
+	if err := l.mayPassLocked(c); err != nil {
+		return 0, err
 	}
 	return l.p.store.GateTPDU(ctx, c.Line, c.Message.Seq, n, c.Message.Segments[n-1].TPDU)
 }
@@ -320,7 +344,7 @@ func (l *line) outcome(o modem.Outcome, m queue.Message) queue.Outcome {
 		out.Retry, out.Code = true, ""
 		return out
 	}
-	d := decide(o, triesOf(o, m), l.p.others(l, m))
+	d := l.p.waitsForCredit(l.simKey(), o, decide(o, triesOf(o, m), l.p.others(l, m)))
 	out.Retry, out.After, out.AvoidSIM, out.Reason = d.retry, d.after, d.avoid, d.reason
 	out.Class, out.Degrade = string(d.class), string(d.degrade)
 	return out
@@ -330,7 +354,7 @@ func (l *line) outcome(o modem.Outcome, m queue.Message) queue.Outcome {
 // nor the modem is to blame.
 func refusedHere(err error) bool {
 	return errors.Is(err, errPaused) || errors.Is(err, errOtherSIM) || errors.Is(err, queue.ErrNotClaimed) ||
-		errors.Is(err, queue.ErrDamaged)
+		errors.Is(err, queue.ErrDamaged) || errors.Is(err, queue.ErrLimit)
 }
 
 var verdicts = map[modem.Verdict]queue.Verdict{
@@ -345,12 +369,16 @@ func (p *Pool) others(not *line, m queue.Message) (e elsewhere) {
 			return e // a part has left: it stays on its SIM
 		}
 	}
-	if m.SIM != "" {
+	if m.SIM != "" && !m.Preferred {
 		return e
+	}
+	rules, route := p.rules.Load(), int64(0)
+	if to := rules.routeOf(m.Bucket); to != nil {
+		route = to.ID
 	}
 	mine := not.said().Operator
 	for _, l := range p.all() {
-		if l == not || !l.able() {
+		if l == not || !l.able() || !p.onRoute(rules, route, l.simKey()) {
 			continue
 		}
 		e.sim = true

@@ -2,12 +2,15 @@
 // and send the next message, and puts what they receive into the store. Only
 // pool knows both the hardware and the queue.
 //
-// A dispatcher hands the first message to the idle line that rested longest; a
-// busy line pulls its next one itself, in the transaction that commits the
-// outcome of the last. An unplugged line just stops asking.
+// A dispatcher hands the next message to the idle line whose turn it is (see
+// wear); a busy line pulls its next one itself, in the transaction that commits
+// the outcome of the last. What a line may take at this moment is its offer: the
+// routes, quiet hours, paces, windows and kill switches are in it, and the store
+// adds the SIM's limits. An unplugged line just stops asking.
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +39,9 @@ type Port struct {
 	// that is not known.
 	USBPath  string
 	Emulated bool
+	// Submission is how long one may take, where that is known before any has been
+	// measured; 0: it is not.
+	Submission time.Duration
 	// USBReset takes the device off the bus and brings it back, PowerCycle cuts
 	// its power for a moment; nil: cannot be done.
 	USBReset, PowerCycle func(ctx context.Context) error
@@ -50,20 +56,23 @@ type Options struct {
 	Registerer prometheus.Registerer // nil: no metrics
 	// Evidence is told what the networks say of the time; nil: nobody is.
 	Evidence Evidence
+	// OpenLimits: no pace, no quiet hours and no send windows, for measuring.
+	OpenLimits bool
+	// Home is the time zone of the box, in which send windows are; nil: the
+	// system's.
+	Home *time.Location
 }
 
 // Sentinels that callers branch on.
 var (
 	ErrNoModem = errors.New("no such modem")
 	ErrNoSIM   = errors.New("no such SIM")
-	// errPaused refuses the gate while sending is paused or the program stops.
+	// errPaused refuses the gate while sending, the SIM or the class is paused, or
+	// the program stops.
 	errPaused = errors.New("sending is paused")
 	// errOtherSIM refuses it when the SIM was changed after the claim.
 	errOtherSIM = errors.New("the modem has another SIM now")
 )
-
-// settingPaused keeps the kill switch over a restart.
-const settingPaused = "sending_paused"
 
 // Pool is all lines of this box.
 type Pool struct {
@@ -73,6 +82,20 @@ type Pool struct {
 	log   *slog.Logger
 	met   *metrics
 	times Evidence // nil: none
+
+	openLimits bool
+	home       *time.Location
+	// rules are those in force; ruling is held while they are changed, pausing
+	// while a class is paused or let go.
+	rules      atomic.Pointer[rules]
+	ruling     sync.Mutex
+	pausing    sync.Mutex
+	timetables timetables
+	wear       wear
+	turns      turns
+	fallbacks  fallbacks
+	// able are the SIMs that could send when the dispatcher went round last.
+	able atomic.Pointer[[]string]
 
 	paused   atomic.Bool
 	draining atomic.Bool
@@ -98,18 +121,31 @@ type Pool struct {
 
 	simMu sync.Mutex
 	sims  map[string]*simRecord // by SIM key
+
+	canaries canaries
+
+	credit credits
+	links  links
+	former formerSpeeds
 }
 
 // New makes a pool without lines; Add them, then Run.
 func New(o Options) *Pool {
-	return &Pool{
+	p := &Pool{
 		store: o.Store, inbox: o.Inbox, clock: o.Clock, log: o.Log, times: o.Evidence,
 		met:   newMetrics(o.Registerer),
 		began: time.Now(),
 		work:  make(chan struct{}, 1),
 		watch: map[chan struct{}]bool{},
 		sims:  map[string]*simRecord{},
+
+		openLimits: o.OpenLimits, home: cmp.Or(o.Home, time.Local),
+		canaries: newCanaries(),
 	}
+	p.links.p = p
+	p.rules.Store(&rules{quiet: DefaultQuietHours, buckets: []bucket{{zones: []*time.Location{p.home}}}})
+	p.able.Store(&[]string{})
+	return p
 }
 
 // Add brings a modem on a port under the pool's care, at once when it runs.
@@ -148,15 +184,23 @@ func (p *Pool) start(l *line) {
 // Run drives all lines until ctx ends, then waits for them. Call Drain first
 // for an orderly stop: Run's end closes ports whatever is in flight.
 func (p *Pool) Run(ctx context.Context) error {
-	if v, err := p.store.Setting(ctx, settingPaused); err != nil {
-		return fmt.Errorf("reading whether sending is paused: %w", err)
-	} else {
-		p.paused.Store(v == "1")
+	if err := p.loadRules(ctx); err != nil {
+		return err
 	}
 	if err := p.loadSIMs(ctx); err != nil {
 		return err
 	}
+	p.store.OnLimit(p.limited)
+	if err := p.loadCredit(ctx); err != nil {
+		return err
+	}
+	if err := p.loadLinks(ctx); err != nil {
+		return err
+	}
 	if err := p.loadOwed(ctx); err != nil {
+		return err
+	}
+	if err := p.loadMutes(ctx); err != nil {
 		return err
 	}
 	p.progressed.Store(int64(time.Since(p.began)))
@@ -175,6 +219,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	p.mu.Unlock()
 	p.wg.Go(func() { p.dispatch(ctx) })
 	p.wg.Go(func() { p.keepTime(ctx) })
+	p.wg.Go(func() { p.careForCanaries(ctx) })
 	p.kick()
 	<-ctx.Done()
 	p.wg.Wait()
@@ -209,29 +254,6 @@ func (p *Pool) InFlight() int {
 	}
 	return n
 }
-
-// Pause is the kill switch: from its return on no gate opens. The queue stays.
-func (p *Pool) Pause(ctx context.Context) error {
-	p.gates.Lock() // waits for the gates that are opening
-	p.paused.Store(true)
-	p.gates.Unlock()
-	p.changed()
-	return p.store.SetSetting(ctx, settingPaused, "1")
-}
-
-// Resume undoes Pause.
-func (p *Pool) Resume(ctx context.Context) error {
-	if err := p.store.SetSetting(ctx, settingPaused, "0"); err != nil {
-		return err
-	}
-	p.paused.Store(false)
-	p.changed()
-	p.kick()
-	return nil
-}
-
-// Paused says whether the kill switch is thrown.
-func (p *Pool) Paused() bool { return p.paused.Load() }
 
 // Ready is how many lines can send now.
 func (p *Pool) Ready() int {
@@ -326,6 +348,7 @@ func (p *Pool) Restart(ctx context.Context, id string) error {
 		return ErrNoModem
 	}
 	l.forgive()
+	p.complain(ctx, "ending a quarantine", p.acquit(ctx, l.simKey()))
 	p.release(l.simKey())
 	return l.modem.Restart(ctx)
 }

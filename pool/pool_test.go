@@ -99,7 +99,7 @@ func testLanes(t *testing.T) {
 	for _, e := range r.accepted() {
 		got = append(got, e.DA)
 	}
-	require.Equal(t, []string{order[3], order[5], order[2], order[4], order[0], order[1]}, got)
+	require.Equal(t, []string{order[5], order[3], order[2], order[4], order[0], order[1]}, got)
 }
 
 // TestDeadLineGivesBack: a modem that is pulled out loses nothing; what it had

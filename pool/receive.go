@@ -24,6 +24,7 @@ func (s sink) Store(ctx context.Context, r modem.Received) error {
 	if key := leftBehind(r, l.said().SIM); key != "" {
 		me.ICCID, me.IMSI, me.Number = key, r.IMSI, l.p.numberOf(key, "")
 	}
+	l.p.canaries.arrived(me.ICCID, r.PDU.Kind == pdu.KindStatusReport)
 	if r.PDU.Kind == pdu.KindStatusReport {
 		l.mu.Lock()
 		l.reports.came = true

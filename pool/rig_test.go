@@ -20,8 +20,9 @@ import (
 
 // manualClock is a wall clock that tests move.
 type manualClock struct {
-	mu  sync.Mutex
-	add time.Duration
+	mu      sync.Mutex
+	add     time.Duration
+	doubted bool
 }
 
 func (c *manualClock) Now() time.Time {
@@ -30,7 +31,18 @@ func (c *manualClock) Now() time.Time {
 	return time.Now().Add(c.add)
 }
 
-func (c *manualClock) Trusted() bool { return true }
+func (c *manualClock) Trusted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.doubted
+}
+
+// doubt says whether nobody knows the time.
+func (c *manualClock) doubt(yes bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.doubted = yes
+}
 
 func (c *manualClock) advance(d time.Duration) {
 	c.mu.Lock()

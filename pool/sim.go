@@ -3,6 +3,7 @@ package pool
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -44,6 +45,18 @@ type SIM struct {
 	LastSentAt       time.Time
 	// Now is the message being sent: "" when idle.
 	Now string
+	// Limits are the SIM's, with what is used of them, its reserve and what it may
+	// still send.
+	Limits queue.SIMLimits
+	// Paused by a person. Pace is what somebody chose (see queue.SIMRow), PerMinute
+	// what holds: submissions a minute of normal and bulk; 0: as fast as it can.
+	Paused          bool
+	Pace, PerMinute int
+	Window          queue.SendWindow
+	// Routes are the ids of those that name the SIM.
+	Routes []int64
+	// Credit is what is known of its balance, and how that is asked for.
+	Credit Credit
 }
 
 // simRecord is a SIM's kept row and its recent failures; guarded by simMu.
@@ -52,6 +65,21 @@ type simRecord struct {
 	failures []time.Time
 	// held is why the SIM is on hold, "" not; heldSMSC its service centre then.
 	held, heldSMSC string
+	// perMinute is its limit of segments a minute, 0 none; left the smallest share
+	// that is left of a limit, 0–1, when that was last looked at.
+	perMinute int
+	left      float64
+	// pacedUntil is when the next normal or bulk submission may begin.
+	pacedUntil time.Time
+	// full says that a limit keeps it from sending anything of the usual kind: that
+	// of the window tight. capped: only to those that it has written to before.
+	// moreAt is when there may be more; zero: nobody knows.
+	full, capped bool
+	tight        queue.Window
+	moreAt       time.Time
+	// fled is since when it could not send what prefers it; zero: it can. freed is
+	// when that was let go last.
+	fled, freed time.Time
 }
 
 func (p *Pool) loadSIMs(ctx context.Context) error {
@@ -62,7 +90,7 @@ func (p *Pool) loadSIMs(ctx context.Context) error {
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
 	for _, r := range rows {
-		p.sims[r.ICCID] = &simRecord{row: r}
+		p.sims[r.ICCID] = &simRecord{row: r, left: 1}
 	}
 	return nil
 }
@@ -72,6 +100,14 @@ func (p *Pool) enabled(key string) bool {
 	defer p.simMu.Unlock()
 	r := p.sims[key]
 	return r == nil || r.row.Enabled
+}
+
+// inUse says that no person keeps a SIM from sending.
+func (p *Pool) inUse(key string) bool {
+	p.simMu.Lock()
+	defer p.simMu.Unlock()
+	r := p.sims[key]
+	return r == nil || r.row.Enabled && !r.row.Paused
 }
 
 // numberOf is the number a person entered for the SIM, else own.
@@ -136,13 +172,15 @@ func (p *Pool) saw(ctx context.Context, row queue.SIMRow) error {
 	if err := p.store.SawSIM(ctx, row); err != nil {
 		return err
 	}
+	defer p.readLimits(ctx) // of a new one its pace, before it sends anything
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
 	r := p.sims[row.ICCID]
 	if r == nil {
 		row.Enabled = true
 		row.FirstSeen = p.clock.Now()
-		p.sims[row.ICCID] = &simRecord{row: row}
+		row.Window.From = -1
+		p.sims[row.ICCID] = &simRecord{row: row, left: 1}
 		return nil
 	}
 	r.row.IMSI, r.row.Emulated = row.IMSI, row.Emulated
@@ -163,6 +201,8 @@ func (l *line) simState(s modem.Snapshot) (state, reason string) {
 	switch {
 	case !l.p.enabled(l.key):
 		return SIMDisabled, "switched off by a person"
+	case !l.p.inUse(l.key):
+		return SIMDisabled, pausedWords
 	case s.State == modem.StateSIMBlocked:
 		return SIMBlocked, s.Reason
 	case l.twin != "":
@@ -171,8 +211,19 @@ func (l *line) simState(s modem.Snapshot) (state, reason string) {
 	if why := l.p.held(l.key); why != "" {
 		return SIMBlocked, why
 	}
+	if why := l.p.noCredit(l.key); why != "" {
+		return SIMNoCredit, why
+	}
 	if why := l.quarantine(time.Now()); why != "" {
 		return SIMQuarantined, why
+	}
+	if why := l.p.muteWhy(l.key); why != "" {
+		return SIMQuarantined, why
+	}
+	if s.State == modem.StateReady || s.State == modem.StateSending {
+		if state, why := l.p.withheld(l.key); state != "" {
+			return state, why
+		}
 	}
 	switch {
 	case s.State == modem.StateReady && !l.busy:
@@ -183,6 +234,42 @@ func (l *line) simState(s modem.Snapshot) (state, reason string) {
 		return SIMUnavailable, s.Reason
 	}
 	return SIMUnavailable, "the modem is " + string(s.State)
+}
+
+// withheld is what keeps a SIM whose line is well from sending anything of the
+// usual kind; "" nothing.
+func (p *Pool) withheld(key string) (state, why string) {
+	p.simMu.Lock()
+	defer p.simMu.Unlock()
+	r := p.sims[key]
+	switch {
+	case r == nil:
+		return "", ""
+	case r.full:
+		return SIMLimitReached, limitWords[r.tight]
+	case r.capped:
+		return SIMLimitReached, "it has written to as many different people as it may; those are still written to"
+	case p.openLimits, r.row.Window.None():
+		return "", ""
+	}
+	if open, change := windowUntil(r.row.Window, p.clock.Now(), p.home); !open {
+		why = "outside the hours in which it may send"
+		if !change.IsZero() {
+			why += "; they begin on " + change.In(p.home).Format("2006-01-02 at 15:04")
+		}
+		return SIMUnavailable, why
+	}
+	return "", ""
+}
+
+const pausedWords = "paused by a person; what waits for it stays in the queue"
+
+// limitWords say which limit is reached.
+var limitWords = map[queue.Window]string{
+	queue.WindowMinute: "it has sent as much within a minute as it may; it goes on in a moment",
+	queue.WindowHour:   "it has sent as much within an hour as it may; it goes on when the first of that is an hour old",
+	queue.WindowDay:    "it has sent as much today as it may; it goes on tomorrow",
+	queue.WindowMonth:  "it has sent as much this month as it may; it goes on when the next billing month begins",
 }
 
 // SIMs lists all known ones: those in a modem first, in the order of the
@@ -199,6 +286,10 @@ func (p *Pool) SIMs(ctx context.Context) ([]SIM, error) {
 		present[key] = true
 		list = append(list, p.liveSIM(l, key, s))
 	}
+	limits, err := p.store.AllLimits(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the SIMs' limits: %w", err)
+	}
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
 	var rest []SIM
@@ -208,15 +299,31 @@ func (p *Pool) SIMs(ctx context.Context) ([]SIM, error) {
 		}
 		s := r.sim()
 		s.State, s.Reason = SIMUnavailable, "in no modem"
-		if !s.Enabled {
+		switch {
+		case !s.Enabled:
 			s.State, s.Reason = SIMDisabled, "switched off by a person"
+		case s.Paused:
+			s.State, s.Reason = SIMDisabled, pausedWords
 		}
 		rest = append(rest, s)
 	}
 	slices.SortFunc(rest, func(a, b SIM) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ICCID, b.ICCID))
 	})
-	return append(list, rest...), nil
+	list = append(list, rest...)
+	rules := p.rules.Load()
+	for i := range list {
+		s := &list[i]
+		s.Limits, s.Routes = limits[s.ICCID], []int64{}
+		for id, to := range rules.routes {
+			if to.weights[s.ICCID] > 0 {
+				s.Routes = append(s.Routes, id)
+			}
+		}
+		slices.Sort(s.Routes)
+		s.Credit = p.creditOf(*s)
+	}
+	return list, nil
 }
 
 // sim is the kept part of a SIM; simMu is held.
@@ -227,7 +334,8 @@ func (r *simRecord) sim() SIM {
 	}
 	return SIM{ICCID: r.row.ICCID, IMSI: r.row.IMSI, Name: r.row.Name, Number: number, Operator: r.row.Operator,
 		Emulated: r.row.Emulated, Enabled: r.row.Enabled, SMSC: r.row.SMSC, SentTotal: r.row.SentTotal,
-		LastSentAt: r.row.LastSentAt, FailedRecent: r.failedRecent(), Signal: modem.Signal{BER: -1}}
+		LastSentAt: r.row.LastSentAt, FailedRecent: r.failedRecent(), Signal: modem.Signal{BER: -1},
+		Paused: r.row.Paused, Pace: r.row.Pace, PerMinute: r.pace(), Window: r.row.Window}
 }
 
 func (p *Pool) liveSIM(l *line, key string, s modem.Snapshot) SIM {
@@ -261,22 +369,32 @@ func (p *Pool) SIM(ctx context.Context, iccidOrName string) (SIM, error) {
 	if err != nil {
 		return SIM{}, err
 	}
-	for _, s := range list {
-		if s.ICCID == iccidOrName {
-			return s, nil
-		}
+	i := slices.IndexFunc(list, func(s SIM) bool { return s.ICCID == iccidOrName })
+	if i < 0 {
+		i = slices.IndexFunc(list, func(s SIM) bool { return s.Name != "" && s.Name == iccidOrName })
 	}
-	for _, s := range list {
-		if s.Name != "" && s.Name == iccidOrName {
-			return s, nil
-		}
+	if i < 0 {
+		return SIM{}, ErrNoSIM
 	}
-	return SIM{}, ErrNoSIM
+	s := list[i]
+	// Of one it is told also what it has used where it has no limit. Not of a SIM
+	// whose row is still to be written.
+	if limits, err := p.store.Limits(ctx, s.ICCID); err == nil {
+		s.Limits = limits
+	} else if !errors.Is(err, queue.ErrNoSIM) {
+		return SIM{}, fmt.Errorf("read the SIM's limits: %w", err)
+	}
+	return s, nil
 }
 
 // UpdateSIM changes what a person may change. A SIM that is switched off
 // finishes the submission it has open.
 func (p *Pool) UpdateSIM(ctx context.Context, iccid string, patch queue.SIMPatch) (SIM, error) {
+	if patch.Paused != nil {
+		if err := p.PauseSIM(ctx, iccid, *patch.Paused); err != nil {
+			return SIM{}, err
+		}
+	}
 	if err := p.store.UpdateSIM(ctx, iccid, patch); err != nil {
 		return SIM{}, err
 	}
@@ -291,8 +409,17 @@ func (p *Pool) UpdateSIM(ctx context.Context, iccid string, patch queue.SIMPatch
 		if patch.Enabled != nil {
 			r.row.Enabled = *patch.Enabled
 		}
+		if patch.Pace != nil {
+			r.row.Pace, r.pacedUntil = *patch.Pace, time.Time{}
+		}
+		if patch.Window != nil {
+			r.row.Window = *patch.Window
+		}
 	}
 	p.simMu.Unlock()
 	p.release(iccid)
+	if patch.Number != nil { // the one before may have been another's
+		p.complain(ctx, "looking at a line in quarantine again", p.probeSoon(ctx, iccid))
+	}
 	return p.SIM(ctx, iccid)
 }

@@ -59,6 +59,7 @@ func (p *Pool) round(ctx context.Context, u *upkeep, now time.Time) {
 	for _, l := range lines {
 		l.askForReports(ctx, now)
 	}
+	p.creditRound(ctx)
 }
 
 // missing are the known SIMs that have been away long enough.

@@ -168,6 +168,9 @@ func (p *Pool) toldUSSD(l *line, what, code string, a modem.USSDAnswer, err erro
 		service = code[:len(code)-len(strings.TrimLeft(code, "*#"))+i]
 	}
 	iccid := l.simKey()
+	if what != "balance" {
+		p.credit.personal(iccid)
+	}
 	attrs := []any{"what", what, "modem", l.snapshot().ID, "sim", "…" + iccid[max(0, len(iccid)-3):], "service", service,
 		"status", string(a.Status), "characters", utf8.RuneCountInString(a.Text)}
 	if err != nil {

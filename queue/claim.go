@@ -1,8 +1,8 @@
 package queue
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -10,81 +10,82 @@ import (
 	"recado/queue/sqlite"
 )
 
-// claimSQL reserves the first message that a SIM may send: of its own (sim =
-// ICCID) and of anybody's (sim = ”), each read from the front of the same
-// partial index, so that its cost does not grow with the queue. ?1 ICCID, ?2
-// now, 0 while the clock is untrusted.
-const claimSQL = `
-UPDATE message SET claimed_by = ?1, claims = claims + 1 WHERE seq = (
-  SELECT seq FROM (
-    SELECT * FROM (
-      SELECT lane, seq FROM message
-      WHERE sim = ?1 AND state IN ('queued','sending') AND claimed_by = '' AND not_before = 0 AND (expires_at > ?2 OR clock_doubt = 1)
-      ORDER BY lane, seq LIMIT 1)
-    UNION ALL
-    SELECT * FROM (
-      SELECT lane, seq FROM message
-      WHERE sim = '' AND state IN ('queued','sending') AND claimed_by = '' AND not_before = 0 AND (expires_at > ?2 OR clock_doubt = 1)
-        AND avoid_sim <> ?1
-      ORDER BY lane, seq LIMIT 1))
-  ORDER BY lane, seq LIMIT 1)
-RETURNING seq`
-
-// Claim reserves the next message for a line: of the best lane the one that
-// was accepted first. nil, nil: there is none for this SIM.
+// Claim reserves the next message for a line: of the best lane that its SIM has
+// room for the one that was accepted first. nil, nil: there is none for this SIM.
 func (s *Store) Claim(ctx context.Context, l Line) (*Claimed, error) {
-	var c *Claimed
-	err := s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) (err error) {
-		c, err = s.claim(tx, l)
+	c, _, err := s.ClaimFor(ctx, []Line{l}, nil)
+	return c, err
+}
+
+// ClaimFor reserves the best message of what the lines may take: of the best lane
+// the one that was accepted first. Of anybody's message choose picks among the
+// lines that may send it (who: indexes of lines) and says why; below 0: none of
+// them now. who is whose it is. nil: there is nothing for any of them. choose may
+// be called more than once, and may be nil: the first that may.
+func (s *Store) ClaimFor(ctx context.Context, lines []Line, choose func(h Head, who []int) (i int, why string)) (c *Claimed, who int, err error) {
+	err = s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) (err error) {
+		c, who, err = s.claimFor(tx, lines, choose)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("claim: %w", err)
+		return nil, -1, fmt.Errorf("claim: %w", err)
 	}
-	return c, nil
+	return c, who, nil
 }
 
 func (s *Store) claim(tx *sqlite.Tx, l Line) (*Claimed, error) {
-	if l.ICCID == "" {
-		return nil, errors.New("the line has no SIM")
-	}
+	c, _, err := s.claimFor(tx, []Line{l}, nil)
+	return c, err
+}
+
+const claimSQL = `UPDATE message SET claimed_by = ?, claims = claims + 1 WHERE seq = ? AND ` + ready
+
+func (s *Store) claimFor(tx *sqlite.Tx, lines []Line, choose func(Head, []int) (int, string)) (*Claimed, int, error) {
 	if s.holding.Load() {
-		return nil, nil
+		return nil, -1, nil
 	}
-	var last int64
 	for range mostDamaged {
-		var seq int64
-		err := tx.QueryRow(claimSQL, l.ICCID, s.trusted()).Scan(&seq)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil, nil
+		h, who, why, err := s.pick(tx, lines, choose)
+		if err != nil || h == nil {
+			return nil, -1, err
 		}
+		l := lines[who]
+		res, err := tx.Exec(claimSQL, l.ICCID, h.seq)
 		if err != nil {
-			return nil, err
+			return nil, -1, err
 		}
-		if seq == last { // the index shows what the table does not have
-			s.log.Error("the index of waiting messages does not fit its table; it is built anew")
-			_, err := tx.Exec(`REINDEX message_ready`)
-			tx.AfterCommit(s.readied)
-			return nil, err
+		if n, err := res.RowsAffected(); err != nil {
+			return nil, -1, err
+		} else if n == 0 { // the index shows what the table does not have
+			return nil, -1, s.reindex(tx)
 		}
-		last = seq
-		r, err := load(tx, seq)
-		if errors.Is(err, ErrNotFound) {
+		r, err := load(tx, h.seq)
+		if err != nil {
+			return nil, -1, err
+		}
+		if what := r.look(); what != "" {
+			if err := s.corrupt(tx, r, what); err != nil {
+				return nil, -1, err
+			}
 			continue
 		}
-		if err != nil {
-			return nil, err
+		if moved, err := s.misplaced(tx, r); err != nil {
+			return nil, -1, err
+		} else if moved {
+			continue
 		}
-		what := r.look()
-		if what == "" {
-			return &Claimed{Message: r.Message, Line: l, Next: r.next() - 1}, nil
-		}
-		if err := s.corrupt(tx, r, what); err != nil {
-			return nil, err
-		}
+		l.Offer, l.why = nil, cmp.Or(r.whose(), why)
+		return &Claimed{Message: r.Message, Line: l, Next: r.next() - 1, Why: l.why}, who, nil
 	}
 	tx.AfterCommit(s.readied) // a line comes back for the rest
-	return nil, nil
+	return nil, -1, nil
+}
+
+func (s *Store) reindex(tx *sqlite.Tx) error {
+	s.log.Error("the index of waiting messages does not fit its table; it is built anew")
+	_, err := tx.Exec(`REINDEX message_ready`)
+	tx.AfterCommit(s.readied)
+	return err
 }
 
 // mostDamaged messages are ended in one claim, so that it stays short.
@@ -172,6 +173,9 @@ func (s *Store) refused(tx *sqlite.Tx, r *record, o Outcome, iccid string, n int
 		after = when.Add(o.After)
 	}
 	if o.After > 0 || o.AvoidSIM || o.Degrade != "" {
+		if r.Preferred {
+			r.letGo()
+		}
 		r.Failures++
 	}
 	r.back(after)

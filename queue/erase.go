@@ -57,6 +57,9 @@ func (s *Store) EraseNumber(ctx context.Context, forms []string) (e ErasedOut, e
 			break
 		}
 	}
+	if err := s.eraseUsage(ctx, forms); err != nil {
+		return e, fmt.Errorf("erase what counts the SIM's recipients: %w", err)
+	}
 	n, err := s.eraseOrphans(ctx, forms)
 	if err != nil {
 		return e, fmt.Errorf("erase reports: %w", err)

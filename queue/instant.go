@@ -95,13 +95,15 @@ var shortenSQL = []string{
 // shortenWaits ends the waits that a clock which was set has made endless: those
 // of the versions before there was a steady one, and of a file from elsewhere.
 func (s *Store) shortenWaits(ctx context.Context) error {
-	most := s.instant().steady + longestWait.Milliseconds()
+	now := s.instant().steady
+	most := now + longestWait.Milliseconds()
 	return s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
 		for _, query := range shortenSQL {
 			if _, err := tx.Exec(query, most); err != nil {
 				return err
 			}
 		}
-		return nil
+		_, err := tx.Exec(shortenPrefer, now+longestPatience.Milliseconds())
+		return err
 	})
 }

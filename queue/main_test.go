@@ -8,10 +8,15 @@ import (
 )
 
 // TestMain lets the test binary be the program that TestKill,
-// TestATryIsOnDiskBeforeItIsSent and TestKilledHolds kill.
+// TestKillNeverSpendsTooMuch, TestATryIsOnDiskBeforeItIsSent and TestKilledHolds
+// kill.
 func TestMain(m *testing.M) {
 	if os.Getenv(killEnv) != "" {
 		victim(os.Getenv(killEnv))
+		return
+	}
+	if os.Getenv(killLimitsEnv) != "" {
+		spender(os.Getenv(killLimitsEnv))
 		return
 	}
 	if os.Getenv(pinKillEnv) != "" {

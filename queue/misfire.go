@@ -121,5 +121,10 @@ func (s *Store) fire(tx *sqlite.Tx, r *record, n instant) error {
 			return err
 		}
 	}
+	if r.State == Queued {
+		if err := s.aside(tx, "look which SIM a recipient knows", func() error { return s.stick(tx, r, n) }); err != nil {
+			return err
+		}
+	}
 	return s.save(tx, r)
 }

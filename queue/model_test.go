@@ -128,7 +128,7 @@ type machine struct {
 // claimable is what the model says that a line gets.
 func (k *machine) claimable(l int) *mMessage {
 	var best *mMessage
-	lane := map[Class]int{OTP: 0, Alert: 0, Normal: 1, Bulk: 2}
+	lane := map[Class]int{OTP: 0, Alert: 1, Normal: 2, Bulk: 3}
 	for _, m := range k.messages {
 		s := m.state()
 		if s != Queued && s != Sending || m.open > 0 || !m.notBefore.IsZero() {

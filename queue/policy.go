@@ -15,9 +15,9 @@ type policy struct {
 
 var policies = map[Class]policy{
 	OTP:    {lane: 0, valid: 10 * time.Minute, delivery: AtMostOnce, window: time.Minute},
-	Alert:  {lane: 0, valid: 24 * time.Hour, delivery: AtLeastOnce, window: 20 * time.Second},
-	Normal: {lane: 1, valid: 24 * time.Hour, delivery: Bounded, window: 3 * time.Minute},
-	Bulk:   {lane: 2, valid: 72 * time.Hour, delivery: AtMostOnce, window: 10 * time.Minute},
+	Alert:  {lane: 1, valid: 24 * time.Hour, delivery: AtLeastOnce, window: 20 * time.Second},
+	Normal: {lane: 2, valid: 24 * time.Hour, delivery: Bounded, window: 3 * time.Minute},
+	Bulk:   {lane: 3, valid: 72 * time.Hour, delivery: AtMostOnce, window: 10 * time.Minute},
 }
 
 const (

@@ -167,9 +167,14 @@ type Message struct {
 	Delivery  Delivery
 	Report    bool
 	Flash     bool
-	SIM       string // ICCID that sends or sent it; the wished one before
-	Campaign  string
-	Segments  []Segment
+	SIM       string // ICCID that sends or sent it; the wished one before, or, while Preferred, the one that its recipient knows
+	// Preferred: any SIM of its route may send it soon, when SIM has not: see LetGo.
+	Preferred bool
+	// Bucket says which SIMs may send it and when its recipient sleeps: see
+	// Store.RouteOf, Bucket.
+	Bucket   int64
+	Campaign string
+	Segments []Segment
 	// Attempts passed the gate. PossibleDuplicate: one of them lost its answer
 	// and another was made.
 	Attempts int
@@ -216,6 +221,10 @@ type Error struct {
 type Line struct {
 	ICCID, IMSI, Number string
 	Modem               string // modem id
+	// Offer is what it may take; nil: everything that is for its SIM or anybody's.
+	Offer *Offer
+	// why it has a message: Gate keeps it.
+	why string
 }
 
 // Claimed is a message reserved for a line, with what it needs to send. A claim
@@ -228,6 +237,10 @@ type Claimed struct {
 	Line Line
 	// Next is the index in Message.Segments of the segment to send now.
 	Next int
+	// Why this SIM: WhyPinned, …
+	Why string
+	// Attempt is that of segment Next when its gate is open already: see OutcomeThen.
+	Attempt int64
 }
 
 // Verdict mirrors modem.Verdict: queue knows no hardware.

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"time"
 
 	"recado/modem/pdu"
 )
@@ -14,7 +15,9 @@ type Quote struct {
 	TransliteratedText   string
 	Recipients, Accepted int
 	Rejected             []Rejection
-	TotalSegments        int // over all accepted recipients
+	TotalSegments        int           // over all accepted recipients
+	Numbers              []string      // the accepted recipients, as they are stored
+	ValidFor             time.Duration // from the moment that it may be sent
 }
 
 // Quote measures a Request and stores nothing. It errs with *Invalid for what
@@ -35,5 +38,6 @@ func (s *Store) Quote(_ context.Context, r Request) (Quote, error) {
 	q.TransliteratedText = pdu.Transliterate(r.Text)
 	q.Accepted, q.Rejected = len(numbers), rejected
 	q.TotalSegments = q.Accepted * q.Segments
+	q.Numbers, q.ValidFor = numbers, d.ValidFor
 	return q, nil
 }

@@ -105,6 +105,15 @@ func TestSIMsKeepWhatAPersonEntered(t *testing.T) {
 	require.Error(t, b.SawSIM(ctx, SIMRow{}))
 	require.NoError(t, b.UpdateSIM(ctx, l.ICCID, SIMPatch{Name: new("Recepción"), Number: new("+34600000009"), Enabled: new(false)}))
 	require.ErrorIs(t, b.UpdateSIM(ctx, line(2).ICCID, SIMPatch{Name: new("Recepción")}), ErrSIMName)
+	morning := SendWindow{From: 8 * 60, To: 14*60 + 30, Days: 0b11111}
+	require.NoError(t, b.UpdateSIM(ctx, l.ICCID, SIMPatch{Pace: new(5), Window: &morning, Paused: new(true)}))
+	for _, bad := range []SIMPatch{
+		{Pace: new(-2)}, {Pace: new(601)}, {Window: &SendWindow{From: 24 * 60, Days: AllDays}},
+		{Window: &SendWindow{To: -1, Days: AllDays}}, {Window: &SendWindow{To: 60}}, {Window: &SendWindow{To: 60, Days: AllDays + 1}},
+	} {
+		var invalid *Invalid
+		require.ErrorAs(t, b.UpdateSIM(ctx, l.ICCID, bad), &invalid)
+	}
 	require.ErrorIs(t, b.UpdateSIM(ctx, "nobody", SIMPatch{}), ErrNoSIM)
 	b.clock.forward(time.Minute)
 	require.NoError(t, b.SawSIM(ctx, SIMRow{ICCID: l.ICCID, Operator: "Dos", Emulated: true}))
@@ -116,8 +125,11 @@ func TestSIMsKeepWhatAPersonEntered(t *testing.T) {
 	require.Len(t, list, 2)
 	now := b.clock.Now()
 	require.Equal(t, SIMRow{ICCID: l.ICCID, IMSI: l.IMSI, Name: "Recepción", Number: "+34600000009", OwnNumber: "+34600000001", Operator: "Dos",
-		Emulated: true, FirstSeen: now.Add(-time.Minute), LastSeen: now, SentTotal: 1, SentDay: 1, LastSentAt: now}, list[0])
+		Emulated: true, FirstSeen: now.Add(-time.Minute), LastSeen: now, SentTotal: 1, SentDay: 1, LastSentAt: now,
+		Pace: 5, Window: morning, Paused: true}, list[0])
 	require.True(t, list[1].Enabled)
+	require.True(t, list[1].Window.None())
+	require.False(t, list[1].Paused)
 }
 
 func TestSettings(t *testing.T) {

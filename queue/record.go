@@ -14,6 +14,8 @@ import (
 type record struct {
 	Message
 	wish, claimedBy, avoidSIM                string
+	keyID                                    string
+	preferUntil                              int64  // steady ms: SIM is only preferred until then; 0: see Message.Preferred
 	hold                                     string // see HoldAll: the reason; nothing puts it back into the queue
 	lost                                     int    // attempts whose answer was lost, …
 	edition, lostBefore                      int    // … of them those of earlier editions of the segments
@@ -32,7 +34,7 @@ const messageColumns = `seq, id, recipient, sender, text, class, state, reason, 
 	sim, campaign, attempts, possible_duplicate, failures, created_at, send_at, expires_at, sent_at, delivered_at,
 	error_code, error_class, error_detail,
 	wish, claimed_by, avoid_sim, ambiguous, edition, ambiguous_before, avoid_until, not_before, decide_at, valid_ms, hold,
-	segments, crc, ended_at, text_deleted_at, clock_boot, clock_line`
+	segments, crc, ended_at, text_deleted_at, clock_boot, clock_line, key_id, bucket, prefer_until`
 
 // scan reads messageColumns. What is damaged in the row does not hinder it: see
 // look.
@@ -43,11 +45,11 @@ func (r *record) scan(rows *sql.Rows) (err error) {
 		&r.SIM, &r.Campaign, &r.Attempts, &r.PossibleDuplicate, &r.Failures, &created, &send, &expires, &sent, &delivered,
 		&e.Code, &e.Class, &e.Detail,
 		&r.wish, &r.claimedBy, &r.avoidSIM, &r.lost, &r.edition, &r.lostBefore, &r.avoidUntil, &r.notBefore, &r.decideAt, &r.validMS, &r.hold,
-		&r.parts, &r.sum, &r.endedAt, &blanked, &r.clock.Boot, &r.clock.Line)
+		&r.parts, &r.sum, &r.endedAt, &blanked, &r.clock.Boot, &r.clock.Line, &r.keyID, &r.Bucket, &r.preferUntil)
 	if err != nil {
 		return err
 	}
-	r.TextDeletedAt = at(blanked)
+	r.TextDeletedAt, r.Preferred = at(blanked), r.preferUntil > 0
 	r.Damaged = r.torn || r.sum != messageSum(r.Seq, r.ID, r.To, r.Class, r.Text)
 	r.CreatedAt, r.SendAt, r.ExpiresAt, r.SentAt, r.DeliveredAt = at(created), at(send), at(expires), at(sent), at(delivered)
 	if e != (Error{}) {
@@ -204,8 +206,8 @@ func (r *record) back(after time.Time) {
 	r.claimedBy = ""
 	r.decideAt = 0
 	r.notBefore = ms(after)
-	if !r.bound() {
-		r.SIM = r.wish
+	if !r.bound() && (!r.Preferred || !after.IsZero()) {
+		r.letGo()
 	}
 }
 
@@ -262,23 +264,32 @@ func (s *Store) save(tx *sqlite.Tx, r *record) error {
 	if r.State.final() {
 		r.claimedBy, r.notBefore, r.decideAt = "", 0, 0
 		r.avoidSIM, r.avoidUntil = "", 0
+		if r.Preferred {
+			r.letGo()
+		}
+	}
+	if err := s.rebucket(tx, r); err != nil {
+		return err
 	}
 	var e Error
 	if r.Error != nil {
 		e = *r.Error
 	}
 	res, err := tx.Exec(`UPDATE message SET state = ?, reason = ?, sim = ?, next = ?, attempts = ?, ambiguous = ?, edition = ?, ambiguous_before = ?, failures = ?, possible_duplicate = ?,
-			claimed_by = ?, hold = ?, not_before = ?, avoid_sim = ?, avoid_until = ?, decide_at = ?, expires_at = ?, sent_at = ?, delivered_at = ?, ended_at = ?,
+			claimed_by = ?, bucket = ?, prefer_until = ?, hold = ?, not_before = ?, avoid_sim = ?, avoid_until = ?, decide_at = ?, expires_at = ?, sent_at = ?, delivered_at = ?, ended_at = ?,
 			error_code = ?, error_class = ?, error_detail = ?
 		WHERE seq = ? AND state = ?`,
 		string(r.State), r.Reason, r.SIM, r.next(), r.Attempts, r.lost, r.edition, r.lostBefore, r.Failures, r.PossibleDuplicate,
-		r.claimedBy, r.hold, r.notBefore, r.avoidSIM, r.avoidUntil, r.decideAt, ms(r.ExpiresAt), ms(r.SentAt), ms(r.DeliveredAt), r.endedAt,
+		r.claimedBy, r.Bucket, r.preferUntil, r.hold, r.notBefore, r.avoidSIM, r.avoidUntil, r.decideAt, ms(r.ExpiresAt), ms(r.SentAt), ms(r.DeliveredAt), r.endedAt,
 		e.Code, e.Class, e.Detail, r.Seq, string(r.was))
 	if err != nil {
 		return fmt.Errorf("save message: %w", err)
 	}
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		return errors.Join(fmt.Errorf("save message: it is no longer %s", r.was), err)
+	}
+	if err := s.canaryStep(tx, r); err != nil {
+		return err
 	}
 	switch {
 	case (r.State == Queued || r.State == Sending) && r.claimedBy == "" && r.notBefore == 0:

@@ -246,6 +246,9 @@ func (s *Store) release(tx *sqlite.Tx, seqs []int64) error {
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("release: %w", err)
 	}
+	if err := s.rebucketAll(tx, string(list)); err != nil {
+		return err
+	}
 	for state, of := range classes {
 		if err := s.enteredMany(tx, state, of); err != nil {
 			return err

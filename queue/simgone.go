@@ -10,7 +10,7 @@ import (
 // boundTo lists the long messages that wait for a SIM and may go whole on
 // another.
 const boundTo = `SELECT seq FROM message INDEXED BY message_bound
-	WHERE sim = ? AND segments > 1 AND delivery = 'at_least_once' AND state IN ('queued','sending') AND wish <> sim
+	WHERE sim = ? AND segments > 1 AND delivery = 'at_least_once' AND state IN ('queued','sending') AND wish <> sim AND prefer_until = 0
 		AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.message = message.seq AND a.phase = 'prepared')
 	ORDER BY seq LIMIT ?`
 

@@ -29,7 +29,9 @@ type Options struct {
 	// when unknown. A database that knows another value is a copy, or is on
 	// another box: everything in it that is not final is held. nil: not compared.
 	Instance map[string]string
-	Log      *slog.Logger
+	// OpenLimits: no SIM has any limit; what is sent is counted all the same.
+	OpenLimits bool
+	Log        *slog.Logger
 	// Registerer takes the metrics; nil: none.
 	Registerer prometheus.Registerer
 }
@@ -45,6 +47,7 @@ type Store struct {
 	log     *slog.Logger
 	metrics *metrics
 	rate    *rate
+	usage   *usage
 	ready   atomic.Pointer[func()]
 	proof   atomic.Pointer[func(attempt int64)]
 	holding atomic.Bool // by HoldAll: nothing is claimed meanwhile
@@ -61,7 +64,11 @@ type Store struct {
 	redateFor, holdSays time.Duration
 
 	following following // by Wake
-	unheld    []claim   // by FreeClaims, the last time
+	routes    routes
+	unheld    []claim // by FreeClaims, the last time
+
+	canaries flock
+	counts   counts // by Backlog
 }
 
 // New makes the Store over an open database and puts right what the last run
@@ -86,7 +93,7 @@ func New(ctx context.Context, db *sqlite.DB, o Options) (*Store, error) {
 		o.BootID = id.String()
 	}
 	s := &Store{db: db, clock: o.Clock, numbers: o.Numbers, boot: o.BootID, log: o.Log,
-		watchers: map[chan struct{}]struct{}{}, redateFor: redateFor, holdSays: holdSays}
+		watchers: map[chan struct{}]struct{}{}, usage: newUsage(o.OpenLimits), redateFor: redateFor, holdSays: holdSays}
 	var err error
 	if s.codes, err = newCodeKeys(o.Key); err != nil {
 		return nil, err
@@ -102,15 +109,29 @@ func New(ctx context.Context, db *sqlite.DB, o Options) (*Store, error) {
 	if s.rate, err = loadRate(ctx, db, s.instant()); err != nil {
 		return nil, fmt.Errorf("count what was sent: %w", err)
 	}
+	if err := s.loadRoutes(ctx); err != nil {
+		return nil, err
+	}
+	restored, err := s.isRestored(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.holdAtStart(ctx, o.Instance); err != nil {
 		return nil, fmt.Errorf("hold what must not be sent: %w", err)
 	}
 	if err := s.shortenWaits(ctx); err != nil {
 		return nil, fmt.Errorf("recover the queue: %w", err)
 	}
+	if err := s.startRoutes(ctx, restored); err != nil {
+		return nil, fmt.Errorf("put messages where the routes say: %w", err)
+	}
+	if err := s.loadCanaries(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.recover(ctx); err != nil {
 		return nil, fmt.Errorf("recover the queue: %w", err)
 	}
+	db.OnReopen(func(context.Context) error { s.usage.forget(); return nil })
 	return s, nil
 }
 

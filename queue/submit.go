@@ -28,12 +28,16 @@ type draft struct {
 	state   State
 	sendAt  time.Time // zero: at once
 	expires time.Time
+	// preferred is what prefers each SIM, in the transaction that stores it.
+	preferred queues
 }
 
 // outgoing is one message of a draft before it is stored.
 type outgoing struct {
 	Message
-	ref uint8 // the concatenation reference that its TPDUs carry
+	ref   uint8 // the concatenation reference that its TPDUs carry
+	place place
+	knows string // the SIM that its recipient knows; "" none that it may leave on
 }
 
 // Submit accepts a text for its recipients, one message each, and returns when
@@ -51,9 +55,13 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 	if err != nil {
 		return Result{}, err
 	}
+	if err := s.places(ctx, d, out); err != nil {
+		return Result{}, err
+	}
 	var res Result
 	err = s.db.WriteNew(ctx, d.Class == Alert, func(tx *sqlite.Tx) error {
 		res = Result{Rejected: rejected}
+		d.preferred = queues{}
 		if key != nil {
 			kept, err := s.kept(tx.QueryRow, key, d.instant)
 			if err != nil || kept != nil {
@@ -360,12 +368,16 @@ func (s *Store) insert(tx *sqlite.Tx, d *draft, o *outgoing) error {
 	if o.Seq, err = nextSeq(tx); err != nil {
 		return err
 	}
+	preferUntil, err := s.seat(tx, d, o)
+	if err != nil {
+		return err
+	}
 	_, err = tx.Exec(`INSERT INTO message (seq, crc, id, recipient, text, class, lane, state, reference, encoding, delivery, report, flash,
-			sim, wish, key_id, reply_to, segments, not_before, valid_ms, created_at, send_at, expires_at,
+			sim, bucket, prefer_until, wish, key_id, reply_to, segments, not_before, valid_ms, created_at, send_at, expires_at,
 			clock_boot, clock_line, clock_doubt)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		o.Seq, messageSum(o.Seq, o.ID, o.To, o.Class, o.Text), o.ID, o.To, o.Text, string(o.Class), d.policy.lane, string(o.State), o.Reference, o.Encoding, string(o.Delivery), o.Report, o.Flash,
-		o.SIM, o.SIM, d.KeyID, d.ReplyTo, len(o.Segments), notBefore, d.ValidFor.Milliseconds(), ms(d.now), ms(d.sendAt), ms(d.expires),
+		o.SIM, o.Bucket, preferUntil, d.SIM, d.KeyID, d.ReplyTo, len(o.Segments), notBefore, d.ValidFor.Milliseconds(), ms(d.now), ms(d.sendAt), ms(d.expires),
 		d.boot, d.line(), !d.trusted)
 	if err != nil {
 		return err

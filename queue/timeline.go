@@ -34,6 +34,7 @@ type TimelineEntry struct {
 	Status     int    // TP-ST of a report; -1 else
 	Code       string // error code of an answer
 	Detail     string // plain words
+	Why        string // of a gate: why this SIM, see WhyPinned
 }
 
 // Timeline gives everything that happened to a message, oldest first;
@@ -65,7 +66,7 @@ func (s *Store) Timeline(ctx context.Context, id string) ([]TimelineEntry, error
 }
 
 func attemptLines(ctx context.Context, tx *sql.Tx, seq int64) (list []TimelineEntry, err error) {
-	rows, err := tx.QueryContext(ctx, `SELECT n, no, modem, iccid, gate_at, phase, outcome, mr, code, detail, done_at
+	rows, err := tx.QueryContext(ctx, `SELECT n, no, modem, iccid, gate_at, phase, outcome, mr, code, detail, done_at, why
 		FROM attempt WHERE message = ? ORDER BY id`, seq)
 	if err != nil {
 		return nil, err
@@ -74,14 +75,15 @@ func attemptLines(ctx context.Context, tx *sql.Tx, seq int64) (list []TimelineEn
 	for rows.Next() {
 		e := TimelineEntry{Event: TimelineGate, MR: -1, Status: -1}
 		var gate, done int64
-		var phase, outcome, code, detail string
+		var phase, outcome, code, detail, why string
 		var mr int
-		if _, err := Scanned(rows, &e.Segment, &e.Attempt, &e.Modem, &e.SIM, &gate, &phase, &outcome, &mr, &code, &detail, &done); err != nil {
+		if _, err := Scanned(rows, &e.Segment, &e.Attempt, &e.Modem, &e.SIM, &gate, &phase, &outcome, &mr, &code, &detail, &done, &why); err != nil {
 			return nil, err
 		}
-		e.At = at(gate)
+		e.At, e.Why = at(gate), why
 		list = append(list, e)
 		if phase == "done" {
+			e.Why = ""
 			e.Event, e.At, e.Verdict, e.MR, e.Code, e.Detail = TimelineAnswer, at(done), outcome, mr, code, detail
 			list = append(list, e)
 		}

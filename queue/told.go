@@ -58,6 +58,9 @@ func EventOf(m Message) MessageEvent {
 		ExpiresAt: moment(m.ExpiresAt), SentAt: moment(m.SentAt), DeliveredAt: moment(m.DeliveredAt),
 		Segments: make([]SegmentEvent, len(m.Segments)),
 	}
+	if m.Preferred { // it may leave on another
+		e.SIM = nil
+	}
 	for i, g := range m.Segments {
 		e.Segments[i] = SegmentEvent{N: g.N, State: g.State, MR: known(g.MR), SentAt: moment(g.SentAt),
 			ReportAt: moment(g.ReportAt), ReportStatus: known(g.ReportStatus)}

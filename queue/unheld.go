@@ -39,6 +39,9 @@ func (s *Store) FreeClaims(ctx context.Context, held []int64) (freed int, err er
 			if _, err := tx.Exec(`UPDATE message SET claimed_by = '' WHERE seq = ?`, c.seq); err != nil {
 				return err
 			}
+			if err := s.rebucketThese(tx, []int64{c.seq}); err != nil {
+				return err
+			}
 		}
 		if len(gone) > 0 {
 			tx.AfterCommit(s.readied)

@@ -53,13 +53,20 @@ func (s *Store) Wake(ctx context.Context) (next time.Time, err error) {
 	if more {
 		next = n.now
 	}
+	for _, job := range []func(context.Context, instant) (time.Time, error){s.patient, s.moveOn} {
+		t, err := job(ctx, n)
+		errs = append(errs, err)
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
 	// By times that are still to be put right nothing may end.
 	done, dated := s.redate(ctx, n)
 	errs = append(errs, dated)
 	if !done && dated == nil {
 		return n.now, errors.Join(errs...)
 	}
-	errs = append(errs, s.keep(ctx, n))
+	errs = append(errs, s.keep(ctx, n), s.freeLimits(ctx, n))
 	// While the clock has just leapt nothing ends by it: what is over is not sent,
 	// and waits; what has missed its time by more than the grace does too. Both
 	// are as they were when the clock is put back. What it has dated itself ends:
@@ -270,10 +277,11 @@ func (s *Store) tidy(ctx context.Context, n instant) (more bool, err error) {
 		return false, nil
 	}
 	begun := time.Now() // monotonic
-	for _, d := range []struct {
+	type deletion struct {
 		query string
 		args  []any
-	}{
+	}
+	list := []deletion{
 		{`INSERT INTO tidy_mark (steady, event, report) SELECT ?, coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(id) FROM report), 0)
 			WHERE true ON CONFLICT (steady) DO NOTHING`, []any{n.steady}},
 		{`DELETE FROM idempotency WHERE (scope, key) IN (SELECT scope, key FROM idempotency WHERE created_at < ? LIMIT ?)`,
@@ -286,7 +294,11 @@ func (s *Store) tidy(ctx context.Context, n instant) (more bool, err error) {
 			AND NOT EXISTS (SELECT 1 FROM webhook w JOIN webhook_delivery d ON d.webhook = w.id AND d.event = event.seq
 				WHERE d.state IN ('pending','dead')) ORDER BY seq LIMIT ?)`, []any{n.steady - keepEvents.Milliseconds(), tidyBatch}},
 		{`DELETE FROM tidy_mark WHERE steady < ?`, []any{n.steady - 2*max(keepOrphans, keepEvents).Milliseconds()}},
-	} {
+	}
+	for _, query := range tidyUsage {
+		list = append(list, deletion{query, []any{n.steady - keepUsage.Milliseconds(), tidyBatch}})
+	}
+	for _, d := range list {
 		for changed := int64(tidyBatch); changed >= tidyBatch; {
 			if time.Since(begun) > tidyBudget {
 				return true, nil

@@ -72,7 +72,7 @@ func (s *Server) newAPI() huma.API {
 	format := huma.Format{Marshal: marshal, Unmarshal: json.Unmarshal}
 	config.Formats = map[string]huma.Format{"application/json": format, "json": format} // the second for …+json
 	config.Info.Description = apiDescription
-	for _, name := range []string{"Messages", "Received", "SIMs and modems", "Status", "Webhooks", "Events", "Keys", "Emulator"} {
+	for _, name := range []string{"Messages", "Received", "SIMs and modems", "Routes", "Status", "Webhooks", "Events", "Keys", "Emulator"} {
 		config.Tags = append(config.Tags, &huma.Tag{Name: name})
 	}
 	config.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"recado/modem/pdu"
+	"recado/pool"
 	"recado/queue"
 )
 
@@ -70,11 +74,12 @@ type TimelineEntry struct {
 	Status  *int      `json:"status" doc:"TP-ST of a status report"`
 	Code    *string   `json:"code"`
 	Detail  *string   `json:"detail"`
+	Why     *string   `json:"why" doc:"Of a gate, why this SIM: pinned (asked for), bound (it sent an earlier segment), sticky (the recipient knows its number), route, only (no other could), most_left, first_free, failover:CODE (another failed with that)"`
 }
 
 func timelineOf(e queue.TimelineEntry) TimelineEntry {
 	return TimelineEntry{At: e.At.UTC(), Event: e.Event, Segment: counted(e.Segment), Attempt: counted(e.Attempt), SIM: some(e.SIM),
-		Modem: some(e.Modem), MR: known(e.MR), Verdict: some(e.Verdict), Status: known(e.Status), Code: some(e.Code), Detail: some(e.Detail)}
+		Modem: some(e.Modem), MR: known(e.MR), Verdict: some(e.Verdict), Status: known(e.Status), Code: some(e.Code), Detail: some(e.Detail), Why: some(e.Why)}
 }
 
 // counted is nil for 0, where things count from 1.
@@ -134,8 +139,45 @@ type Quote struct {
 	Accepted           int         `json:"accepted"`
 	Rejected           []Rejection `json:"rejected" nullable:"false"`
 	TotalSegments      int         `json:"total_segments" doc:"Over all accepted recipients"`
-	ETASeconds         *int        `json:"eta_seconds" doc:"When the last would be sent, behind what waits; null when no line is ready"`
+	ETASeconds         *int        `json:"eta_seconds" doc:"From now until the network has answered the last, behind what waits and within limits, paces and quiet hours; null: nobody knows, see waits"`
+	Feasible           bool        `json:"feasible" doc:"All of it leaves before it expires, as far as is known now"`
+	Begins             *time.Time  `json:"begins" doc:"When the first would leave"`
+	Finish             *time.Time  `json:"finish" doc:"When the last would have left"`
 	SIMs               []SIMShare  `json:"sims" nullable:"false" doc:"How the SIMs would share it"`
+	FirstLimit         *LimitHit   `json:"first_limit" doc:"The limit that runs out first; null: none does"`
+	LeftForOTP         []LeftOTP   `json:"left_for_otp" nullable:"false" doc:"What each SIM has left for one-time codes when it is done"`
+	Waits              []QuoteWait `json:"waits" nullable:"false" doc:"Times in which nothing of it leaves"`
+	Expired            int         `json:"expired" doc:"Messages whose validity would be over before they leave"`
+	Unsent             int         `json:"unsent" doc:"Messages that would not leave at all, as things are"`
+	Guessed            bool        `json:"guessed" doc:"Of a SIM nobody has measured yet how fast it sends"`
+}
+
+// TransformSchema says what a pointer to an object does not: that it may be null.
+func (Quote) TransformSchema(r huma.Registry, s *huma.Schema) *huma.Schema {
+	nullable(r, s, "first_limit", reflect.TypeFor[LimitHit]())
+	return s
+}
+
+// LimitHit is a limit that runs out.
+type LimitHit struct {
+	SIM    string    `json:"sim" doc:"ICCID"`
+	Window string    `json:"window" enum:"minute,hour,day,month"`
+	Kind   string    `json:"kind" enum:"segments,recipients"`
+	At     time.Time `json:"at"`
+}
+
+// LeftOTP is what a SIM has left for one-time codes; null: no limit.
+type LeftOTP struct {
+	SIM      string `json:"sim" doc:"ICCID"`
+	Segments *int   `json:"segments" doc:"When all is done"`
+	Least    *int   `json:"least" doc:"At the worst moment until then"`
+}
+
+// QuoteWait is a time in which nothing leaves.
+type QuoteWait struct {
+	Why   string     `json:"why" enum:"scheduled,ahead,paused,class,sim_paused,quiet_hours,send_window,limit_minute,limit_hour,limit_day,limit_month,limit_recipients,no_line,clock"`
+	From  time.Time  `json:"from"`
+	Until *time.Time `json:"until" doc:"Null: nobody knows"`
 }
 
 // Outside is a character that GSM 7-bit does not have.
@@ -147,8 +189,9 @@ type Outside struct {
 
 // SIMShare is a SIM's part of some work.
 type SIMShare struct {
-	SIM   string  `json:"sim" doc:"ICCID"`
-	Share float64 `json:"share" doc:"0 to 1"`
+	SIM      string  `json:"sim" doc:"ICCID"`
+	Share    float64 `json:"share" doc:"0 to 1"`
+	Segments int     `json:"segments"`
 }
 
 func (s *Server) quoteMessages() *operation {
@@ -176,24 +219,44 @@ func (s *Server) quote(ctx context.Context, r queue.Request) (Quote, error) {
 	}
 	q := Quote{Encoding: encodingName(m.Encoding), Characters: m.Characters, Segments: m.Segments, PerSegment: m.PerSegment,
 		LeftInSegment: m.LeftInSegment, OutsideGSM7: []Outside{}, TransliteratedText: m.TransliteratedText,
-		Recipients: m.Recipients, Accepted: m.Accepted, Rejected: []Rejection{}, TotalSegments: m.TotalSegments, SIMs: []SIMShare{}}
+		Recipients: m.Recipients, Accepted: m.Accepted, Rejected: []Rejection{}, TotalSegments: m.TotalSegments, SIMs: []SIMShare{},
+		LeftForOTP: []LeftOTP{}, Waits: []QuoteWait{}}
 	for _, o := range m.OutsideGSM7 {
 		q.OutsideGSM7 = append(q.OutsideGSM7, Outside{o.Char, o.At, some(o.Suggestion)})
 	}
 	for _, j := range m.Rejected {
 		q.Rejected = append(q.Rejected, rejectionOf(j))
 	}
-	eta, shares, err := s.pool.Estimate(ctx, m.TotalSegments, r.Class)
+	if m.Accepted == 0 {
+		return q, nil
+	}
+	f, err := s.pool.Forecast(ctx, pool.WorkOf(r, m))
 	if err != nil {
 		return Quote{}, err
 	}
-	if eta >= 0 {
-		q.ETASeconds = new(int((eta + time.Second - 1) / time.Second))
-	}
-	for _, share := range shares {
-		q.SIMs = append(q.SIMs, SIMShare{share.ICCID, share.Share})
-	}
+	q.forecast(f)
 	return q, nil
+}
+
+// forecast fills in what becomes of it.
+func (q *Quote) forecast(f pool.Forecast) {
+	if f.ETA >= 0 {
+		q.ETASeconds = new(int((f.ETA + time.Second - 1) / time.Second))
+	}
+	q.Feasible, q.Begins, q.Finish = f.Feasible, when(f.Begins), when(f.Finish)
+	q.Expired, q.Unsent, q.Guessed = f.Expired, f.Unsent, f.Guessed
+	for _, share := range f.Shares {
+		q.SIMs = append(q.SIMs, SIMShare{share.ICCID, share.Share, share.Segments})
+	}
+	if hit := f.FirstLimit(); hit != nil {
+		q.FirstLimit = &LimitHit{hit.ICCID, hit.Window, map[bool]string{true: "recipients", false: "segments"}[hit.Recipients], hit.At.UTC()}
+	}
+	for _, left := range f.Left {
+		q.LeftForOTP = append(q.LeftForOTP, LeftOTP{left.ICCID, known(left.Segments), known(left.Least)})
+	}
+	for _, w := range f.Waits {
+		q.Waits = append(q.Waits, QuoteWait{w.Why, w.From.UTC(), when(w.Until)})
+	}
 }
 
 func encodingName(e pdu.Encoding) string {

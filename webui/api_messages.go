@@ -73,11 +73,20 @@ type MessageError struct {
 	Detail string `json:"detail"`
 }
 
+// simOf is the SIM that sends or sent a message, or that was asked for: not one that
+// it only prefers.
+func simOf(m queue.Message) string {
+	if m.Preferred {
+		return ""
+	}
+	return m.SIM
+}
+
 func messageOf(m queue.Message) Message {
 	out := Message{
 		ID: m.ID, To: m.To, From: some(m.From), Text: m.Text, Class: string(m.Class), State: string(m.State),
 		Reason: some(m.Reason), Reference: some(m.Reference), Encoding: m.Encoding, Delivery: string(m.Delivery),
-		SIM: some(m.SIM), Campaign: some(m.Campaign), Segments: make([]Segment, len(m.Segments)),
+		SIM: some(simOf(m)), Campaign: some(m.Campaign), Segments: make([]Segment, len(m.Segments)),
 		Attempts: m.Attempts, PossibleDuplicate: m.PossibleDuplicate, CreatedAt: m.CreatedAt.UTC(), SendAt: when(m.SendAt),
 		ExpiresAt: when(m.ExpiresAt), SentAt: when(m.SentAt), DeliveredAt: when(m.DeliveredAt),
 	}

@@ -3,11 +3,15 @@ package webui
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"recado/modem"
 	"recado/pool"
@@ -16,25 +20,41 @@ import (
 
 // SIM is a subscription: what is known of it now, and what was kept.
 type SIM struct {
-	ICCID            string     `json:"iccid"`
-	IMSI             *string    `json:"imsi"`
-	Name             *string    `json:"name"`
-	Number           *string    `json:"number" doc:"The one a person entered, else the SIM's own"`
-	Operator         *string    `json:"operator"`
-	State            string     `json:"state" enum:"ready,busy,unavailable,disabled,limit_reached,no_credit,blocked,quarantined"`
-	Reason           *string    `json:"reason" doc:"Why it is not ready, and what to do"`
-	Modem            *string    `json:"modem" doc:"Id of the modem it is in"`
-	Signal           Signal     `json:"signal"`
-	Registration     *string    `json:"registration" doc:"home, roaming, searching, denied, not_registered, unknown, sms_only"`
-	AccessTechnology *string    `json:"access_technology"`
-	SMSC             *string    `json:"smsc" doc:"The service centre's number"`
-	Limits           []SIMLimit `json:"limits" nullable:"false"`
-	ReservePercent   int        `json:"reserve_percent" doc:"Part of the limits kept for otp and alert"`
-	SentTotal        int        `json:"sent_total" doc:"Segments that the network accepted"`
-	FailedRecent     int        `json:"failed_recent" doc:"Refused and lost attempts in the last hour"`
-	LastSentAt       *time.Time `json:"last_sent_at"`
-	Enabled          bool       `json:"enabled"`
-	Emulated         bool       `json:"emulated"`
+	ICCID            string      `json:"iccid"`
+	IMSI             *string     `json:"imsi"`
+	Name             *string     `json:"name"`
+	Number           *string     `json:"number" doc:"The one a person entered, else the SIM's own"`
+	Operator         *string     `json:"operator"`
+	State            string      `json:"state" enum:"ready,busy,unavailable,disabled,limit_reached,no_credit,blocked,quarantined"`
+	Reason           *string     `json:"reason" doc:"Why it is not ready, and what to do"`
+	Modem            *string     `json:"modem" doc:"Id of the modem it is in"`
+	Signal           Signal      `json:"signal"`
+	Registration     *string     `json:"registration" doc:"home, roaming, searching, denied, not_registered, unknown, sms_only"`
+	AccessTechnology *string     `json:"access_technology"`
+	SMSC             *string     `json:"smsc" doc:"The service centre's number"`
+	Limits           []SIMLimit  `json:"limits" nullable:"false"`
+	LimitsChosen     bool        `json:"limits_chosen" doc:"Somebody chose the limits; else the defaults hold: 10 a minute, 100 an hour, 500 a day and 500 different recipients a month, and none for emulated SIMs"`
+	ReservePercent   int         `json:"reserve_percent" doc:"Part of each limit that bulk never has"`
+	ResetDay         int         `json:"reset_day" doc:"Of the month, on which the billing month begins; in a shorter one its last day"`
+	Room             SIMRoom     `json:"room" doc:"What it may still send now"`
+	WarmUp           bool        `json:"warm_up" doc:"It is new: its limit of segments a day began with a tenth and doubles with each day of traffic. limits have it as it is now"`
+	Pace             int         `json:"pace" doc:"Messages a minute of normal and bulk that somebody chose; 0: as the limits say, -1: as fast as it can"`
+	PerMinute        *int        `json:"per_minute" doc:"What holds of it; null: as fast as it can"`
+	SendWindow       *SendWindow `json:"send_window" doc:"When it may send at all, by the box's clock; null: always"`
+	Paused           bool        `json:"paused" doc:"By a person: POST /sending/pause with this sim"`
+	Routes           []int64     `json:"routes" nullable:"false" doc:"Ids of the routes that name it"`
+	Credit           SIMCredit   `json:"credit"`
+	SentTotal        int         `json:"sent_total" doc:"Segments that the network accepted"`
+	FailedRecent     int         `json:"failed_recent" doc:"Refused and lost attempts in the last hour"`
+	LastSentAt       *time.Time  `json:"last_sent_at"`
+	Enabled          bool        `json:"enabled"`
+	Emulated         bool        `json:"emulated"`
+}
+
+// TransformSchema says what a pointer to an object does not: that it may be null.
+func (SIM) TransformSchema(r huma.Registry, s *huma.Schema) *huma.Schema {
+	nullable(r, s, "send_window", reflect.TypeFor[SendWindow]())
+	return s
 }
 
 // Signal is what AT+CSQ says.
@@ -43,21 +63,14 @@ type Signal struct {
 	BER  *int `json:"ber" doc:"0 to 7; null when not known"`
 }
 
-// SIMLimit is how much a SIM may send in a time.
-type SIMLimit struct {
-	Window         string    `json:"window" enum:"minute,hour,day,month"`
-	MaxSegments    *int      `json:"max_segments"`
-	MaxRecipients  *int      `json:"max_recipients"`
-	UsedSegments   int       `json:"used_segments"`
-	UsedRecipients int       `json:"used_recipients"`
-	ResetsAt       time.Time `json:"resets_at"`
-}
-
-func simOf(m pool.SIM) SIM {
+func (s *Server) simOf(m pool.SIM) SIM {
 	out := SIM{ICCID: m.ICCID, IMSI: some(m.IMSI), Name: some(m.Name), Number: some(m.Number), Operator: some(m.Operator),
 		State: m.State, Reason: some(m.Reason), Modem: some(m.Modem), Registration: some(m.Registration),
-		AccessTechnology: some(m.AccessTechnology), SMSC: some(m.SMSC), Limits: []SIMLimit{}, SentTotal: m.SentTotal,
-		FailedRecent: m.FailedRecent, LastSentAt: when(m.LastSentAt), Enabled: m.Enabled, Emulated: m.Emulated}
+		AccessTechnology: some(m.AccessTechnology), SMSC: some(m.SMSC), Limits: limitsOf(m.Limits), SentTotal: m.SentTotal,
+		FailedRecent: m.FailedRecent, LastSentAt: when(m.LastSentAt), Enabled: m.Enabled, Emulated: m.Emulated,
+		LimitsChosen: m.Limits.Chosen, ReservePercent: m.Limits.ReservePercent, ResetDay: m.Limits.ResetDay, WarmUp: m.Limits.Warm > 0,
+		Room: roomOf(m.Limits.Room, queue.SteadyNow(s.clock), s.clock.Now()), Pace: m.Pace, PerMinute: counted(m.PerMinute),
+		SendWindow: windowOf(m.Window), Paused: m.Paused, Routes: append([]int64{}, m.Routes...), Credit: creditOf(m.Credit)}
 	if m.Signal.Known {
 		out.Signal = Signal{RSSI: new(m.Signal.RSSI), BER: known(m.Signal.BER)}
 	}
@@ -86,16 +99,31 @@ func (s *Server) listSIMs() *operation {
 				return nil, err
 			}
 			part, next, err := cut(all, in.Paging)
-			return &out{SIMList(listed(part, next, simOf))}, err
+			return &out{SIMList(listed(part, next, s.simOf))}, err
 		})
 }
 
 func (s *Server) getSIM() *operation {
 	return op(operation{id: "get-sim", tag: "SIMs and modems", summary: "One SIM"},
 		func(ctx context.Context, in *SIMID) (*simOut, error) {
-			m, err := s.pool.SIM(ctx, in.ICCID)
-			return &simOut{simOf(m)}, err
+			m, err := s.oneSIM(ctx, in.ICCID)
+			return &simOut{s.simOf(m)}, err
 		})
+}
+
+// oneSIM is a SIM with all that is counted of it: the list leaves out what was
+// used of a minute or an hour without a limit.
+func (s *Server) oneSIM(ctx context.Context, iccidOrName string) (pool.SIM, error) {
+	m, err := s.pool.SIM(ctx, iccidOrName)
+	if err != nil {
+		return m, err
+	}
+	limits, err := s.pool.Limits(ctx, m.ICCID)
+	if errors.Is(err, queue.ErrNoSIM) { // not on disk yet
+		return m, nil
+	}
+	m.Limits = limits
+	return m, err
 }
 
 // SIMPatch is what a person may change of a SIM; what is absent stays.
@@ -103,6 +131,17 @@ type SIMPatch struct {
 	Name    *string `json:"name,omitempty" nullable:"false" maxLength:"64" doc:"\"\" takes it away"`
 	Number  *string `json:"number,omitempty" nullable:"false" maxLength:"32" doc:"Its own number; \"\" goes back to the one on the SIM"`
 	Enabled *bool   `json:"enabled,omitempty" nullable:"false" doc:"false: it finishes what it sends now and takes nothing more"`
+
+	Limits         Settable[LimitRequests] `json:"limits,omitzero" doc:"All of them: a window that is not named has none. null goes back to the defaults"`
+	ReservePercent *int                    `json:"reserve_percent,omitempty" nullable:"false" minimum:"0" maximum:"95" doc:"Part of each limit that bulk never has"`
+	ResetDay       *int                    `json:"reset_day,omitempty" nullable:"false" minimum:"1" maximum:"31" doc:"Of the month, on which the billing month begins"`
+	WarmUp         *bool                   `json:"warm_up,omitempty" nullable:"false" doc:"true: begin anew with a tenth of the day's limit; false: the whole limit from now on"`
+	Pace           *int                    `json:"pace,omitempty" nullable:"false" minimum:"-1" maximum:"600" doc:"Messages a minute of normal and bulk; 0: as the limits say, -1: as fast as it can"`
+	SendWindow     Settable[SendWindow]    `json:"send_window,omitzero" doc:"When it may send, by the box's clock; null: always"`
+	Paused         *bool                   `json:"paused,omitempty" nullable:"false" doc:"The SIM's kill switch, as POST /sending/pause has it"`
+	Routes         *[]int64                `json:"routes,omitempty" nullable:"false" maxItems:"200" doc:"Ids of all routes that shall name it; where it is new it gets the weight 1"`
+	CreditLow      *int64                  `json:"credit_low,omitempty" nullable:"false" minimum:"-1" maximum:"100000000" doc:"Tell when the balance is below this, in cents; 0: the default (200), -1: never"`
+	CreditIgnored  *bool                   `json:"credit_ignored,omitempty" nullable:"false" enum:"true" doc:"true: it may send whatever is known of its credit, as with a bundle; until a balance above zero is read"`
 }
 
 func (s *Server) patchSIM() *operation {
@@ -110,10 +149,11 @@ func (s *Server) patchSIM() *operation {
 		SIMID
 		Body SIMPatch
 	}
-	return op(operation{id: "patch-sim", tag: "SIMs and modems", summary: "Name, number, on and off"},
+	return op(operation{id: "patch-sim", tag: "SIMs and modems", summary: "Change a SIM: name, limits, pace, hours, credit",
+		description: "What is absent stays. Limits hold from the answer on, and what was sent before counts in them."},
 		func(ctx context.Context, in *in) (*simOut, error) {
 			m, err := s.updateSIM(ctx, in.ICCID, in.Body)
-			return &simOut{simOf(m)}, err
+			return &simOut{s.simOf(m)}, err
 		})
 }
 
@@ -146,14 +186,57 @@ func (s *Server) updateSIM(ctx context.Context, iccidOrName string, b SIMPatch) 
 	if b.Enabled != nil {
 		changed = append(changed, map[bool]string{true: "enabled", false: "disabled"}[*b.Enabled])
 	}
-	if len(changed) == 0 {
-		return sim, nil
+	if b.Pace != nil {
+		patch.Pace, changed = b.Pace, append(changed, fmt.Sprintf("pace=%d", *b.Pace))
 	}
-	if sim, err = s.pool.UpdateSIM(ctx, sim.ICCID, patch); err != nil {
-		return sim, err
+	if b.SendWindow.Set {
+		w, err := b.SendWindow.Value.window()
+		if err != nil {
+			return sim, err
+		}
+		what := "send_window=none"
+		if !w.None() {
+			what = "send_window=" + clockTime(w.From) + "-" + clockTime(w.To)
+		}
+		patch.Window, changed = &w, append(changed, what)
 	}
-	s.audited(ctx, "sim.update", sim.ICCID, strings.Join(changed, ","))
-	return sim, nil
+	limits, more := b.limitsPatch()
+	if len(more) > 0 { // before the rest: this is what is refused sooner
+		if err := s.pool.SetLimits(ctx, sim.ICCID, limits); err != nil {
+			return sim, err
+		}
+	}
+	if b.Routes != nil {
+		if err := s.routeSIM(ctx, sim.ICCID, *b.Routes); err != nil {
+			return sim, err
+		}
+		more = append(more, "routes")
+	}
+	if len(changed) > 0 {
+		if _, err = s.pool.UpdateSIM(ctx, sim.ICCID, patch); err != nil {
+			return sim, err
+		}
+	}
+	if changed = append(changed, more...); len(changed) > 0 {
+		s.audited(ctx, "sim.update", sim.ICCID, strings.Join(changed, ","))
+	}
+	if b.Paused != nil {
+		if err := s.pauseSIM(ctx, sim.ICCID, *b.Paused); err != nil {
+			return sim, err
+		}
+	}
+	who := callerOf(ctx).principal.String()
+	if b.CreditLow != nil { // leaves its own audit row, as does the next
+		if _, err := s.pool.SetCreditLow(ctx, sim.ICCID, *b.CreditLow, who); err != nil {
+			return sim, err
+		}
+	}
+	if b.CreditIgnored != nil && *b.CreditIgnored {
+		if _, err := s.pool.IgnoreCredit(ctx, sim.ICCID, who); err != nil {
+			return sim, err
+		}
+	}
+	return s.oneSIM(ctx, sim.ICCID)
 }
 
 // Modem is a device.

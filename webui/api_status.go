@@ -15,7 +15,8 @@ type Status struct {
 	LinesReady int                       `json:"lines_ready" doc:"Modems with a SIM, able to send now"`
 	Uncertain  int                       `json:"uncertain" doc:"Messages whose answer was lost, and that nobody has resolved"`
 	Unread     int                       `json:"unread" doc:"Received messages that nobody has read"`
-	Paused     bool                      `json:"paused" doc:"Sending is stopped by POST /sending/pause"`
+	Paused     bool                      `json:"paused" doc:"All sending is stopped by POST /sending/pause"`
+	Sending    SendingState              `json:"sending" doc:"What is stopped of it"`
 	Clock      ClockStatus               `json:"clock"`
 	Storage    StorageStatus             `json:"storage"`
 	Version    string                    `json:"version"`
@@ -78,7 +79,7 @@ func (s *Server) status(ctx context.Context) (Status, error) {
 	}
 	st := Status{Queue: map[string]map[string]int{}, Today: map[string]int{},
 		Sent:       SentCounts{stats.SentMinute, stats.SentHour, stats.SentDay},
-		LinesReady: s.pool.Ready(), Uncertain: stats.Uncertain, Unread: unread, Paused: s.pool.Paused(),
+		LinesReady: s.pool.Ready(), Uncertain: stats.Uncertain, Unread: unread, Paused: s.pool.Paused(), Sending: s.sending(),
 		Clock: s.clockStatus(), Storage: StorageStatus{State: "unknown"}, Version: s.version, StartedAt: s.started.UTC().Truncate(time.Millisecond)}
 	for _, state := range []queue.State{queue.Scheduled, queue.Held, queue.Queued, queue.Sending} {
 		classes := map[string]int{}
@@ -103,35 +104,4 @@ func (s *Server) status(ctx context.Context) (Status, error) {
 		st.Storage.State, st.Storage.Detail = h.State, h.Detail
 	}
 	return st, nil
-}
-
-// SendingState says whether the box sends.
-type SendingState struct {
-	Paused bool `json:"paused"`
-}
-
-type sendingOut struct{ Body SendingState }
-
-func (s *Server) pauseSending() *operation {
-	return op(operation{id: "pause-sending", tag: "Status", summary: "Stop sending",
-		description: "Within a second nothing more leaves; what is queued stays, and survives a restart. Submissions in flight are finished."},
-		func(ctx context.Context, _ *struct{}) (*sendingOut, error) { return s.setPaused(ctx, true) })
-}
-
-func (s *Server) resumeSending() *operation {
-	return op(operation{id: "resume-sending", tag: "Status", summary: "Send again"},
-		func(ctx context.Context, _ *struct{}) (*sendingOut, error) { return s.setPaused(ctx, false) })
-}
-
-// setPaused turns the kill switch, and leaves an audit row.
-func (s *Server) setPaused(ctx context.Context, paused bool) (*sendingOut, error) {
-	turn, action := s.pool.Resume, "sending.resume"
-	if paused {
-		turn, action = s.pool.Pause, "sending.pause"
-	}
-	if err := turn(ctx); err != nil {
-		return nil, err
-	}
-	s.audited(ctx, action, "", "")
-	return &sendingOut{SendingState{s.pool.Paused()}}, nil
 }

@@ -320,4 +320,4 @@ func (s *Server) replayWebhook() *operation {
 
 // hookChoices are the events that a form offers; others are for the API.
 var hookChoices = []string{"message.*", "message.sent", "message.delivered", "message.undelivered", "message.failed", "message.uncertain",
-	"inbound.received", "sim.*", "modem.*"}
+	"inbound.received", "sim.*", "sim.state", "sim.limit", "sim.credit", "modem.*"}

@@ -148,7 +148,7 @@ func (s *Server) problem(ctx context.Context, err error) *Problem {
 		is     error
 		status int
 	}{
-		{queue.ErrNotFound, 404}, {inbox.ErrNotFound, 404}, {queue.ErrNoSIM, 404}, {pool.ErrNoSIM, 404},
+		{queue.ErrNotFound, 404}, {inbox.ErrNotFound, 404}, {queue.ErrNoSIM, 404}, {pool.ErrNoSIM, 404}, {queue.ErrNoRoute, 404},
 		{pool.ErrNoModem, 404}, {auth.ErrNoKey, 404}, {auth.ErrNoPerson, 404},
 		{queue.ErrState, 409}, {queue.ErrSubmitting, 409}, {sqlite.ErrCopyBehind, 503}, {backup.ErrRoom, 507}, {queue.ErrSIMName, 409}, {auth.ErrNameTaken, 409}, {modem.ErrNotReady, 409},
 		{auth.ErrSetupDone, 409}, {auth.ErrSetupCode, 403}, {auth.ErrBadLogin, 401},

@@ -26,6 +26,7 @@ var notices = map[string]bool{
 	"replied": true, "saved": true, "restarting": true, "pin": true, "password": true, "person": true, "reset": true,
 	"revoked": true, "arriving": true, "welcome": true, "paused": true, "resumed": true, "read": true,
 	"puk": true, "power": true, "foreign": true, "forgotten": true, "hook_deleted": true, "hook_replay": true,
+	"limits": true, "credit": true, "canary": true, "freed": true, "route": true, "route_gone": true,
 	"held_none": true, "released": true, "discarded": true, "clock": true, "backup": true,
 }
 
@@ -46,7 +47,7 @@ func (s *Server) view(c echo.Context, nav string, it any) view {
 	if !p.Nobody() {
 		v.Person = &viewer{ID: p.ID, Name: p.Name, Role: string(p.Role),
 			CanSend: rank(p.Role) >= rank(auth.RoleOperator), Admin: p.Role == auth.RoleAdmin}
-		v.Paused = s.pool.Paused()
+		v.Paused, v.Pauses = s.pool.Paused(), s.pauses(r.Context(), v.locale)
 		v.Alarms = s.alarms(r.Context(), &v)
 		if n, err := s.inbox.Unread(r.Context()); err == nil {
 			v.Unread = n

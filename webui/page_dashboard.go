@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -22,6 +23,7 @@ type dashboardPage struct {
 	Queue    []queueRow
 	Latest   []inbox.Message
 	Training *training
+	Switches []switchPart // what can be stopped by itself
 }
 
 // tile is a figure that leads to what it counts.
@@ -57,6 +59,7 @@ func (s *Server) showDashboard(c echo.Context) error {
 	if p.Lines, err = s.simViews(c); err != nil {
 		return err
 	}
+	p.Switches = switchParts(s.words(c), p.Lines, s.pool.Pauses())
 	if len(p.Latest) == 0 {
 		first, _, err := s.store.Messages(ctx, queue.Filter{Limit: 1})
 		if err != nil {
@@ -108,15 +111,25 @@ func queueRows(depth map[queue.State]map[queue.Class]int) (rows []queueRow, wait
 	return rows, waiting
 }
 
-func (s *Server) pausePage(c echo.Context) error  { return s.turnSending(c, true, "paused") }
-func (s *Server) resumePage(c echo.Context) error { return s.turnSending(c, false, "resumed") }
+func (s *Server) pausePage(c echo.Context) error  { return s.turnSending(c, true) }
+func (s *Server) resumePage(c echo.Context) error { return s.turnSending(c, false) }
 
-func (s *Server) turnSending(c echo.Context, paused bool, notice string) error {
-	if _, err := s.setPaused(c.Request().Context(), paused); err != nil {
+// turnSending throws a kill switch, or takes it back: of everything, or of the
+// form's SIM or class. Pausing is said by the banner.
+func (s *Server) turnSending(c echo.Context, paused bool) error {
+	b := SendingRequest{SIM: c.FormValue("sim"), Class: c.FormValue("class")}
+	if _, err := s.turnSwitch(c.Request().Context(), &b, paused); err != nil {
+		if bad, is := errors.AsType[*queue.Invalid](err); is {
+			return newProblem(http.StatusUnprocessableEntity, bad.Detail)
+		}
 		return err
 	}
-	if notice == "paused" { // the banner says it
-		return c.Redirect(http.StatusSeeOther, "/")
+	to := "/"
+	if next := c.FormValue("next"); next != "" {
+		to = localPath(next)
 	}
-	return s.done(c, "/", notice, 0)
+	if paused {
+		return c.Redirect(http.StatusSeeOther, to)
+	}
+	return s.done(c, to, "resumed", 0)
 }

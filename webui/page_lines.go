@@ -18,6 +18,8 @@ type simView struct {
 	Why   string // what is wrong and what to do; "" when all is well, or when the findings say it
 	NowTo string // to whom it sends, when it does
 	Tail  string // the ICCID's last digits, for a SIM without name and operator
+	// Tight is the limit it is near or at, or its credit; nil: none.
+	Tight *tightView
 	// Findings are what the doctor says of it and its network.
 	Findings []findingView
 }
@@ -65,7 +67,7 @@ func (s *Server) simViews(c echo.Context) ([]simView, error) {
 }
 
 func (s *Server) simView(c echo.Context, sim pool.SIM) simView {
-	v := simView{SIM: sim, Tail: tail(sim.ICCID)}
+	v := simView{SIM: sim, Tail: tail(sim.ICCID), Tight: s.tight(c, sim)}
 	l := s.words(c)
 	switch sim.State {
 	case pool.SIMReady, pool.SIMBusy:
@@ -80,8 +82,15 @@ func (s *Server) simView(c echo.Context, sim pool.SIM) simView {
 		default:
 			v.Why = l.t("modem_help." + string(m.State))
 		}
+	case pool.SIMLimitReached, pool.SIMNoCredit:
+		if v.Tight == nil { // else that says it, and until when
+			v.Why = l.t("sim_help." + sim.State)
+		}
 	default:
 		v.Why = l.t("sim_help." + sim.State)
+	}
+	if sim.Paused && v.Why == "" {
+		v.Why = l.t("sim_help.paused")
 	}
 	if sim.Now != "" {
 		if m, err := s.store.Message(c.Request().Context(), sim.Now); err == nil {

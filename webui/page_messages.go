@@ -260,6 +260,9 @@ func timelineItemOf(l *locale, e queue.TimelineEntry, segments int, names func(s
 	item.Title = l.tor("timeline."+key, e.Event)
 	if e.SIM != "" && e.Event == "gate" {
 		detail = append(detail, l.t("timeline.on", "SIM", names(e.SIM)))
+		if words := whyWords(l, e.Why); words != "" {
+			detail = append(detail, words)
+		}
 	}
 	if e.MR >= 0 && (e.Event == "answer" || e.Event == "report") {
 		detail = append(detail, "MR "+strconv.Itoa(e.MR))

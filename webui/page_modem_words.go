@@ -111,6 +111,7 @@ var phrases = []phrase{
 	says(`switched off by an operator|^switch off$`, "said.order_off"),
 	says(`^switch on$`, "said.order_on"),
 	says(`^restart$`, "said.order_restart"),
+	says(`^try AT\+CMMS anew$`, "said.order_link"),
 	says(`ordered by an operator|by an operator`, "said.ordered"),
 	says(`^a PIN was entered`, "said.order_pin"),
 	says(`^a PUK was entered`, "said.order_puk"),

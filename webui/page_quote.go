@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"recado/modem/pdu"
+	"recado/pool"
 	"recado/queue"
 )
 
@@ -30,6 +31,7 @@ type writeQuote struct {
 	Takes                string // until the last has left, in words
 	NoLine               bool   // no line can send now
 	When                 string // of a scheduled one
+	Forecast             *forecastView
 	Problems             []string
 }
 
@@ -92,17 +94,24 @@ func (s *Server) quoteForm(c echo.Context, f writeForm) (*writeQuote, error) {
 	if !q.Ready {
 		return q, nil
 	}
-	if f.SendAt != "" {
-		q.When = s.view(c, "", nil).Date(r.SendAt)
-		return q, nil
+	plan, err := s.pool.Forecast(c.Request().Context(), pool.WorkOf(r, got))
+	if err != nil {
+		return nil, err
 	}
-	takes, _, err := s.pool.Estimate(c.Request().Context(), q.Total, r.Class)
+	if f.SendAt != "" {
+		q.When = s.shortly(c, r.SendAt)
+	}
+	takes := plan.ETA
 	q.NoLine = takes < 0
 	l := s.words(c)
 	q.Takes = l.span(takes)
 	if takes >= soon {
 		q.Takes = l.t("write.about", "Span", q.Takes)
 	}
+	if q.NoLine && len(plan.Waits) > 0 && plan.Waits[len(plan.Waits)-1].Why != pool.WaitLine {
+		q.NoLine, q.Takes = false, l.t("forecast.waits")
+	}
+	q.Forecast, err = s.forecastView(c, plan)
 	return q, err
 }
 

@@ -25,6 +25,8 @@ type simPage struct {
 	// Away says that it is in no modem that could ask the network.
 	Away bool
 	USSD ussdView
+	// Pool is what it may send, and when.
+	Pool simPool
 }
 
 type simForm struct {
@@ -79,6 +81,11 @@ func (s *Server) showSIM(c echo.Context) error {
 
 func (s *Server) simPage(c echo.Context, status int, sim pool.SIM, f simForm, errs []string, u ussdView) error {
 	p := simPage{Title: simLabel(sim), SIM: s.simView(c, sim), ModemHref: modemAddress(sim.Modem), Form: f, Errors: errs, USSD: u}
+	special, _ := c.Get(simPoolKey).(simPool)
+	var err error
+	if p.Pool, err = s.simPool(c, sim, special); err != nil {
+		return err
+	}
 	m, ok := s.pool.Modem(sim.Modem)
 	switch m.State {
 	case modem.StateReady, modem.StateSending, modem.StateUnknown:
@@ -94,7 +101,6 @@ func (s *Server) simPage(c echo.Context, status int, sim pool.SIM, f simForm, er
 	}
 	v := s.view(c, "lines", nil)
 	if v.Person.Admin {
-		var err error
 		if p.Remembers, err = s.pool.RemembersPIN(c.Request().Context(), sim.ICCID); err != nil {
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 	"html/template"
 	"io"
 	"io/fs"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -22,11 +21,11 @@ var templateFiles embed.FS
 //go:embed static
 var staticFiles embed.FS
 
-// views are the pages' templates, parsed once for each language.
+// views are the pages' templates in each language.
 type views struct {
 	locales map[string]*locale
-	pages   map[string]map[string]*template.Template // by language, then page
-	assets  map[string]string                        // file under static/ → its versioned address
+	pages   *pageTemplates
+	assets  map[string]string // file under static/ → its versioned address
 }
 
 // view is what every page knows beside its own data. Templates see it as $.
@@ -39,7 +38,8 @@ type view struct {
 	NoticeN     int
 	Person      *viewer // nil when nobody is signed in
 	Unread      int
-	Paused      bool
+	Paused      bool // everything is
+	Pauses      []pauseView
 	Emulated    bool
 	Alarms      []alarm
 	Insecure    bool // plain HTTP from another machine
@@ -86,50 +86,29 @@ func (v view) in(t time.Time) time.Time {
 	return t.In(v.zone)
 }
 
-// newViews parses every page in every language.
+// newViews prepares every page in every language.
 func newViews() (*views, error) {
 	locales, err := newLocales()
 	if err != nil {
 		return nil, err
 	}
-	v := &views{locales: locales, pages: map[string]map[string]*template.Template{}, assets: map[string]string{}}
+	v := &views{locales: locales, assets: map[string]string{}}
 	if err := v.hashAssets(); err != nil {
 		return nil, err
 	}
-	all, err := fs.Glob(templateFiles, "templates/*.html")
-	if err != nil {
-		return nil, err
-	}
-	var shared, pages []string
-	for _, f := range all {
-		if strings.HasPrefix(path.Base(f), "_") {
-			shared = append(shared, f)
-		} else {
-			pages = append(pages, f)
-		}
-	}
+	funcs := make(map[string]template.FuncMap)
 	for code, l := range locales {
-		base, err := template.New("base").Funcs(v.funcs(l)).ParseFS(templateFiles, shared...)
-		if err != nil {
-			return nil, fmt.Errorf("parse shared templates: %w", err)
-		}
-		v.pages[code] = map[string]*template.Template{}
-		for _, f := range pages {
-			t, err := template.Must(base.Clone()).ParseFS(templateFiles, f)
-			if err != nil {
-				return nil, fmt.Errorf("parse %s: %w", f, err)
-			}
-			v.pages[code][strings.TrimSuffix(path.Base(f), ".html")] = t
-		}
+		funcs[code] = v.funcs(l)
 	}
-	return v, nil
+	v.pages, err = newPageTemplates(funcs)
+	return v, err
 }
 
 // execute writes one page, or one block of it when block is not "".
 func (v *views) execute(w io.Writer, page, block string, data view) error {
-	t, ok := v.pages[data.Lang][page]
-	if !ok {
-		return fmt.Errorf("no template %q in %q", page, data.Lang)
+	t, err := v.pages.page(data.Lang, page)
+	if err != nil {
+		return err
 	}
 	if block == "" {
 		block = "layout"

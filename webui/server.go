@@ -10,6 +10,7 @@ package webui
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -132,6 +133,9 @@ func New(o Options) (*Server, error) {
 	var err error
 	if s.metrics, err = newMetrics(s.registry); err != nil {
 		return nil, err
+	}
+	if err := s.registry.Register(simFigures{s}); err != nil {
+		return nil, fmt.Errorf("webui: register metrics: %w", err)
 	}
 	s.sessions = newSessions(o.Auth)
 	if s.pages, err = newViews(); err != nil {

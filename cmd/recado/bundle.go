@@ -101,6 +101,9 @@ func fitting(papers []paper, each, all int) []paper {
 	room := all - all/40 // for the list, the headers and what cleaning adds
 	for i := range papers {
 		p := &papers[i]
+		if strings.HasSuffix(p.Name, ".json") {
+			p.Text = longNumbersQuoted(p.Text)
+		}
 		most := min(each, room)
 		room -= min(len(p.Text), most)
 		over := len(p.Text) - most

@@ -67,3 +67,28 @@ func scrub(text string) string {
 func maskRun(run string, left int) string {
 	return strings.Repeat("*", len(run)-left) + run[len(run)-left:]
 }
+
+// longNumbersQuoted makes strings of JSON's numbers that will be masked: it stays JSON.
+func longNumbersQuoted(text string) string {
+	var b strings.Builder
+	for within, i := false, 0; i < len(text); i++ {
+		c := text[i]
+		n := 0
+		if !within {
+			n = len(text[i:]) - len(strings.TrimLeft(text[i:], "+-.0123456789eE"))
+		}
+		switch {
+		case n > 0 && (c == '-' || c >= '0' && c <= '9') && digitRun.MatchString(text[i:i+n]):
+			b.WriteString(`"` + text[i:i+n] + `"`)
+			i += n - 1
+			continue
+		case within && c == '\\' && i+1 < len(text):
+			b.WriteByte(c)
+			i++
+		case c == '"':
+			within = !within
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String()
+}

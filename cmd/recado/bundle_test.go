@@ -270,6 +270,15 @@ func TestScrub(t *testing.T) {
 	}
 }
 
+// TestAJSONPaperStaysJSON: a number that is masked is a string then.
+func TestAJSONPaperStaysJSON(t *testing.T) {
+	text := `{"all": [9223372036854775807, -12345678, 12.3333333333, 1e3, 42], "share":0.0166666666, "says": "\"5 of 12345678: -1\\"}`
+	got := fitting([]paper{{Name: "sims.json", Text: text}}, 1<<20, 1<<20)[0].Text
+	require.True(t, json.Valid([]byte(got)), got)
+	require.Contains(t, got, `"***************5807", "-*****678", "12.*******333", 1e3, 42], "share":"0.*******666"`)
+	require.Contains(t, got, `"says": "\"5 of *****678: -1\\"`)
+}
+
 // TestABundleIsBounded, whatever the papers are; of a log the end is kept.
 func TestABundleIsBounded(t *testing.T) {
 	long := strings.Repeat("ñ a line of the log\n", 3000)

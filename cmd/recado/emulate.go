@@ -18,11 +18,15 @@ type emulateCmd struct {
 	Dir     string        `placeholder:"DIR" help:"Folder for the ptys: DIR/modem0, DIR/modem1, …"`
 	TCP     string        `name:"tcp" placeholder:"ADDR" help:"Also on TCP: HOST:PORT of the first, the next ports for the others; port 0 takes free ones."`
 	Latency time.Duration `placeholder:"D" help:"From Ctrl-Z to the network's answer."`
+	Command time.Duration `name:"command-latency" placeholder:"D" help:"From a command to its answer."`
+	Baud    int           `placeholder:"N" help:"Pace the ports like serial lines of that speed: 115200."`
+	CMMS    int           `name:"cmms-saves" placeholder:"PERCENT" help:"What a submission does without when AT+CMMS has kept the link open since the last one."`
 	Family  []string      `placeholder:"NAME" help:"Families, given to the modems in turn (generic, huawei, zte, …)."`
 	PIN     string        `name:"pin" placeholder:"PIN" help:"The SIMs ask for this PIN after every start of their modems."`
 	PUK     string        `name:"puk" placeholder:"PUK" help:"With --pin: what unblocks the SIMs after three wrong PINs."`
 	Fault   []string      `sep:"none" placeholder:"FAULT" help:"A fault of every modem from the start, such as \"late +CMGS delay=135s\"; AT+XFAULT=? lists them."`
 	Ledger  string        `placeholder:"FILE" help:"Append what the network accepted, as JSON lines."`
+	Timings string        `placeholder:"FILE" help:"Append when each submission's command, prompt, Ctrl-Z and answer were on the line, as JSON lines: for measuring a driver."`
 }
 
 // Run emulates until a signal comes.
@@ -52,14 +56,23 @@ func (c *emulateCmd) Run(ctx context.Context, t terminal) error {
 		}
 		faults = append(faults, f)
 	}
-	o := emulator.NetworkOptions{Latency: c.Latency, ReportDelay: time.Second}
-	if c.Ledger != "" {
-		file, err := os.OpenFile(c.Ledger, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if c.Baud < 0 || c.Command < 0 {
+		return usagef("--baud and --command-latency are not negative")
+	}
+	if c.CMMS < 0 || c.CMMS > 90 {
+		return usagef("--cmms-saves is from 0 to 90 percent")
+	}
+	o := emulator.NetworkOptions{LinkSaves: float64(c.CMMS) / 100, Latency: c.Latency, CommandLatency: c.Command, Baud: c.Baud, ReportDelay: time.Second}
+	for name, w := range map[string]*io.Writer{c.Ledger: &o.Ledger, c.Timings: &o.Timings} {
+		if name == "" {
+			continue
+		}
+		file, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
-			return fmt.Errorf("open the ledger: %w", err)
+			return fmt.Errorf("open what is to be written down: %w", err)
 		}
 		defer file.Close()
-		o.Ledger = file
+		*w = file
 	}
 	// The signal is how it is meant to end; as the context's cause it would read as a failure.
 	until, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // quiet hours are by the recipients' zones, whatever the system has
 
 	"github.com/alecthomas/kong"
 )

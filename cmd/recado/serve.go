@@ -19,6 +19,7 @@ import (
 	"recado/modem/emulator"
 	"recado/modem/tty"
 	"recado/pool"
+	"recado/queue"
 	"recado/webui"
 )
 
@@ -34,7 +35,7 @@ type serveCmd struct {
 	Modem      []string `placeholder:"PORT" help:"A modem's port: /dev/…, usb:PATH:INTERFACE, a pty, or tcp:HOST:PORT. Repeat for more."`
 	Discover   bool     `help:"Find USB modems by themselves, and follow them as they come and go."`
 	Emulate    int      `placeholder:"N" help:"Add N emulated modems on an emulated network."`
-	OpenLimits bool     `help:"No per-SIM limits and no quiet hours, for measuring (this version has none yet)."`
+	OpenLimits bool     `help:"No limits, paces, quiet hours or send windows of SIMs, for measuring."`
 	TrustClock bool     `help:"Take the system clock as right from the start."`
 	IgnoreNTP  bool     `help:"Do not believe the system when it says that NTP has set its clock."`
 	Host       []string `placeholder:"NAME" help:"Another name under which browsers may ask for this box."`
@@ -100,7 +101,7 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	clock := c.clock(log)
 	opened := extendStart()
-	kept, err := openStores(ctx, dir, c.phoneFlag, clock, log, registry)
+	kept, err := openStores(ctx, dir, c.phoneFlag, clock, log, registry, func(o *queue.Options) { o.OpenLimits = c.OpenLimits })
 	opened()
 	if err != nil {
 		return err
@@ -126,7 +127,11 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 	// The modems.
 	lines := pool.New(pool.Options{
 		Store: kept.queue, Inbox: kept.inbox, Clock: clock, Log: log, Registerer: registry, Evidence: clock,
+		OpenLimits: c.OpenLimits,
 	})
+	if c.OpenLimits && (len(c.Modem) > 0 || c.Discover) {
+		log.Warn("--open-limits: nothing keeps a SIM within its contract; operators block SIMs for less")
+	}
 	recovery := actuators{actuatorFlags: c.actuatorFlags, log: log}
 	network, err := addModems(lines, c, recovery, dir, down)
 	if err != nil {
@@ -224,6 +229,9 @@ func serve(ctx, cut context.Context, t terminal, c *serveCmd, level slog.Level) 
 		log.Warn("systemd could not be told that all is ready", "error", err)
 	}
 
+	trim()
+	again := time.AfterFunc(trimAfter, trim)
+	defer again.Stop()
 	select {
 	case <-ctx.Done():
 		log.Info("stopping", "because", context.Cause(ctx))
@@ -246,6 +254,10 @@ func announce(w io.Writer, addresses []string, code string, needed bool) {
 	}
 }
 
+// emulatedLatency of --emulate is about that of LTE: there is time to watch a
+// message go through its states.
+const emulatedLatency = 400 * time.Millisecond
+
 // addModems puts every port that was named into the pool, and the emulated network behind
 // --emulate, which it returns (nil without).
 func addModems(lines *pool.Pool, c *serveCmd, recovery actuators, dir dataDir, down *teardown) (*emulator.Network, error) {
@@ -264,16 +276,15 @@ func addModems(lines *pool.Pool, c *serveCmd, recovery actuators, dir dataDir, d
 	if err != nil {
 		return nil, fmt.Errorf("open the emulated network's ledger: %w", err)
 	}
-	// About as quick as LTE: there is time to watch a message go through its states.
 	network := emulator.NewNetwork(emulator.NetworkOptions{
-		Ledger: ledger, Latency: 400 * time.Millisecond, LatencySigma: 0.3, ReportDelay: 1500 * time.Millisecond,
+		Ledger: ledger, Latency: emulatedLatency, LatencySigma: 0.3, ReportDelay: 1500 * time.Millisecond,
 	})
 	down.add("emulated network", func(context.Context) error {
 		return errors.Join(network.Close(), ledger.Close())
 	})
 	for i := range c.Emulate {
 		m := network.AddModem(emulator.ModemOptions{})
-		port := pool.Port{Name: fmt.Sprintf("emulated:%d", i), Open: m.Open, Emulated: true}
+		port := pool.Port{Name: fmt.Sprintf("emulated:%d", i), Open: m.Open, Emulated: true, Submission: emulatedLatency}
 		if err := lines.Add(port); err != nil {
 			return nil, err
 		}

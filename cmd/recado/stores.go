@@ -32,8 +32,9 @@ func (s *stores) low() bool {
 }
 
 // openStores opens the database of a locked data folder, brings its schema up to this
-// version's and puts right what an interrupted run left open.
-func openStores(ctx context.Context, dir dataDir, phones phoneFlag, clock *clock.Clock, log *slog.Logger, metrics prometheus.Registerer) (*stores, error) {
+// version's and puts right what an interrupted run left open. with changes the
+// queue's options.
+func openStores(ctx context.Context, dir dataDir, phones phoneFlag, clock *clock.Clock, log *slog.Logger, metrics prometheus.Registerer, with ...func(*queue.Options)) (*stores, error) {
 	// First of all: a restore that was interrupted may bring another key.
 	if err := dir.folder(log).Clean(); err != nil {
 		return nil, err
@@ -64,6 +65,9 @@ func openStores(ctx context.Context, dir dataDir, phones phoneFlag, clock *clock
 	}
 	if metrics != nil {
 		options.Registerer = registered
+	}
+	for _, set := range with {
+		set(&options)
 	}
 	// Back-offs and windows of before go on by the clock's memory.
 	read := func() (*queue.Store, error) {

@@ -41,6 +41,9 @@ func (n *Network) begin(m *Modem, s *sim, t submit) *submission {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	sub := &submission{modem: m, sim: s, tpdu: t, mr: s.mr, effect: n.effectLocked(s, t.number)}
+	if !n.payLocked(s) && sub.effect.CMS == 0 && !sub.effect.Silent {
+		sub.effect.CMS = poorCMS
+	}
 	s.mr++
 	return sub
 }
@@ -65,6 +68,12 @@ func (n *Network) refuse(sub *submission, answered bool, code int) {
 func (n *Network) accept(sub *submission, answered bool, code int) {
 	sub.scts = n.o.Now()
 	n.record(sub, true, answered, code)
+	n.mu.Lock()
+	n.chargeLocked(sub.sim, sub.effect.Drain)
+	n.mu.Unlock()
+	if _, gone := sub.modem.fault("", FaultSwallow); gone {
+		return
+	}
 	if sub.effect.ReportFirst {
 		n.route(sub)
 		return
@@ -80,7 +89,7 @@ func (n *Network) route(sub *submission) {
 	n.mu.Unlock()
 	e := sub.effect
 	switch {
-	case to != nil && e.Status == nil && !e.NoReport:
+	case to != nil && e.Status == nil:
 		n.carry(sub, to)
 	case e.NoReport:
 	case e.Status == nil:
@@ -115,14 +124,19 @@ func (n *Network) carry(sub *submission, to *sim) {
 	if validity == 0 {
 		validity = n.o.Validity
 	}
+	report := func(st byte) {
+		if !sub.effect.NoReport {
+			n.report(sub, st)
+		}
+	}
 	stop := n.after(validity, func() {
 		if n.withdraw(to, item) {
-			n.report(sub, 0x46)
+			report(0x46)
 		}
 	})
 	item.arrived = func() {
 		stop()
-		n.report(sub, 0)
+		report(0)
 	}
 	n.enqueue(to, item)
 }

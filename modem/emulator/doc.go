@@ -34,6 +34,8 @@
 //	9999303  sent, and AT+CMGS is answered 200 s late
 //	9999304  sent, and answered +CMS ERROR: 500
 //	9999305  sent, and AT+CMGS is answered 30 s late
+//	9999401  takes all that is left on the sender's SIM, which is refused from then
+//	         on (+CMS ERROR: 21) until *140# tops it up
 //	9998nnn  refused with +CMS ERROR: nnn (9998038: network out of order)
 //	9997nnn  the first try refused with +CMS ERROR: nnn, later ones pass
 //
@@ -44,7 +46,9 @@
 // The network answers these codes; each modem writes the answers as its family
 // does. A question that gets no reply is given up after two minutes.
 //
-//	*111# *123# *134#  the balance (Movistar: *133#, Vodafone: *134#, Orange: *111#)
+//	*111# *123# *134#  the balance (Movistar: *133#, Vodafone, Digi: *134#, Orange,
+//	       Yoigo: *111#, Lycamobile: *221#), each in words like the operator's
+//	*140#  tops the SIM up by 10 €
 //	*133#  the own number (Movistar: *135#)
 //	*100#  a menu over two levels, which wants replies
 //	*101#  several lines, with letters that are not ASCII

@@ -57,6 +57,8 @@ func (s *session) commandLine(line string) {
 	}
 	s.last = line
 	s.cmd = upper[i+2:]
+	s.measured.Commands++
+	s.measured.Command = s.rxAt
 	if s.tooFast() {
 		return
 	}
@@ -247,6 +249,7 @@ func (s *session) finish(err error) {
 	}
 	s.send([]byte(b.String()), s.moment())
 	s.answered = time.Now()
+	s.m.net.timings.submitted(s, err)
 }
 
 // dribble writes a text octet by octet.

@@ -161,6 +161,7 @@ func (m *Modem) ClearFaults() {
 	m.simBack()
 	m.registration(regHome, 0)
 	m.wakeUp()
+	m.net.poke(m)
 	for _, s := range sessions {
 		s.unstick()
 	}

@@ -38,6 +38,14 @@ const (
 	// FaultCSMPWipes: AT+CSMP empties the service centre's number; without it
 	// AT+CMGS fails with CMS 330.
 	FaultCSMPWipes FaultKind = "CSMP wipes CSCA"
+	// FaultSwallow: the network accepts what the modem sends, and it never gets
+	// anywhere: no delivery and no report.
+	FaultSwallow FaultKind = "accepts and delivers nothing"
+	// FaultNoInbound: neither messages nor reports reach the modem, though it is
+	// registered, until ClearFaults; the network keeps them as long as they are
+	// valid. With the Text "lost" the messages are taken as delivered and never
+	// seen again, and reports come.
+	FaultNoInbound FaultKind = "receives nothing"
 )
 
 // atOnce carries a fault out that waits for no occasion; false for the others.
@@ -209,6 +217,17 @@ func (m *Modem) bootTime() time.Duration {
 		return m.o.BootTime + orTime(f.Delay, time.Minute)
 	}
 	return m.o.BootTime
+}
+
+// barredLocked says what FaultNoInbound does with what comes for the modem: the
+// network keeps it, or it is lost.
+func (m *Modem) barredLocked() (held, lost bool) {
+	for _, f := range m.faults {
+		if f.Kind == FaultNoInbound {
+			return f.Text != "lost", f.Text == "lost"
+		}
+	}
+	return false, false
 }
 
 // withoutSMSLocked says that the network gives the modem no SMS.

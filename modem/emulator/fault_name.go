@@ -20,8 +20,9 @@ func Faults() []FaultKind {
 		FaultBaud, FaultOtherAnswer, FaultEchoBack, FaultDeaf, FaultSpeechless, FaultOtherProgram, FaultFlood,
 		FaultSpontaneousError,
 		FaultHang, FaultSilentReboot, FaultForgets, FaultSlowBoot, FaultBrownOut, FaultSIMOut, FaultSIMSwap, FaultCall,
-		FaultNoSMS, FaultCDSIWrong, FaultCSMPWipes,
+		FaultNoSMS, FaultCDSIWrong, FaultCSMPWipes, FaultSwallow, FaultNoInbound,
 		FaultNetworkTime, FaultClockUnset,
+		FaultLinkBreaks,
 	}
 }
 

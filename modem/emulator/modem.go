@@ -28,6 +28,9 @@ type ModemOptions struct {
 	NoSIM bool
 	// Operator is the network's name, SMSC the service centre's number.
 	Operator, SMSC string
+	// Price is what a message costs, in cents: who has less left on the SIM is
+	// refused. 0: nothing, and only who has nothing left is.
+	Price int64
 	// Signal is the rssi of AT+CSQ, 1–31, or 99 for unknown.
 	Signal int
 	// SMSlots and MESlots are the sizes of the storages.
@@ -179,7 +182,7 @@ func (o ModemOptions) withDefaults(i int) ModemOptions {
 	o.IMEI = cmp.Or(o.IMEI, luhn(fmt.Sprintf("35693803%06d", 500000+i)))
 	o.Family = cmp.Or(o.Family, "generic")
 	o.ICCID = cmp.Or(o.ICCID, luhn(fmt.Sprintf("893407990000%06d", 1000+i)))
-	o.IMSI = cmp.Or(o.IMSI, fmt.Sprintf("21407%010d", 4000000+i))
+	o.IMSI = cmp.Or(o.IMSI, fmt.Sprintf("%s%010d", networkOf(o.Operator), 4000000+i))
 	o.Number = cmp.Or(o.Number, fmt.Sprintf("+346990%05d", 10000+i))
 	o.PUK = cmp.Or(o.PUK, fmt.Sprintf("%08d", 12340000+i))
 	o.Operator = cmp.Or(o.Operator, "Recado Red")

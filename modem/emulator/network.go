@@ -20,6 +20,9 @@ type NetworkOptions struct {
 	Latency time.Duration
 	// LatencySigma is the standard deviation of the latency's logarithm.
 	LatencySigma float64
+	// LinkSaves is the share of the latency that a submission does without when
+	// AT+CMMS has kept the link open since the last one; 0: it helps nothing.
+	LinkSaves float64
 	// CommandLatency is the time from the end of a command line to its answer.
 	CommandLatency time.Duration
 	// Baud paces both directions of every port at 10 bits an octet; 0: none.
@@ -31,6 +34,8 @@ type NetworkOptions struct {
 	Validity time.Duration
 	// Ledger gets a JSON line for each Entry; nil: kept in memory only.
 	Ledger io.Writer
+	// Timings gets a JSON line for each Timing; nil: nobody measures.
+	Timings io.Writer
 	// Now is the network's clock (SCTS, ledger); time.Now when nil.
 	Now func() time.Time
 	// Seed makes the random parts (latency, rules' probability) repeatable.
@@ -48,9 +53,10 @@ const roomDelay = time.Second
 
 // Network is the emulated network with its service centre.
 type Network struct {
-	o      NetworkOptions
-	ledger ledger
-	table  map[string]entry // of commands; never changed
+	o       NetworkOptions
+	ledger  ledger
+	timings timings
+	table   map[string]entry // of commands; never changed
 
 	mu     sync.Mutex // guards what follows; a modem's is never taken while it is held
 	modems []*Modem
@@ -71,7 +77,7 @@ func NewNetwork(o NetworkOptions) *Network {
 	}
 	o.Validity = cmp.Or(o.Validity, 72*time.Hour)
 	n := &Network{
-		o: o, ledger: ledger{w: o.Ledger}, table: commands(), sims: make(map[string]*sim),
+		o: o, ledger: ledger{w: o.Ledger}, timings: timings{w: o.Timings}, table: commands(), sims: make(map[string]*sim),
 		rand:  rand.New(rand.NewPCG(uint64(o.Seed), 0x5eed)),
 		parts: make(map[partKey]map[int]string), timers: make(map[*time.Timer]struct{}),
 	}
@@ -144,7 +150,7 @@ func (n *Network) Close() error {
 			<-s.ended
 		}
 	}
-	return n.ledger.failure()
+	return errors.Join(n.ledger.failure(), n.timings.failure())
 }
 
 // after runs f later, on a goroutine of its own, unless the network closed.

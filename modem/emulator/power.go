@@ -31,8 +31,9 @@ type atState struct {
 	reg                  int           // <stat>
 	copsFormat           int
 	clip, cmms, cgsms    int
-	quieted              bool   // the family's chatter was switched off
-	ringing              string // who calls
+	linkAt               time.Time // of the last answer to a submission with AT+CMMS on; zero: the link is closed
+	quieted              bool      // the family's chatter was switched off
+	ringing              string    // who calls
 	sregs                map[string]string
 	unacked              func(ok bool) // waits for AT+CNMA
 	mum                  bool          // announces nothing more, as Family.LastCDS says

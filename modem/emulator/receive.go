@@ -27,6 +27,12 @@ func (m *Modem) receive(t *terminated, ack func(ok bool)) receipt {
 	if m.power != powerOn || m.hung || m.sim == nil || m.state.reg != regHome || time.Now().Before(m.simReady) {
 		return refused
 	}
+	switch held, lost := m.barredLocked(); {
+	case held:
+		return refused
+	case lost && t.entry.Type != EntryReport:
+		return delivered
+	}
 	if t.entry.Type == EntryReport {
 		return m.receiveReport(t, ack)
 	}

@@ -42,6 +42,8 @@ type Effect struct {
 	Status   []byte
 	// ReportLate is added to the ReportDelay.
 	ReportLate time.Duration
+	// Drain takes all that is left on the sender's SIM.
+	Drain bool
 	// Reply gives the text that the recipient answers; nil or "": none. From is
 	// the answer's sender; the recipient when empty.
 	Reply func(text string) string
@@ -74,6 +76,7 @@ func Magic() []Rule {
 		m("303", Effect{Late: 200 * time.Second}),
 		m("304", Effect{CMS: 500, Sent: true}),
 		m("305", Effect{Late: 30 * time.Second}),
+		m("401", Effect{Drain: true}),
 	}
 	for code := 1; code < 1000; code++ {
 		rules = append(rules,

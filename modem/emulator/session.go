@@ -70,6 +70,8 @@ type session struct {
 	cmd    string        // the running command line, upper case, without AT
 	// answered is when the last answer had gone.
 	answered time.Time
+	// measured is the submission that goes on, for the network's Timings.
+	measured Timing
 }
 
 func newSession(m *Modem, rw io.ReadWriter) *session {
@@ -205,6 +207,7 @@ func (s *session) send(b []byte, since time.Time) {
 	if len(b) == 0 {
 		return
 	}
+	s.measured.Out += len(b)
 	if s.octet > 0 {
 		if s.txFree.Before(since) {
 			s.txFree = since
@@ -313,6 +316,7 @@ func (s *session) next(urcs bool) (byte, bool) {
 	b := s.rx[0]
 	s.rx = s.rx[1:]
 	s.rxAt = s.rxAt.Add(s.octet)
+	s.measured.In++
 	return b, true
 }
 

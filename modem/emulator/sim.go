@@ -17,7 +17,8 @@ type sim struct {
 	queue   []*terminated
 	pumping bool
 	again   bool
-	waiting bool // for AT+CNMA
+	waiting bool  // for AT+CNMA
+	credit  int64 // cents; nothing leaves without any
 }
 
 const (
@@ -26,7 +27,7 @@ const (
 )
 
 func newSIM(iccid, imsi, number, pin, puk string) *sim {
-	s := &sim{iccid: iccid, imsi: imsi, number: number, pin: pin, puk: puk, pinTries: pinTries, pukTries: pukTries}
+	s := &sim{credit: firstCredit, iccid: iccid, imsi: imsi, number: number, pin: pin, puk: puk, pinTries: pinTries, pukTries: pukTries}
 	s.lock()
 	return s
 }

@@ -1,6 +1,8 @@
 package emulator
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -123,4 +125,34 @@ func TestRealTimePacing(t *testing.T) {
 	perfect(t, m, submitTPDU("+34600111222", "hola"), 20)
 	require.GreaterOrEqual(t, time.Since(start), 20*21*time.Millisecond)
 	require.NoError(t, n.Close())
+}
+
+// The timings are those of the line, whatever the host's side of it sees.
+func TestTimingsAreTheLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var file bytes.Buffer
+		n := NewNetwork(NetworkOptions{Latency: 2 * time.Second, CommandLatency: 10 * time.Millisecond, Baud: 115200, Timings: &file})
+		m := n.AddModem(ModemOptions{})
+		tpdu := submitTPDU("+34600111222", "Hola")
+		perfect(t, m, tpdu, 2)
+		require.NoError(t, n.Close())
+		octets := func(s string) time.Duration { return time.Duration(len(s)) * (10 * time.Second / 115200) }
+		lines := bytes.Split(bytes.TrimSpace(file.Bytes()), []byte("\n"))
+		require.Len(t, lines, 2)
+		var first, second Timing
+		require.NoError(t, json.Unmarshal(lines[0], &first))
+		require.NoError(t, json.Unmarshal(lines[1], &second))
+		command, pdu := "AT+CMGS="+itoa(len(tpdu))+"\r", "00"+upperHex(tpdu)+"\x1a"
+		answer := "\r\n+CMGS: 1\r\n\r\nOK\r\n"
+		require.Equal(t, 2, first.Commands) // ATE0 before it
+		require.Equal(t, 1, second.Commands)
+		require.Equal(t, len(command)+len(pdu), second.In)
+		require.Equal(t, len(prompt)+len(answer), second.Out)
+		require.Equal(t, m.Name(), second.Modem)
+		require.True(t, second.Accepted)
+		require.Equal(t, octets(command), second.Command.Sub(first.Answer))
+		require.Equal(t, 10*time.Millisecond+octets(prompt), second.Prompt.Sub(second.Command))
+		require.Equal(t, octets(pdu), second.CtrlZ.Sub(second.Prompt))
+		require.Equal(t, 2*time.Second+octets(answer), second.Answer.Sub(second.CtrlZ))
+	})
 }

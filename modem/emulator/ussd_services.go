@@ -1,9 +1,6 @@
 package emulator
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // ussdService finds who answers a code, as the table in doc.go has it. What the
 // balance is asked by differs from one operator to the next.
@@ -28,18 +25,7 @@ func (m *Modem) ussdService(code string) ussdState {
 		"*118#": says(ussdWords{text: "1250"}),
 		"*#06#": says(ussdWords{text: m.o.IMEI}),
 	}
-	balance, number := []string{"*111#", "*123#", "*134#"}, "*133#"
-	switch o := strings.ToLower(m.o.Operator); {
-	case strings.Contains(o, "movistar"):
-		balance, number = []string{"*133#"}, "*135#"
-	case strings.Contains(o, "vodafone"):
-		balance = []string{"*134#"}
-	case strings.Contains(o, "orange"):
-		balance = []string{"*111#"}
-	}
-	for _, code := range balance {
-		services[code] = says(ussdWords{text: "Su saldo es 12,34 EUR."})
-	}
+	number := m.creditServices(services)
 	services[number] = func(m *Modem, _ string) ([]ussdWords, ussdState, error) {
 		return []ussdWords{{text: "Su numero es " + m.sim.number}}, nil, nil
 	}

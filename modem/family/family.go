@@ -55,6 +55,8 @@ type Family struct {
 	Acked []CNMI
 	// Ack acknowledges a report or message with AT+CSMS=1. Without "AT".
 	Ack string
+	// NoLink: it has no AT+CMMS, which keeps the link to the service centre open.
+	NoLink bool
 	// Charset is the value of AT+CSCS.
 	Charset string
 	// Storages are the memories that may hold received messages, in the order

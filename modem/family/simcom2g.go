@@ -12,5 +12,6 @@ var _ = variant(func(f *Family) {
 	f.ICCID = []string{"+CCID", "+CRSM=176,12258,0,0,10"}
 	f.CNMI = ladder([]int{2, 1}, []int{1}, 0) // ds 2 is refused
 	f.CMS = siemensCodes()
+	f.NoLink = true // its manual's list of SMS commands goes without AT+CMMS
 	f.Pace, f.AfterPrompt = 50*time.Millisecond, 20*time.Millisecond
 })

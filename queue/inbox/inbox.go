@@ -26,9 +26,10 @@ const (
 	KindBinary      = "binary"      // data, WAP push, port-addressed, for the SIM: kept, never interpreted
 	KindUndecodable = "undecodable" // kept raw and visible
 	// Only on raw rows, they make no message:
-	KindSilent  = "silent"  // type 0 (TS 23.040 9.2.3.9)
-	KindMWI     = "mwi"     // message waiting indication, voice mail
-	KindForeign = "foreign" // a SUBMIT that another device left on the SIM
+	KindSilent  = "silent"         // type 0 (TS 23.040 9.2.3.9)
+	KindMWI     = "mwi"            // message waiting indication, voice mail
+	KindForeign = "foreign"        // a SUBMIT that another device left on the SIM
+	KindCanary  = queue.KindCanary // one SIM of this box texted another, to see whether it gets there
 )
 
 // In is a received TPDU with where it came from.

@@ -29,10 +29,14 @@ func (s *Store) Ingest(ctx context.Context, in In) error {
 	}
 	kind := kindOf(in.PDU)
 	from := s.sender(in.PDU)
+	plain := kind
 	err := s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error {
 		hash := rawHash(in)
 		again, err := repeats(tx, in, hash)
 		if err != nil || again {
+			return err
+		}
+		if kind, err = s.ofCanary(tx, in, plain); err != nil {
 			return err
 		}
 		var raw int64
@@ -46,7 +50,7 @@ func (s *Store) Ingest(ctx context.Context, in In) error {
 			return err
 		}
 		switch kind {
-		case KindSilent, KindMWI, KindForeign:
+		case KindSilent, KindMWI, KindForeign, KindCanary:
 			return nil
 		}
 		if c := in.PDU.Concat; c != nil && c.Total > 1 && c.Seq >= 1 && c.Seq <= c.Total {

@@ -12,7 +12,7 @@ import (
 var Types = []string{
 	"message.sent", "message.delivered", "message.undelivered", "message.failed", "message.expired", "message.cancelled",
 	"message.uncertain", "message.held", "inbound.received", "inbound.partial", "contact.opted_out", "contact.opted_in",
-	"campaign.started", "campaign.paused", "campaign.finished", "sim.state", "sim.limit", "modem.state", typeTest,
+	"campaign.started", "campaign.paused", "campaign.finished", "sim.state", "sim.limit", "sim.credit", "modem.state", typeTest,
 }
 
 const (

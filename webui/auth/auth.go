@@ -9,6 +9,7 @@ package auth
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"log/slog"
 	"sync"
@@ -147,4 +148,21 @@ func (s *Store) AuditTrail(ctx context.Context, limit int) ([]AuditEntry, error)
 		trail = append(trail, e)
 	}
 	return trail, rows.Err()
+}
+
+// auditDepth is how far back LastAudit looks, in rows.
+const auditDepth = 20_000
+
+// LastAudit is the newest row of an action on an object; false when there is none
+// among the newest rows.
+func (s *Store) LastAudit(ctx context.Context, action, object string) (AuditEntry, bool, error) {
+	e := AuditEntry{Action: action, Object: object}
+	var at int64
+	err := s.db.Read().QueryRowContext(ctx, `SELECT at, who, detail FROM audit WHERE id > (SELECT max(id) FROM audit) - ? AND action = ? AND object = ?
+		ORDER BY id DESC LIMIT 1`, auditDepth, action, object).Scan(&at, &e.Who, &e.Detail)
+	if errors.Is(err, sql.ErrNoRows) {
+		return e, false, nil
+	}
+	e.At = time.UnixMilli(at).UTC()
+	return e, err == nil, err
 }

@@ -5,7 +5,7 @@
 // The setup code opens the door, a message is written, leaves on an emulated
 // SIM, its delivery report is seen, an answer comes in and is answered. A SIM gets
 // its PIN, the network is asked for the balance, the check-up gives its bundle. What looks after
-// the data is walked through on a second box (care.mjs). Beside that, every page is looked at by axe, in both themes and languages, at 320,
+// the data is walked through on a second box (care.mjs), what SIMs may send in pool.mjs. Beside that, every page is looked at by axe, in both themes and languages, at 320,
 // 360 and 1280 px. It needs Debian's chromium; where it is elsewhere, say so in
 // CHROMIUM. On failure a picture of the page is left in the folder of ARTIFACTS.
 import assert from 'node:assert/strict';
@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { chromium } from 'playwright-core';
 import { pin, puk, start } from './appliance.mjs';
 import { care } from './care.mjs';
+import { pool } from './pool.mjs';
 import { accessible, bigEnough, fits, watch } from './eyes.mjs';
 
 const binary = process.argv[2];
@@ -170,9 +171,9 @@ try {
 
   now('the check-up says what is wrong, and has the bundle');
   await page.goto(at('/lines'));
-  await page.locator('.checkup').getByText('no funciona').waitFor();
+  await page.locator('.checkup[href="/doctor"]').getByText('no funciona').waitFor();
   await accessible(page, 'the lines with something wrong');
-  await page.locator('.checkup').click();
+  await page.locator('.checkup[href="/doctor"]').click();
   await page.getByRole('heading', { name: 'Diagnóstico' }).waitFor();
   await page.locator('.finding', { hasText: 'nothing-here' }).getByText('no hay nada conectado ahí').waitFor();
   const [bundle] = await Promise.all([page.waitForEvent('download'), button('Descargar el paquete').click()]);
@@ -249,13 +250,15 @@ try {
   await page.getByText('SIM desbloqueada.').waitFor();
   await page.locator('#modem .head .pill', { hasText: 'Listo' }).waitFor();
 
+  await pool(page, { at, now, sim });
+
   now('the balance by USSD, a menu, and a code that is not sent');
   await page.goto(at(sim));
-  await page.getByLabel('Código').fill('*123#');
-  await button('Preguntar').click();
+  await page.locator('#code').fill('*123#');
+  await page.locator('#ussd').getByRole('button', { name: 'Preguntar' }).click();
   await page.locator('.ussd-text').getByText('Su saldo es 12,34 EUR.').waitFor();
   await accessible(page, 'an answer of the network');
-  await page.getByLabel('Código').fill('*100#');
+  await page.locator('#code').fill('*100#');
   await page.keyboard.press('Enter');
   await page.locator('.ussd-text').getByText('2. Bonos').waitFor();
   assert.equal(await page.evaluate(() => document.activeElement.id), 'reply', 'the reply has the focus');
@@ -265,8 +268,8 @@ try {
   await page.locator('.ussd-text').getByText('1 GB').waitFor();
   await button('Terminar').click();
   await page.getByText('Consulta terminada.').waitFor();
-  await page.getByLabel('Código').fill('**21*600111222#');
-  await button('Preguntar').click();
+  await page.locator('#code').fill('**21*600111222#');
+  await page.locator('#ussd').getByRole('button', { name: 'Preguntar' }).click();
   await page.getByRole('alert').getByText('Ese código cambia desvíos de llamadas').waitFor();
   await accessible(page, 'a code that is refused');
 

@@ -219,12 +219,6 @@ func (s *session) send(args []string) error {
 	return nil
 }
 
-func (s *session) pause([]string) error { return s.tell(http.MethodPost, "/api/v1/sending/pause", nil) }
-
-func (s *session) resume([]string) error {
-	return s.tell(http.MethodPost, "/api/v1/sending/resume", nil)
-}
-
 // log shows the live log until a key is pressed; in a script until it is killed.
 func (s *session) log([]string) error {
 	ctx, cancel := context.WithCancel(s.ctx)

@@ -15,6 +15,8 @@ type command struct {
 	rest bool
 	// needs: a running daemon.
 	needs bool
+	// typed: it is in no menu, which has to fit an old terminal; help lists it.
+	typed bool
 	run   func(s *session, args []string) error
 }
 
@@ -28,7 +30,7 @@ type argument struct {
 	optional bool
 }
 
-// commands in the order of the menu.
+// commands in the order of the menu; those that are only typed after it.
 func commands() []command {
 	var (
 		modem  = argument{name: "MODEM", prompt: "a.modem", propose: (*session).onlyModem}
@@ -45,15 +47,16 @@ func commands() []command {
 		{name: "modem restart", help: "c.restart", args: []argument{modem}, needs: true, run: (*session).restart},
 		{name: "modem trace", help: "c.trace", args: []argument{modem, {name: "LINES", optional: true}}, needs: true, run: (*session).trace},
 		{name: "modem history", help: "c.history", args: []argument{modem, {name: "LINES", optional: true}}, needs: true, run: (*session).history},
-		{name: "modem power", help: "c.power", args: []argument{modem}, needs: true, run: (*session).power},
 		{name: "sim list", help: "c.sims", needs: true, run: (*session).sims},
 		{name: "sim show", help: "c.sim", args: []argument{sim}, needs: true, run: (*session).sim},
 		{name: "sim name", help: "c.name", args: []argument{sim, {name: "NAME", prompt: "a.name"}}, rest: true, needs: true, run: (*session).nameSIM},
 		{name: "sim enable", help: "c.enable", args: []argument{sim}, needs: true, run: (*session).enableSIM},
 		{name: "sim disable", help: "c.disable", args: []argument{sim}, needs: true, run: (*session).disableSIM},
+		{name: "sim limits", help: "c.limits", args: []argument{sim, {name: "CHANGES", optional: true}}, rest: true, needs: true, run: (*session).limits},
+		{name: "sim balance", help: "c.balance", args: []argument{sim}, needs: true, run: (*session).balance},
+		{name: "sim test", help: "c.test", args: []argument{sim}, needs: true, run: (*session).test},
 		{name: "pin", help: "c.pin", args: []argument{modem}, needs: true, run: (*session).enterPIN},
 		{name: "puk", help: "c.puk", args: []argument{modem}, needs: true, run: (*session).enterPUK},
-		{name: "sim forget-pin", help: "c.forget", args: []argument{sim}, needs: true, run: (*session).forgetPIN},
 		{name: "ussd", help: "c.ussd", args: []argument{sim, {name: "CODE", prompt: "a.code"}, {name: "REPLIES", optional: true}}, rest: true, needs: true, run: (*session).ussd},
 		{name: "send", help: "c.send", args: []argument{{name: "TO", prompt: "a.to"}, {name: "TEXT", prompt: "a.text"}}, rest: true, run: (*session).send},
 		{name: "queue", help: "c.queue", run: (*session).queue},
@@ -62,8 +65,8 @@ func commands() []command {
 		{name: "held discard", help: "c.discard", args: []argument{reason, class}, run: (*session).discard},
 		{name: "uncertain list", help: "c.uncertain", run: (*session).uncertain},
 		{name: "uncertain resolve", help: "c.resolve", args: []argument{{name: "ID", prompt: "a.id"}, {name: "resend|mark_sent|mark_failed", prompt: "a.resolve"}}, run: (*session).resolve},
-		{name: "pause", help: "c.pause", run: (*session).pause},
-		{name: "resume", help: "c.resume", run: (*session).resume},
+		{name: "pause", help: "c.pause", args: []argument{{name: "SIM|CLASS", optional: true}}, rest: true, run: (*session).pause},
+		{name: "resume", help: "c.resume", args: []argument{{name: "SIM|CLASS", optional: true}}, rest: true, run: (*session).resume},
 		{name: "clock", help: "c.clock", run: (*session).clock},
 		{name: "clock trust", help: "c.trust", args: []argument{{name: sureFlag, optional: true}, {name: "TIME", optional: true}}, rest: true, needs: true, run: (*session).trustClock},
 		{name: "backup list", help: "c.backups", needs: true, run: (*session).backups},
@@ -72,8 +75,10 @@ func commands() []command {
 		{name: "doctor", help: "c.doctor", run: (*session).doctor},
 		{name: "password", help: "c.password", args: []argument{person}, run: (*session).password},
 		{name: "lang", help: "c.lang", args: []argument{{name: "es|en", prompt: "a.lang"}}, run: (*session).setLanguage},
-		{name: "help", help: "c.help", run: (*session).help},
 		{name: "quit", help: "c.quit", run: (*session).quit},
+		{name: "modem power", help: "c.power", args: []argument{modem}, needs: true, typed: true, run: (*session).power},
+		{name: "sim forget-pin", help: "c.forget", args: []argument{sim}, needs: true, typed: true, run: (*session).forgetPIN},
+		{name: "help", help: "c.help", typed: true, run: (*session).help},
 	}
 }
 

@@ -18,7 +18,7 @@ func TestEveryMenuItemHasAScriptableTwin(t *testing.T) {
 		asks    string   // the request that changes something
 	}{
 		{command: "status", shows: []string{"1.2.3", "Lines ready                       6", "queued: 7", "1/20/300", "Uncertain                         5", "2 MB",
-			"Held                              6 (held list)", "trusted (ntp)", "Storage                           low: make room"}},
+			"Held                              6 (held list)", "trusted (ntp)", "Storage                           low: make room", "Paused beside                     bulk, 8934"}},
 		{command: "held", shows: []string{"restored  otp    2", "late      bulk   4"}},
 		{command: "held release restored", shows: []string{"Done: 2. Still held: 4."}, asks: `POST /api/v1/held/release {"reason":"restored"}`},
 		{command: "held release restored otp", shows: []string{"Done: 2."}, asks: `POST /api/v1/held/release {"class":"otp","reason":"restored"}`},
@@ -54,6 +54,15 @@ func TestEveryMenuItemHasAScriptableTwin(t *testing.T) {
 		{command: "queue", shows: []string{"queued", "*********222"}},
 		{command: "pause", shows: []string{"Done."}, asks: "POST /api/v1/sending/pause"},
 		{command: "resume", shows: []string{"Done."}, asks: "POST /api/v1/sending/resume"},
+		{command: "pause BULK", shows: []string{"Done."}, asks: `POST /api/v1/sending/pause {"class":"bulk"}`},
+		{command: "pause cita", shows: []string{"Done."}, asks: `POST /api/v1/sending/pause {"sim":"893400000000000001"}`},
+		{command: "resume 1", shows: []string{"Done."}, asks: `POST /api/v1/sending/resume {"sim":"893400000000000001"}`},
+		{command: "sim limits cita", shows: []string{"12/500", "7/-", "3/300", "bulk leaves 20 % of each", "day 15"}},
+		{command: "sim limits cita day=400/50 hour=0 reserve=10", shows: []string{"Done."},
+			asks: `PATCH /api/v1/sims/893400000000000001 {"limits":[{"max_recipients":50,"max_segments":400,"window":"day"},{"max_recipients":300,"window":"month"}],"reserve_percent":10}`},
+		{command: "sim limits cita default", shows: []string{"Done."}, asks: `PATCH /api/v1/sims/893400000000000001 {"limits":null}`},
+		{command: "sim balance cita", shows: []string{"12.34 EUR", "Su saldo es 12,34"}, asks: "POST /api/v1/sims/893400000000000001/balance"},
+		{command: "sim test cita", shows: []string{"…0001", "…0002", "it arrived"}, asks: "POST /api/v1/sims/893400000000000001/canary"},
 		{command: "password jefa", secret: "una larga y buena\r\n", shows: []string{"Done."}, asks: `POST /control/users/jefa/password {"password":"una larga y buena"}`},
 		{command: "lang es", shows: []string{"Español."}},
 		{command: "help", shows: []string{"modem trace MODEM [LINES]", "password PERSON"}},
@@ -99,6 +108,9 @@ func TestExecRefusesWhatItCannotDo(t *testing.T) {
 		{"clock trust 2027-11-22T12:00:00Z", "clock trust --sure TIME"},
 		{"lang fr", "languages: es, en"},
 		{"password jefa", "type the password"},
+		{"sim limits cita year=5", "use: sim limits SIM"},
+		{"sim limits cita day=many", "use: sim limits SIM"},
+		{"sim limits cita reserve=x", "use: sim limits SIM"},
 	} {
 		t.Run(row.command, func(t *testing.T) {
 			box := twoModems(t)

@@ -76,7 +76,7 @@ func twoModems(t *testing.T) *box {
 			"started":"2026-11-01T10:00:00Z","setup_code":"ABCD-EFGH","clock_trusted":true}`,
 		"GET /control/users": `[{"name":"ana","role":"reader"},{"name":"jefa","role":"admin"}]`,
 		"GET /api/v1/status": `{"version":"1.2.3","queue":{"queued":{"normal":3,"bulk":4},"held":{"normal":6}},
-			"sent":{"last_minute":1,"last_hour":20,"last_day":300},"clock":{"trusted":true,"source":"ntp"},"lines_ready":6,"uncertain":5,"storage":{"free_bytes":2097152,"state":"low","detail":"make room"}}`,
+			"sent":{"last_minute":1,"last_hour":20,"last_day":300},"clock":{"trusted":true,"source":"ntp"},"lines_ready":6,"uncertain":5,"sending":{"paused":false,"sims":["8934"],"classes":["bulk"]},"storage":{"free_bytes":2097152,"state":"low","detail":"make room"}}`,
 		"GET /api/v1/modems": `{"items":[
 			{"id":"860000000000017","port":"/dev/ttyUSB2","model":"EC25","state":"ready","sim":"893400000000000001"},
 			{"id":"/dev/ttyUSB9","port":"/dev/ttyUSB9","state":"locked","reason":"held by smsd (PID 12): stop it"}],"next":null}`,
@@ -85,7 +85,13 @@ func twoModems(t *testing.T) *box {
 			{"iccid":"893400000000000002","name":"Otra","state":"unavailable","signal":{"rssi_dbm":null}}],"next":null}`,
 		"GET /api/v1/sims?limit=2": `{"items":[{"iccid":"1"},{"iccid":"2"}],"next":null}`,
 		"GET /api/v1/sims/893400000000000001": `{"iccid":"893400000000000001","name":"Cita","state":"ready",
-			"signal":{"rssi_dbm":-71},"smsc":"+34600000000"}`,
+			"signal":{"rssi_dbm":-71},"smsc":"+34600000000","reserve_percent":20,"reset_day":15,"limits":[
+			{"window":"minute","used_segments":1},{"window":"hour","used_segments":7,"max_segments":null},
+			{"window":"day","used_segments":12,"max_segments":500,"used_recipients":2},{"window":"month","used_recipients":3,"max_recipients":300}]}`,
+		"POST /api/v1/sims/893400000000000001/balance": `{"answer":"Su saldo es 12,34 EUR","balance_minor":1234,"currency":"EUR","error":null}`,
+		"POST /api/v1/sims/893400000000000001/canary":  `{"items":[{"id":5}]}`,
+		"GET /api/v1/canaries?limit=20": `{"items":[{"id":5,"from":"893400000000000001","to":"893400000000000002","says":"it arrived","state":"arrived","ended_at":"2026-11-01T10:00:00Z"},
+			{"id":4,"from":"1","to":"2","says":"of before","state":"missed","ended_at":null}],"next":null}`,
 		"GET /api/v1/messages?limit=10": `{"items":[{"id":"0193","to":"+34600111222","text":"SECRETO","class":"normal",
 			"state":"sent","created_at":"2026-11-01T10:00:00Z"}],"next":null}`,
 		"GET /control/modems/860000000000017/trace": `[{"at":"2026-11-01T10:00:00Z","out":true,"line":"AT+CSQ"},

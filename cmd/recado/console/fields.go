@@ -16,6 +16,8 @@ var fields = map[string]string{
 
 // codes are the API's words for states and reasons, in Spanish.
 var codes = map[string]string{
+	"minute": "minuto", "hour": "hora", "day": "día", "month": "mes", "arrived": "llegó", "missed": "perdida", "refused": "rechazada", "void": "sin resultado", "out": "en camino", "waiting": "espera",
+	"unreadable": "la respuesta no dice ninguna cantidad", "many_amounts": "la respuesta dice varias cantidades", "no_answer": "sin respuesta", "unsupported": "la red no lo admite", "ended": "la red lo ha terminado",
 	// of messages
 	"scheduled": "programado", "held": "retenido", "queued": "en cola", "sending": "enviando", "sent": "enviado",
 	"delivered": "entregado", "undelivered": "no entregado", "uncertain": "incierto", "failed": "fallido", "expired": "caducado",
@@ -42,7 +44,7 @@ var codes = map[string]string{
 // placeholders are what stands for an argument in usage, in Spanish. What is typed as
 // it is (all, resend) stays.
 var placeholders = strings.NewReplacer("MODEM", "MÓDEM", "NAME", "NOMBRE", "REASON", "MOTIVO", "CLASS", "CLASE", "LINES", "LÍNEAS",
-	"PERSON", "PERSONA", "CODE", "CÓDIGO", "REPLIES", "RESPUESTAS", "TIME", "HORA", "TEXT", "TEXTO", "TO ", "NÚMERO ")
+	"PERSON", "PERSONA", "CODE", "CÓDIGO", "REPLIES", "RESPUESTAS", "CHANGES", "CAMBIOS", "TIME", "HORA", "TEXT", "TEXTO", "TO ", "NÚMERO ")
 
 func (s *session) spanish() bool { return strings.HasPrefix(s.language, Spanish) }
 

@@ -43,7 +43,7 @@ func (s *session) warnings(info Info) {
 
 // menu shows the numbered commands in two columns, so that it fits 24 lines.
 func (s *session) menu() {
-	all := commands()
+	all := slices.DeleteFunc(commands(), func(c command) bool { return c.typed })
 	half := (len(all) + 1) / 2
 	width := s.o.Width/2 - 1
 	fmt.Fprintln(s.out)
@@ -84,7 +84,11 @@ type statusAnswer struct {
 		State  string `json:"state"`
 		Detail string `json:"detail"`
 	} `json:"storage"`
-	Clock clockAnswer `json:"clock"`
+	Clock   clockAnswer `json:"clock"`
+	Sending struct {
+		SIMs    []string `json:"sims"`
+		Classes []string `json:"classes"`
+	} `json:"sending"`
 }
 
 func (s *session) status([]string) error {
@@ -108,6 +112,9 @@ func (s *session) status([]string) error {
 		row("l.ready", status.LinesReady)
 	}
 	row("l.sending", s.choose(info.Paused, "l.stopped", "l.running"))
+	if off := slices.Concat(status.Sending.Classes, status.Sending.SIMs); len(off) > 0 {
+		row("l.off", strings.Join(off, ", "))
+	}
 	if n := sum(status.Queue["held"]); n > 0 {
 		row("l.held", s.say("held.see", n))
 	}

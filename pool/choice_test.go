@@ -1,0 +1,212 @@
+package pool
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"recado/queue"
+)
+
+// turn is one choice among idle SIMs, as the dispatcher makes it.
+func (w *wear) turn(account int64, sims []string, weights map[string]int, left map[string]float64) string {
+	list, strides := make([]candidate, len(sims)), make([]float64, len(sims))
+	for i, sim := range sims {
+		strides[i] = stride(weights[sim], left[sim])
+	}
+	for i, t := range w.times(account, sims, strides) {
+		list[i].time = t
+	}
+	sim := sims[best(list)]
+	w.use(account, sim, weights[sim], left[sim])
+	return sim
+}
+
+func simNames(n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprint("sim", i)
+	}
+	return list
+}
+
+func ones(sims []string) map[string]float64 {
+	m := map[string]float64{}
+	for _, s := range sims {
+		m[s] = 1
+	}
+	return m
+}
+
+// TestSharesAreByWeight: whatever the weights and what is left, idle SIMs get
+// their share of any number of messages, to within a turn of each.
+func TestSharesAreByWeight(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sims := simNames(rapid.IntRange(1, 8).Draw(t, "sims"))
+		account := rapid.SampledFrom([]int64{allTraffic, 7}).Draw(t, "account")
+		weights, left, share := map[string]int{}, map[string]float64{}, map[string]float64{}
+		for _, sim := range sims {
+			weights[sim] = 1
+			if account != allTraffic {
+				weights[sim] = rapid.IntRange(1, 100).Draw(t, "weight")
+			}
+			left[sim] = rapid.Float64Range(leastLeft, 1).Draw(t, "left")
+			share[sim] = float64(weights[sim]) * left[sim]
+		}
+		var w wear
+		w.present(sims)
+		n := rapid.IntRange(1, 500).Draw(t, "messages")
+		got := map[string]int{}
+		for range n {
+			got[w.turn(account, sims, weights, left)]++
+		}
+		for _, a := range sims {
+			for _, b := range sims {
+				turns := float64(got[a])/share[a] - float64(got[b])/share[b]
+				if math.Abs(turns) > 1/share[a]+1/share[b]+1e-6 {
+					t.Fatalf("of %d messages %s (share %.3f) got %d, %s (share %.3f) %d", n, a, share[a], got[a], b, share[b], got[b])
+				}
+			}
+		}
+	})
+}
+
+// TestWhoComesBackMakesUpForNothing: a SIM that was away takes its turn with the
+// others, not all of theirs.
+func TestWhoComesBackMakesUpForNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sims := simNames(rapid.IntRange(2, 6).Draw(t, "sims"))
+		var w wear
+		w.present(sims)
+		for range rapid.IntRange(0, 50).Draw(t, "before") {
+			w.turn(allTraffic, sims, nil, ones(sims))
+		}
+		away, rest := sims[0], sims[1:]
+		w.present(rest)
+		for range rapid.IntRange(1, 2000).Draw(t, "without it") {
+			w.turn(allTraffic, rest, nil, ones(rest))
+		}
+		w.present(sims)
+		for range 3 {
+			got := map[string]int{}
+			for range sims {
+				got[w.turn(allTraffic, sims, nil, ones(sims))]++
+			}
+			if got[away] > 2 {
+				t.Fatalf("it got %d of %d messages", got[away], len(sims))
+			}
+		}
+	})
+}
+
+// TestABusyOnesDebtIsBounded: who was busy while the others sent gets at most a
+// few messages more than they when all are idle.
+func TestABusyOnesDebtIsBounded(t *testing.T) {
+	var w wear
+	sims := simNames(4)
+	w.present(sims)
+	for range 1000 {
+		for _, sim := range sims[1:] {
+			w.use(allTraffic, sim, 1, 1)
+		}
+	}
+	got := 0
+	for range 20 {
+		if w.turn(allTraffic, sims, nil, ones(sims)) == sims[0] {
+			got++
+		}
+	}
+	require.GreaterOrEqual(t, got, debtMost)
+	require.LessOrEqual(t, got, debtMost+5, "its share of twenty is five")
+}
+
+// TestUnevenWeightsHoldUnderLoad: lines that pull as fast as they can share a
+// route as its weights say, to within a few messages.
+func TestUnevenWeightsHoldUnderLoad(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sims := simNames(rapid.IntRange(2, 5).Draw(t, "sims"))
+		weights, sum := map[string]int{}, 0
+		for _, sim := range sims {
+			weights[sim] = rapid.IntRange(1, 10).Draw(t, "weight")
+			sum += weights[sim]
+		}
+		var w wear
+		w.present(sims)
+		got, n := map[string]int{}, 0
+		asks := rapid.SliceOfN(rapid.SampledFrom(sims), 1, 1000).Draw(t, "who is free")
+		for _, sim := range asks {
+			if w.due(7, sim, sims) {
+				w.use(7, sim, weights[sim], 1)
+				got[sim]++
+				n++
+			}
+		}
+		for _, sim := range sims {
+			// It is at most two turns of its own ahead of the least.
+			for _, other := range sims {
+				ahead := float64(got[sim])/float64(weights[sim]) - float64(got[other])/float64(weights[other])
+				if ahead > 2/float64(weights[sim])+1e-6 {
+					t.Fatalf("%s of weight %d got %d, %s of weight %d got %d", sim, weights[sim], got[sim], other, weights[other], got[other])
+				}
+			}
+		}
+		if n == 0 {
+			t.Fatal("nobody was due")
+		}
+	})
+}
+
+func TestTheBestIsHealthyThenDueThenRested(t *testing.T) {
+	long, just := time.Unix(1, 0), time.Unix(2, 0)
+	require.Equal(t, 1, best([]candidate{{doubt: 1, time: 0}, {time: 5}}), "health before turn")
+	require.Equal(t, 1, best([]candidate{{time: 5, used: long}, {time: 4, used: just}}), "turn before rest")
+	require.Equal(t, 1, best([]candidate{{time: 4, used: just}, {time: 4 + 1e-9, used: long}}), "rest when equal")
+	require.Equal(t, 0, best([]candidate{{time: 4, used: long}, {time: 4, used: long}}), "the first of equals")
+}
+
+// TestTurns: after fifty better ones in a row one of bulk follows, after
+// twenty-five codes one of normal; one line at a time has the turn, and when it
+// finds nothing another has it soon. A code that comes then still goes first.
+func TestTurns(t *testing.T) {
+	var w turns
+	next := func() [2]int {
+		turn, over := w.next()
+		return [2]int{turn, over}
+	}
+	none := [2]int{-1, 0}
+	for range turnNormal {
+		require.Equal(t, none, next())
+		w.took(queue.LaneOTP)
+	}
+	require.Equal(t, [2]int{queue.LaneNormal, queue.LaneOTP}, next())
+	require.Equal(t, none, next(), "another line asks at the same time")
+	w.took(queue.LaneNormal)
+	for range turnBulk - turnNormal - 1 {
+		require.Equal(t, none, next())
+		w.took(queue.LaneNormal)
+	}
+	bulk := [2]int{queue.LaneBulk, queue.LaneNormal}
+	require.Equal(t, bulk, next())
+	for range turnAgain { // there is none
+		require.Equal(t, none, next())
+		w.took(queue.LaneNormal)
+	}
+	require.Equal(t, bulk, next())
+	w.took(queue.LaneBulk)
+	// Nothing but codes, and nothing of normal waits.
+	for range turnNormal {
+		require.Equal(t, none, next())
+		w.took(queue.LaneAlert)
+	}
+	require.Equal(t, [2]int{queue.LaneNormal, queue.LaneOTP}, next())
+	turns := map[[2]int]int{}
+	for range turnBulk {
+		turns[next()]++
+		w.took(queue.LaneOTP)
+	}
+	require.Positive(t, turns[[2]int{queue.LaneBulk, queue.LaneOTP}], "%v", turns)
+}

@@ -1,0 +1,293 @@
+package pool
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"recado/queue"
+)
+
+// noon of a Monday.
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+// idleLines are lines without limits that need took for a submission.
+func idleLines(took ...time.Duration) []SimLine {
+	lines := make([]SimLine, len(took))
+	for i := range lines {
+		lines[i] = SimLine{ICCID: fmt.Sprint("sim", i), Took: took[i], Rank: float64(i)}
+	}
+	return lines
+}
+
+func batch(c queue.Class, messages, segments int) Batch {
+	return Batch{Class: c, Messages: messages, Segments: messages * segments, First: 1, Last: int64(messages), Later: never}
+}
+
+func situation(lines []SimLine, work ...Batch) Situation {
+	return Situation{Now: noon, Trusted: true, Lines: lines, Work: work}
+}
+
+const sec = time.Second
+
+func shares(f Forecast) map[string]int {
+	m := map[string]int{}
+	for _, s := range f.Shares {
+		m[s.ICCID] = s.Segments
+	}
+	return m
+}
+
+func TestSimulateSharesBySpeed(t *testing.T) {
+	f := Simulate(situation(idleLines(2*sec, 4*sec), batch(queue.Normal, 30, 1)))
+	require.True(t, f.Feasible)
+	require.Equal(t, 40*sec, f.ETA)
+	require.Equal(t, map[string]int{"sim0": 20, "sim1": 10}, shares(f))
+	require.Equal(t, "sim0", f.Shares[0].ICCID)
+	require.InDelta(t, 2.0/3, f.Shares[0].Share, 1e-9)
+	require.Equal(t, noon, f.Begins)
+	require.Equal(t, noon.Add(40*sec), f.Finish)
+	require.Empty(t, f.Limits)
+	require.Empty(t, f.Waits)
+	require.Equal(t, []Left{{"sim0", -1, -1, -1}, {"sim1", -1, -1, -1}}, f.Left)
+}
+
+func TestSimulateLongMessageStaysOnOneLine(t *testing.T) {
+	f := Simulate(situation(idleLines(2*sec, 2*sec, 2*sec), batch(queue.Normal, 1, 10)))
+	require.Equal(t, 20*sec, f.ETA)
+	require.Equal(t, map[string]int{"sim0": 10}, shares(f))
+}
+
+func TestSimulateMinuteAndHour(t *testing.T) {
+	lines := idleLines(sec)
+	lines[0].Limits[windowMinute].Segments = 10
+	lines[0].Limits[windowHour].Segments = 25
+	f := Simulate(situation(lines, batch(queue.Normal, 27, 1)))
+	// 0–9, 60–69, 120–124; then the first of the hour is free again at 3600, the
+	// second a second later.
+	require.Equal(t, 3602*sec, f.ETA)
+	require.Equal(t, []LimitHit{
+		{"sim0", "minute", false, noon.Add(9 * sec)},
+		{"sim0", "hour", false, noon.Add(124 * sec)},
+	}, f.Limits)
+	require.Equal(t, WaitMinute, f.Waits[0].Why)
+	require.Equal(t, Wait{WaitHour, noon.Add(125 * sec), noon.Add(time.Hour)}, f.Waits[len(f.Waits)-1])
+	require.Equal(t, []Left{{"sim0", 1, 0, -1}}, f.Left, "three of the first hour's are free again, two of them used")
+}
+
+func TestSimulateUsesOfBeforeCount(t *testing.T) {
+	lines := idleLines(sec)
+	lines[0].Limits[windowMinute].Segments = 10
+	lines[0].Uses = []Use{{50 * sec, 4, 4}, {5 * sec, 5, 5}} // one is free
+	f := Simulate(situation(lines, batch(queue.Normal, 3, 1)))
+	require.Equal(t, 12*sec, f.ETA, "one at once, two when the four have left after ten seconds")
+}
+
+func TestSimulateReserve(t *testing.T) {
+	lines := idleLines(sec)
+	lines[0].Reserve = 20
+	lines[0].Limits[windowDay] = SimLimit{Segments: 501, UsedSegments: 100}
+	f := Simulate(situation(lines, batch(queue.Bulk, 400, 1)))
+	// 401 less a fifth rounded down: 400 of 501 are bulk's, 300 are left today.
+	require.Equal(t, 12*time.Hour+100*sec, f.ETA)
+	require.Equal(t, LimitHit{"sim0", "day", false, noon.Add(299 * sec)}, *f.FirstLimit())
+	require.Equal(t, []Left{{"sim0", 401, 101, -1}}, f.Left)
+	require.Equal(t, []Wait{{WaitDay, noon.Add(300 * sec), noon.Add(12 * time.Hour)}}, f.Waits)
+
+	f = Simulate(situation(lines, batch(queue.Normal, 401, 1)))
+	require.Equal(t, 401*sec, f.ETA, "what is not bulk may use all of it")
+	require.Equal(t, LimitHit{"sim0", "day", false, noon.Add(400 * sec)}, *f.FirstLimit())
+	require.Equal(t, 0, f.Left[0].Segments)
+}
+
+func TestSimulateLongMessageMustFitTheDay(t *testing.T) {
+	lines := idleLines(sec)
+	lines[0].Limits[windowDay] = SimLimit{Segments: 10, UsedSegments: 2}
+	f := Simulate(situation(lines, batch(queue.Normal, 3, 3)))
+	require.Equal(t, 12*time.Hour+3*sec, f.ETA, "two fit today")
+	f = Simulate(situation(lines, batch(queue.Normal, 1, 20)))
+	require.Equal(t, 12*time.Hour+20*sec, f.ETA, "what never fits goes when nothing is used yet")
+}
+
+func TestSimulateLongMessageWaitsBetweenSegments(t *testing.T) {
+	lines := idleLines(sec)
+	lines[0].Limits[windowMinute].Segments = 4
+	f := Simulate(situation(lines, batch(queue.Normal, 2, 3)))
+	require.Equal(t, 62*sec, f.ETA, "four at once, two of the second message a minute later")
+}
+
+func TestSimulateMonthAndResetDay(t *testing.T) {
+	lines := idleLines(sec)
+	lines[0].ResetDay = 31
+	lines[0].Limits[windowMonth] = SimLimit{Recipients: 500, UsedRecipients: 490}
+	f := Simulate(situation(lines, batch(queue.Normal, 20, 1)))
+	require.Equal(t, time.Date(2026, 3, 31, 0, 0, 10, 0, time.UTC), f.Finish)
+	require.Equal(t, LimitHit{"sim0", "month", true, noon.Add(9 * sec)}, *f.FirstLimit())
+	require.Equal(t, WaitRecipients, f.Waits[0].Why)
+	require.Equal(t, []Left{{"sim0", -1, -1, 490}}, f.Left)
+
+	s := situation(lines, batch(queue.Normal, 20, 1))
+	s.Trusted = false
+	f = Simulate(s)
+	require.False(t, f.Feasible, "a clock that is not trusted ends no month")
+	require.Equal(t, 10, f.Unsent)
+	require.Negative(t, f.ETA)
+	require.Equal(t, Wait{WaitRecipients, noon.Add(10 * sec), time.Time{}}, f.Waits[0])
+}
+
+func TestSimulateKnownRecipients(t *testing.T) {
+	lines := idleLines(sec)
+	lines[0].Limits[windowMonth] = SimLimit{Recipients: 500, UsedRecipients: 490}
+	b := batch(queue.Normal, 20, 1)
+	b.Known = [][4]float64{{0, 0, 0, 0.5}}
+	f := Simulate(situation(lines, b))
+	require.Equal(t, 20*sec, f.ETA)
+	require.Equal(t, 0, f.Left[0].Recipients)
+}
+
+func TestSimulatePaceIsOfLowerLanesOnly(t *testing.T) {
+	lines := idleLines(2 * sec)
+	lines[0].Pace = 6 * sec
+	require.Equal(t, 56*sec, Simulate(situation(lines, batch(queue.Bulk, 10, 1))).ETA)
+	require.Equal(t, 20*sec, Simulate(situation(lines, batch(queue.OTP, 10, 1))).ETA)
+	require.Equal(t, 68*sec, Simulate(situation(lines, batch(queue.Normal, 2, 6))).ETA, "the pace is of submissions")
+	s := situation(lines, batch(queue.Normal, 1, 1))
+	s.Ahead = []Batch{batch(queue.OTP, 1, 1)}
+	require.Equal(t, 8*sec, Simulate(s).ETA, "what is urgent keeps no pace, and sets it")
+}
+
+func TestSimulateWarmUp(t *testing.T) {
+	lines := idleLines(sec)
+	lines[0].Limits[windowDay] = SimLimit{Segments: 500}
+	lines[0].Warm = 50
+	f := Simulate(situation(lines, batch(queue.Normal, 50+100+200+400+500+1, 1)))
+	require.Equal(t, time.Date(2026, 3, 7, 0, 0, 1, 0, time.UTC), f.Finish)
+}
+
+func TestSimulateWhatIsAhead(t *testing.T) {
+	s := situation(idleLines(2*sec, 2*sec), batch(queue.Normal, 10, 1))
+	s.Work[0].First, s.Work[0].Last = 1000, 1010
+	s.Ahead = []Batch{batch(queue.Bulk, 20, 1), batch(queue.Alert, 40, 1), batch(queue.Normal, 20, 1)}
+	f := Simulate(s)
+	require.InDelta(t, 70, f.ETA.Seconds(), 4, "alerts and what was accepted before go first, bulk does not")
+	require.Equal(t, []Wait{{WaitAhead, noon, f.Begins}}, f.Waits)
+	require.Equal(t, map[string]int{"sim0": 5, "sim1": 5}, shares(f))
+
+	s.Work = []Batch{batch(queue.OTP, 1, 1)}
+	require.Equal(t, 2*sec, Simulate(s).ETA)
+}
+
+func TestSimulateBulkDoesNotStarve(t *testing.T) {
+	s := situation(idleLines(sec), batch(queue.Bulk, 3, 1))
+	s.Ahead = []Batch{batch(queue.Normal, 10_000, 1)}
+	require.Equal(t, 153*sec, Simulate(s).ETA, "one after every fifty")
+	s = situation(idleLines(sec), batch(queue.Normal, 2, 1))
+	s.Ahead = []Batch{batch(queue.OTP, 10_000, 1)}
+	require.Equal(t, 52*sec, Simulate(s).ETA, "one after every twenty-five")
+}
+
+func TestSimulateRoutesAndFallback(t *testing.T) {
+	lines := idleLines(sec, sec, sec)
+	lines[0].Out, lines[2].Limits[windowDay].Segments = WaitLine, 5
+	b := batch(queue.Normal, 10, 1)
+	b.Only, b.Fallback = []int{0}, 60*sec
+	f := Simulate(situation(lines, b))
+	require.Equal(t, 65*sec, f.ETA, "its only SIM cannot: any may after a minute")
+	require.Equal(t, map[string]int{"sim1": 5, "sim2": 5}, shares(f))
+	b.Fallback = 0
+	f = Simulate(situation(lines, b))
+	require.Equal(t, 10, f.Unsent)
+	require.Equal(t, []Wait{{Why: WaitLine, From: noon}}, f.Waits)
+	b.Only = []int{1, 2}
+	f = Simulate(situation(lines, b))
+	require.Equal(t, map[string]int{"sim1": 5, "sim2": 5}, shares(f))
+	b.Only, b.Messages, b.Segments = []int{2}, 6, 6
+	require.Equal(t, 12*time.Hour+sec, Simulate(situation(lines, b)).ETA, "its route waits for tomorrow")
+}
+
+func TestSimulateFallbackWhenTheRouteIsFull(t *testing.T) {
+	lines := idleLines(sec, sec)
+	lines[0].Limits[windowDay].Segments = 5
+	b := batch(queue.Normal, 10, 1)
+	b.Only, b.Fallback = []int{0}, 60*sec
+	f := Simulate(situation(lines, b))
+	require.Equal(t, 69*sec, f.ETA, "a minute after its last submission the others may")
+	require.Equal(t, map[string]int{"sim0": 5, "sim1": 5}, shares(f))
+
+	b = batch(queue.Normal, 10, 1)
+	b.Only, b.Later, b.LetGo = []int{0}, 60*sec, true
+	require.Equal(t, map[string]int{"sim0": 5, "sim1": 5}, shares(Simulate(situation(lines, b))))
+	lines[0].Out = WaitSIMPaused
+	require.Equal(t, 10*sec, Simulate(situation(lines, b)).ETA, "what only prefers a SIM that cannot goes at once")
+}
+
+func TestSimulateWeights(t *testing.T) {
+	lines := idleLines(sec, sec)
+	b := batch(queue.Normal, 400, 1)
+	b.Route, b.Only, b.Weights = 7, []int{0, 1}, []int{3, 1}
+	f := Simulate(situation(lines, b))
+	require.InDelta(t, 300, shares(f)["sim0"], 4)
+	require.InDelta(t, 300, f.ETA.Seconds(), 5, "the lighter one waits for the heavier")
+	lines[0].Out = WaitLine
+	require.Equal(t, 400*sec, Simulate(situation(lines, b)).ETA, "one alone waits for nobody")
+}
+
+// fixedHours are open from a minute of the day to another, UTC.
+type fixedHours struct{ from, to time.Duration }
+
+func (h fixedHours) At(t time.Time) (bool, time.Time) {
+	day := t.Truncate(24 * time.Hour)
+	switch since := t.Sub(day); {
+	case since < h.from:
+		return false, day.Add(h.from)
+	case since < h.to:
+		return true, day.Add(h.to)
+	}
+	return false, day.Add(24*time.Hour + h.from)
+}
+
+func TestSimulateHours(t *testing.T) {
+	b := batch(queue.Bulk, 100, 1)
+	b.Hours = fixedHours{9 * time.Hour, 12*time.Hour + time.Minute}
+	f := Simulate(situation(idleLines(sec), b))
+	require.Equal(t, 21*time.Hour+40*sec, f.ETA, "sixty before quiet hours, forty in the morning")
+	require.Equal(t, []Wait{{WaitQuiet, noon.Add(time.Minute), noon.Add(21 * time.Hour)}}, f.Waits)
+
+	lines := idleLines(sec)
+	lines[0].Hours = fixedHours{13 * time.Hour, 20 * time.Hour}
+	f = Simulate(situation(lines, batch(queue.Normal, 1, 1)))
+	require.Equal(t, time.Hour+sec, f.ETA)
+	require.Equal(t, []Wait{{WaitWindow, noon, noon.Add(time.Hour)}}, f.Waits)
+}
+
+func TestSimulateScheduledAndValidity(t *testing.T) {
+	b := batch(queue.Normal, 100, 1)
+	b.From, b.Expires, b.LastExpires = time.Hour, time.Hour+time.Minute, time.Hour+time.Minute
+	f := Simulate(situation(idleLines(sec), b))
+	require.False(t, f.Feasible)
+	require.Equal(t, 40, f.Expired, "sixty leave within the minute that they are valid")
+	require.Equal(t, time.Hour+time.Minute, f.ETA)
+	require.Equal(t, []Wait{{WaitScheduled, noon, noon.Add(time.Hour)}}, f.Waits)
+
+	s := situation(idleLines(sec), batch(queue.Normal, 10, 1))
+	s.Ahead = []Batch{batch(queue.Normal, 100, 1)}
+	s.Ahead[0].Expires, s.Ahead[0].LastExpires = 20*sec, 20*sec
+	s.Work[0].First, s.Work[0].Last = 101, 110
+	require.Equal(t, 30*sec, Simulate(s).ETA, "what expires stands in nobody's way")
+}
+
+func TestSimulatePausedAndNothing(t *testing.T) {
+	s := situation(idleLines(sec), batch(queue.Normal, 10, 1))
+	s.Paused = true
+	f := Simulate(s)
+	require.Equal(t, []Wait{{Why: WaitPaused, From: noon}}, f.Waits)
+	require.Equal(t, 10, f.Unsent)
+	require.Negative(t, f.ETA)
+	b := batch(queue.Bulk, 10, 1)
+	b.Why = WaitClass
+	require.Equal(t, WaitClass, Simulate(situation(idleLines(sec), b)).Waits[0].Why)
+	require.Equal(t, WaitLine, Simulate(situation(nil, batch(queue.Bulk, 10, 1))).Waits[0].Why)
+	require.Negative(t, Simulate(Situation{Now: noon}).ETA)
+}

@@ -1,0 +1,182 @@
+package pool
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"recado/modem"
+	"recado/queue"
+)
+
+const (
+	// letGoAfter is how long a SIM is away before what only prefers it leaves on
+	// others; what a limit, a fault or a person keeps from sending lets go at once.
+	letGoAfter = 10 * time.Second
+	// letGoRound is how often, at most, that is looked for of one that cannot send.
+	letGoRound = 250 * time.Millisecond
+)
+
+// Limits of a SIM, what is used of them and what it may still send. ErrNoSIM.
+func (p *Pool) Limits(ctx context.Context, iccid string) (queue.SIMLimits, error) {
+	return p.store.Limits(ctx, iccid)
+}
+
+// SetLimits changes a SIM's limits, in force from the return on: ErrNoSIM,
+// *queue.Invalid.
+func (p *Pool) SetLimits(ctx context.Context, iccid string, patch queue.LimitsPatch) error {
+	if err := p.store.SetLimits(ctx, iccid, patch); err != nil {
+		return err
+	}
+	p.readLimits(ctx)
+	p.look(ctx, iccid)
+	p.kick()
+	return nil
+}
+
+// limited is told that a SIM has come near a limit, has reached it or is free of
+// it again. It is called on the store's writer.
+func (p *Pool) limited(iccid string, near bool, l queue.LimitUse) { p.kick() }
+
+// readLimits reads the SIMs' limits a minute, which their paces are made of.
+func (p *Pool) readLimits(ctx context.Context) {
+	all, err := p.store.AllLimits(ctx)
+	if err != nil {
+		p.complain(ctx, "reading the SIMs' limits", err)
+		return
+	}
+	p.simMu.Lock()
+	defer p.simMu.Unlock()
+	for key, limits := range all {
+		r := p.sims[key]
+		if r == nil {
+			continue
+		}
+		r.perMinute = 0
+		for _, l := range limits.Limits {
+			if l.Window == queue.WindowMinute {
+				r.perMinute = l.MaxSegments
+			}
+		}
+	}
+}
+
+// leftOf is the smallest share that is left of a SIM's limits, 0–1.
+func (p *Pool) leftOf(key string) float64 {
+	p.simMu.Lock()
+	defer p.simMu.Unlock()
+	if r := p.sims[key]; r != nil {
+		return r.left
+	}
+	return 1
+}
+
+// look notes what a SIM may send by its limits now.
+func (p *Pool) look(ctx context.Context, key string) {
+	room, err := p.store.Room(ctx, key)
+	if err != nil {
+		p.complain(ctx, "reading what a SIM may still send", err)
+		return
+	}
+	now := time.Now()
+	p.simMu.Lock()
+	r := p.sims[key]
+	if r == nil {
+		p.simMu.Unlock()
+		return
+	}
+	r.left, r.moreAt = room.Left, time.Time{}
+	if !room.Until.IsZero() {
+		// The schema counts in whole milliseconds.
+		r.moreAt = now.Add(room.Until.Sub(queue.SteadyNow(p.clock)) + 2*time.Millisecond)
+	}
+	full := room.Segments[queue.LaneNormal] <= 0
+	capped := !full && room.Recipients[queue.LaneNormal] <= 0
+	changed := full != r.full || capped != r.capped
+	r.full, r.capped, r.tight = full, capped, room.Tight
+	p.simMu.Unlock()
+	if changed {
+		p.hintAll(key) // its state is another
+	}
+}
+
+// letGo lets what only prefers a SIM leave on others, when that SIM cannot send:
+// at once when a limit, a fault or a person is in the way, after letGoAfter when
+// it is away. told: something may prefer it since the last time.
+func (p *Pool) letGo(ctx context.Context, lines []*line, told bool, next *due) {
+	now := time.Now()
+	can, faulty := map[string]bool{}, map[string]bool{}
+	for _, l := range lines {
+		key := l.simKey()
+		switch {
+		case key == "":
+		case l.able():
+			can[key] = true
+		case !l.comesBack():
+			faulty[key] = true
+		}
+	}
+	var free []string
+	p.simMu.Lock()
+	for key, r := range p.sims {
+		if can[key] && !r.full {
+			r.fled = time.Time{}
+			continue
+		}
+		if r.fled.IsZero() {
+			r.fled = now
+		}
+		due := r.fled
+		if !r.full && r.row.Enabled && !r.row.Paused && !faulty[key] {
+			due = r.fled.Add(letGoAfter)
+		}
+		if last := r.freed.Add(letGoRound); last.After(due) {
+			due = last
+		}
+		if now.Before(due) {
+			if told || r.freed.Before(r.fled) {
+				next.by(due)
+			}
+			continue
+		}
+		r.freed = now
+		free = append(free, key)
+	}
+	p.simMu.Unlock()
+	for _, key := range free {
+		if _, err := p.store.LetGo(ctx, key); err != nil {
+			p.complain(ctx, "letting go what prefers a SIM", err)
+			return
+		}
+	}
+}
+
+// comesBack says that a line which cannot send will be able to in a moment, as
+// far as one knows.
+func (l *line) comesBack() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.leaving, l.twin != "", l.p.held(l.key) != "", l.p.noCredit(l.key) != "", l.p.muteWhy(l.key) != "",
+		l.quarantine(time.Now()) != "":
+		return false
+	}
+	return l.heard.State != modem.StateSIMBlocked && l.heard.State != modem.StateSIMDenied
+}
+
+// tightest are the facts of the limit that is used up most.
+func (s SIM) tightest() []string {
+	var facts []string
+	best := 0.0
+	for _, l := range s.Limits.Limits {
+		for _, part := range [][2]int{{l.UsedSegments, l.MaxSegments}, {l.UsedRecipients, l.MaxRecipients}} {
+			if part[1] == 0 {
+				continue
+			}
+			if share := float64(part[0]) / float64(part[1]); share > best {
+				best, facts = share, []string{"used", strconv.Itoa(part[0]), "most", strconv.Itoa(part[1])}
+			}
+		}
+	}
+	return facts
+}

@@ -1,0 +1,178 @@
+package pool
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"recado/queue"
+)
+
+const (
+	// settingPaused keeps the kill switch over a restart, settingPausedClasses
+	// those of the classes.
+	settingPaused        = "sending_paused"
+	settingPausedClasses = "sending_paused_classes"
+)
+
+// everyClass in the order of their lanes.
+var everyClass = []queue.Class{queue.OTP, queue.Alert, queue.Normal, queue.Bulk}
+
+// Pauses are the kill switches that are thrown.
+type Pauses struct {
+	All     bool
+	SIMs    []string // ICCIDs, in their order
+	Classes []queue.Class
+}
+
+// Pauses says which they are.
+func (p *Pool) Pauses() Pauses {
+	s := Pauses{All: p.paused.Load(), SIMs: []string{}, Classes: []queue.Class{}}
+	lanes := p.rules.Load().paused
+	for _, c := range everyClass {
+		if lanes.Has(queue.Lane(c)) {
+			s.Classes = append(s.Classes, c)
+		}
+	}
+	p.simMu.Lock()
+	defer p.simMu.Unlock()
+	for key, r := range p.sims {
+		if r.row.Paused {
+			s.SIMs = append(s.SIMs, key)
+		}
+	}
+	slices.Sort(s.SIMs)
+	return s
+}
+
+// Paused says whether the kill switch of everything is thrown.
+func (p *Pool) Paused() bool { return p.paused.Load() }
+
+// Pause is the kill switch: from its return on no gate opens. The queue stays.
+func (p *Pool) Pause(ctx context.Context) error {
+	p.shut(func() { p.paused.Store(true) })
+	p.changed()
+	return p.store.SetSetting(ctx, settingPaused, "1")
+}
+
+// Resume undoes Pause, not what was paused beside it.
+func (p *Pool) Resume(ctx context.Context) error {
+	if err := p.store.SetSetting(ctx, settingPaused, "0"); err != nil {
+		return err
+	}
+	p.paused.Store(false)
+	p.changed()
+	p.kick()
+	return nil
+}
+
+// PauseSIM is the kill switch of one SIM: from its return on no gate opens on
+// it. What waits for it waits on, and what only prefers it leaves on others.
+// ErrNoSIM.
+func (p *Pool) PauseSIM(ctx context.Context, iccid string, paused bool) error {
+	if !p.known(iccid) {
+		return ErrNoSIM
+	}
+	set := func() {
+		p.simMu.Lock()
+		if r := p.sims[iccid]; r != nil {
+			r.row.Paused = paused
+		}
+		p.simMu.Unlock()
+	}
+	if paused {
+		p.shut(set) // at once, whether it can be kept or not
+	}
+	if err := p.store.UpdateSIM(ctx, iccid, queue.SIMPatch{Paused: &paused}); err != nil {
+		return err
+	}
+	if !paused {
+		set()
+	}
+	p.hintAll(iccid)
+	p.kick()
+	return nil
+}
+
+// PauseClass is the kill switch of one class: from its return on no gate opens
+// for its messages. It errs with *queue.Invalid.
+func (p *Pool) PauseClass(ctx context.Context, c queue.Class, paused bool) error {
+	if !slices.Contains(everyClass, c) {
+		return &queue.Invalid{Field: "class", Detail: "is one of otp, alert, normal, bulk", Value: string(c)}
+	}
+	p.pausing.Lock()
+	defer p.pausing.Unlock()
+	lanes := p.rules.Load().paused
+	if paused {
+		lanes |= queue.LanesOf(c)
+		p.shut(func() { p.ruled(func(r *rules) { r.paused = lanes }) })
+	} else {
+		lanes &^= queue.LanesOf(c)
+	}
+	list := []queue.Class{}
+	for _, one := range everyClass {
+		if lanes.Has(queue.Lane(one)) {
+			list = append(list, one)
+		}
+	}
+	v, err := json.Marshal(list)
+	if err != nil {
+		return fmt.Errorf("keep which classes are paused: %w", err)
+	}
+	if err := p.store.SetSetting(ctx, settingPausedClasses, string(v)); err != nil {
+		return fmt.Errorf("keep which classes are paused: %w", err)
+	}
+	p.ruled(func(r *rules) { r.paused = lanes })
+	p.changed()
+	return nil
+}
+
+// shut throws a switch when the gates that are opening have opened: none opens
+// against it from then on.
+func (p *Pool) shut(throw func()) {
+	p.gates.Lock()
+	defer p.gates.Unlock()
+	throw()
+}
+
+// loadPauses reads which classes are paused, and whether all is.
+func (p *Pool) loadPauses(ctx context.Context) (lanes queue.Lanes, err error) {
+	all, err := p.store.Setting(ctx, settingPaused)
+	if err != nil {
+		return 0, fmt.Errorf("reading whether sending is paused: %w", err)
+	}
+	p.paused.Store(all == "1")
+	kept, err := p.store.Setting(ctx, settingPausedClasses)
+	if err != nil {
+		return 0, fmt.Errorf("reading which classes are paused: %w", err)
+	}
+	if kept == "" {
+		return 0, nil
+	}
+	var list []queue.Class
+	if err := json.Unmarshal([]byte(kept), &list); err != nil {
+		// Whoever paused something wants nothing to leave by mistake.
+		p.log.Error("which classes are paused cannot be read: all are", "error", err)
+		return queue.AllLanes, nil
+	}
+	return queue.LanesOf(list...), nil
+}
+
+// shutFor says that a kill switch keeps a SIM from sending a message of a class.
+func (p *Pool) shutFor(key string, c queue.Class) bool {
+	if p.paused.Load() || p.draining.Load() || p.rules.Load().paused.Has(queue.Lane(c)) {
+		return true
+	}
+	p.simMu.Lock()
+	defer p.simMu.Unlock()
+	r := p.sims[key]
+	return r != nil && r.row.Paused
+}
+
+// known says that a SIM was ever seen.
+func (p *Pool) known(iccid string) bool {
+	p.simMu.Lock()
+	defer p.simMu.Unlock()
+	return p.sims[iccid] != nil
+}

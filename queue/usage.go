@@ -1,0 +1,541 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"recado/queue/sqlite"
+)
+
+// The limits of a real SIM that nobody has chosen any for: what consumer contracts
+// commonly bear. An emulated one has none.
+var defaultLimits = []Limit{
+	{Window: WindowMinute, MaxSegments: 10}, {Window: WindowHour, MaxSegments: 100},
+	{Window: WindowDay, MaxSegments: 500}, {Window: WindowMonth, MaxRecipients: 500},
+}
+
+// keepUsage is how long a gate's row is kept: longer than any window that slides.
+const keepUsage = 2 * time.Hour
+
+// usage is what the SIMs have used of their limits. Only the writer's goroutine
+// changes it, after the commit of what it follows; mu is for those who read.
+type usage struct {
+	open bool // Options.OpenLimits
+	seed maphash.Seed
+	on   atomic.Pointer[func(iccid string, near bool, l LimitUse)]
+
+	mu      sync.Mutex
+	sims    map[string]*meter
+	version int64 // PRAGMA data_version: another process has written when it changes
+	swept   bool  // those that were told of are in sims
+}
+
+func newUsage(open bool) *usage {
+	return &usage{open: open, seed: maphash.MakeSeed(), sims: map[string]*meter{}}
+}
+
+func (u *usage) who(recipient string) uint64 { return maphash.String(u.seed, recipient) }
+
+// forget has a SIM's meter, or with none named all of them, read again.
+func (u *usage) forget(iccids ...string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(iccids) == 0 {
+		clear(u.sims)
+	}
+	for _, iccid := range iccids {
+		delete(u.sims, iccid)
+	}
+}
+
+// saw is told of every SIM that is there.
+func (u *usage) saw(iccid string, emulated bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if m := u.sims[iccid]; m != nil && m.emulated != emulated {
+		delete(u.sims, iccid)
+	}
+}
+
+// current forgets what another process has changed.
+func (u *usage) current(tx *sqlite.Tx) error {
+	var version int64
+	if err := tx.QueryRow(`PRAGMA data_version`).Scan(&version); err != nil {
+		return fmt.Errorf("look whether another process has written: %w", err)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if version != u.version {
+		clear(u.sims)
+		u.version = version
+	}
+	return nil
+}
+
+// meter of a SIM, in the writer's transaction; nil when the SIM was never seen.
+// What was sent while nobody knew the day, or by a clock that was far ahead, becomes
+// part of the present one.
+func (s *Store) meter(tx *sqlite.Tx, iccid string, n instant) (*meter, error) {
+	s.usage.mu.Lock()
+	m := s.usage.sims[iccid]
+	if m != nil {
+		for w := range m.slides {
+			m.slides[w].rewind(n.steady)
+		}
+	}
+	astray := m != nil && m.astray(n)
+	s.usage.mu.Unlock()
+	if m != nil && !astray {
+		return m, nil
+	}
+	m, err := s.usage.load(tx, iccid, n)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	if m.astray(n) {
+		if err := mergePeriods(tx, iccid, m, n); err != nil {
+			return nil, fmt.Errorf("count the SIM's usage anew: %w", err)
+		}
+		if m, err = s.usage.load(tx, iccid, n); err != nil {
+			return nil, err
+		}
+		tx.AfterCommit(func() { s.usage.forget(iccid) }) // nothing of this stays unless it is on disk
+		return m, nil
+	}
+	tx.AfterCommit(func() {
+		s.usage.mu.Lock()
+		defer s.usage.mu.Unlock()
+		if s.usage.sims[iccid] == nil {
+			s.usage.sims[iccid] = m
+		}
+	})
+	return m, nil
+}
+
+// horizons are how far ahead a clock may have been for what was counted by it to
+// stay in its own window, beside counting in the present one as all that is to come.
+// Of one that was further ahead nobody knows the window, which else might close for
+// years.
+var horizons = [2]time.Duration{48 * time.Hour, 45 * 24 * time.Hour}
+
+func horizon(w int, n instant) string { return day(n.now.Add(horizons[w-daily])) }
+
+// astray says that something is counted in a window far ahead.
+func (m *meter) astray(n instant) bool {
+	if !n.firm {
+		return false
+	}
+	for w := daily; w <= monthly; w++ {
+		// They are in order.
+		if list := m.periods[w-daily]; len(list) > 0 && list[len(list)-1].start > m.start(w, n) && list[len(list)-1].start > horizon(w, n) {
+			return true
+		}
+	}
+	return false
+}
+
+// load reads a SIM's meter; nil when the SIM was never seen.
+func (u *usage) load(tx *sqlite.Tx, iccid string, n instant) (*meter, error) {
+	m := &meter{open: u.open}
+	err := tx.QueryRow(`SELECT emulated, limits_set, reserve_percent, reset_day, warm, warm_day, sent_total, limit_told FROM sim WHERE iccid = ?`, iccid).
+		Scan(&m.emulated, &m.chosen, &m.reserve, &m.reset, &m.warm, &m.warmDay, &m.sentTotal, &m.told)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the SIM's limits: %w", err)
+	}
+	for w := range m.base {
+		m.base[w].Window = Windows[w]
+	}
+	switch {
+	case m.chosen:
+		if err := m.loadLimits(tx, iccid); err != nil {
+			return nil, fmt.Errorf("read the SIM's limits: %w", err)
+		}
+	case !m.emulated:
+		for _, l := range defaultLimits {
+			m.base[slices.Index(Windows, l.Window)] = l
+		}
+	}
+	if err := m.loadPeriods(tx, iccid); err != nil {
+		return nil, fmt.Errorf("read the SIM's usage: %w", err)
+	}
+	if err := m.loadSlides(tx, iccid, u, n); err != nil {
+		return nil, fmt.Errorf("read the SIM's usage: %w", err)
+	}
+	return m, nil
+}
+
+func (m *meter) loadLimits(tx *sqlite.Tx, iccid string) error {
+	rows, err := tx.Query(`SELECT window, coalesce(max_segments, 0), coalesce(max_recipients, 0) FROM sim_limit WHERE iccid = ?`, iccid)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var l Limit
+		if err := rows.Scan(&l.Window, &l.MaxSegments, &l.MaxRecipients); err != nil {
+			return err
+		}
+		if w := slices.Index(Windows, l.Window); w >= 0 {
+			m.base[w] = l
+		}
+	}
+	return rows.Err()
+}
+
+func (m *meter) loadPeriods(tx *sqlite.Tx, iccid string) error {
+	rows, err := tx.Query(`SELECT window, start, segments, recipients FROM usage_period WHERE iccid = ? ORDER BY window, start`, iccid)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var window Window
+		var p period
+		if err := rows.Scan(&window, &p.start, &p.segments, &p.recipients); err != nil {
+			return err
+		}
+		if w := slices.Index(Windows, window); w >= daily {
+			m.periods[w-daily] = append(m.periods[w-daily], p)
+		}
+	}
+	return rows.Err()
+}
+
+// loadSlides reads the gates of the last hour, newest first: none happened after
+// the one that followed it, nor after now, whatever a clock that was set back says.
+func (m *meter) loadSlides(tx *sqlite.Tx, iccid string, u *usage, n instant) error {
+	most := int64(0)
+	for w := range m.slides {
+		if l := m.base[w]; !m.open && (l.MaxSegments > 0 || l.MaxRecipients > 0) {
+			m.slides[w].kept, most = true, spans[w]
+			if l.MaxRecipients > 0 {
+				m.slides[w].people = map[uint64]int{}
+			}
+		}
+	}
+	if most == 0 {
+		return nil
+	}
+	rows, err := tx.Query(`SELECT at, recipient FROM usage WHERE iccid = ? ORDER BY attempt DESC`, iccid)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for last := n.steady; rows.Next(); {
+		var e entry
+		var recipient string
+		if err := rows.Scan(&e.at, &recipient); err != nil {
+			return err
+		}
+		e.at, e.who = min(e.at, last), u.who(recipient)
+		if last = e.at; n.steady-e.at > most {
+			break
+		}
+		for w := range m.slides {
+			if m.slides[w].kept && n.steady-e.at <= spans[w] {
+				m.slides[w].entries = append(m.slides[w].entries, e)
+			}
+		}
+	}
+	for w := range m.slides {
+		slices.Reverse(m.slides[w].entries)
+		if people := m.slides[w].people; people != nil {
+			for _, e := range m.slides[w].entries {
+				people[e.who]++
+			}
+		}
+	}
+	return rows.Err()
+}
+
+// mergePeriods counts in the present day and month what was counted far ahead.
+func mergePeriods(tx *sqlite.Tx, iccid string, m *meter, n instant) error {
+	for w := daily; w <= monthly; w++ {
+		start, beyond, window := m.start(w, n), horizon(w, n), string(Windows[w])
+		segments := 0
+		for _, p := range m.periods[w-daily] {
+			if p.start > beyond {
+				segments += p.segments
+			}
+		}
+		for _, step := range []struct {
+			query string
+			args  []any
+		}{
+			{`INSERT INTO usage_recipient (iccid, window, start, recipient, n)
+				SELECT iccid, window, ?3, recipient, sum(n) FROM usage_recipient WHERE iccid = ?1 AND window = ?2 AND start > ?4 GROUP BY recipient
+				ON CONFLICT (iccid, window, start, recipient) DO UPDATE SET n = n + excluded.n`, []any{iccid, window, start, beyond}},
+			{`DELETE FROM usage_recipient WHERE iccid = ? AND window = ? AND start > ?`, []any{iccid, window, beyond}},
+			{`DELETE FROM usage_period WHERE iccid = ? AND window = ? AND start > ?`, []any{iccid, window, beyond}},
+			{`INSERT INTO usage_period (iccid, window, start, segments, recipients) VALUES (?1, ?2, ?3, ?4, 0)
+				ON CONFLICT (iccid, window, start) DO UPDATE SET segments = segments + excluded.segments`, []any{iccid, window, start, segments}},
+			{recountSQL, []any{iccid, window, start}},
+		} {
+			if _, err := tx.Exec(step.query, step.args...); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := tx.Exec(`UPDATE usage SET day = iif(day > ?2, ?3, day), month = iif(month > ?4, ?5, month) WHERE iccid = ?1`,
+		iccid, horizon(daily, n), m.start(daily, n), horizon(monthly, n), m.start(monthly, n))
+	return err
+}
+
+const recountSQL = `UPDATE usage_period SET recipients = (SELECT count(*) FROM usage_recipient r WHERE r.iccid = ?1 AND r.window = ?2 AND r.start = ?3)
+	WHERE iccid = ?1 AND window = ?2 AND start = ?3`
+
+// charge counts a segment that is about to leave, or errs with ErrLimit: then
+// nothing of the transaction may stay.
+func (s *Store) charge(tx *sqlite.Tx, iccid string, attempt int64, recipient string, class Class, n instant) error {
+	m, err := s.meter(tx, iccid, n)
+	if err != nil {
+		return err
+	}
+	known := m != nil
+	if !known {
+		m = &meter{reset: 1, open: true}
+	}
+	lane := Lane(class)
+	s.usage.mu.Lock()
+	fits := m.fits(lane, 1, false, n)
+	full, _ := m.crowded(lane, n)
+	days, months := m.label(daily, n), m.label(monthly, n)
+	started := [2]string{m.start(daily, n), m.start(monthly, n)}
+	who := s.usage.who(recipient)
+	for w := range m.slides {
+		if full[w] && m.slides[w].knows(who, spans[w], n.steady) {
+			full[w] = false
+		}
+	}
+	s.usage.mu.Unlock()
+	if !fits || full[minute] || full[hour] {
+		return ErrLimit
+	}
+	fresh, err := countUsage(tx, iccid, attempt, recipient, days, months, n.steady)
+	if err != nil {
+		return fmt.Errorf("count the segment: %w", err)
+	}
+	for w := daily; w <= monthly; w++ {
+		if !full[w] || !fresh[w-daily] {
+			continue
+		}
+		// Also in the window that goes on while nobody knows the day.
+		if n.firm {
+			return ErrLimit
+		}
+		if before, err := knownIn(tx, iccid, w, started[w-daily], recipient); err != nil || !before {
+			return errors.Join(err, ErrLimit)
+		}
+	}
+	if !known {
+		return nil
+	}
+	return s.counted(tx, iccid, m, who, [2]string{days, months}, fresh, n)
+}
+
+func knownIn(tx *sqlite.Tx, iccid string, w int, start, recipient string) (known bool, err error) {
+	err = tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM usage_recipient WHERE iccid = ? AND window = ? AND start = ? AND recipient = ?)`,
+		iccid, string(Windows[w]), start, recipient).Scan(&known)
+	return known, err
+}
+
+// countUsage writes down that a segment leaves; fresh: its recipient had none yet in
+// the day, in the month.
+func countUsage(tx *sqlite.Tx, iccid string, attempt int64, recipient, day, month string, steady int64) (fresh [2]bool, err error) {
+	if _, err := tx.Exec(`INSERT INTO usage (iccid, attempt, at, recipient, day, month) VALUES (?, ?, ?, ?, ?, ?)`,
+		iccid, attempt, steady, recipient, day, month); err != nil {
+		return fresh, err
+	}
+	rows, err := tx.Query(`INSERT INTO usage_recipient (iccid, window, start, recipient, n) VALUES (?1, 'day', ?2, ?4, 1), (?1, 'month', ?3, ?4, 1)
+		ON CONFLICT (iccid, window, start, recipient) DO UPDATE SET n = n + 1 RETURNING window, n`, iccid, day, month, recipient)
+	if err != nil {
+		return fresh, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var window Window
+		var times int
+		if err := rows.Scan(&window, &times); err != nil {
+			return fresh, err
+		}
+		fresh[slices.Index(Windows, window)-daily] = times == 1
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return fresh, err
+	}
+	_, err = tx.Exec(`INSERT INTO usage_period (iccid, window, start, segments, recipients) VALUES (?1, 'day', ?2, 1, ?4), (?1, 'month', ?3, 1, ?5)
+		ON CONFLICT (iccid, window, start) DO UPDATE SET segments = segments + 1, recipients = recipients + excluded.recipients`,
+		iccid, day, month, fresh[0], fresh[1])
+	if err != nil || attempt%usageRound != 0 {
+		return fresh, err
+	}
+	return fresh, pruneUsage(tx, iccid, steady)
+}
+
+// usageRound is how many gates go by, and usageRows how many rows at most, until
+// the oldest rows of a SIM are deleted.
+const usageRound, usageRows = 16, 64
+
+func pruneUsage(tx *sqlite.Tx, iccid string, steady int64) error {
+	rows, err := tx.Query(`SELECT attempt, at FROM usage WHERE iccid = ? ORDER BY attempt LIMIT ?`, iccid, usageRows)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	last := int64(-1)
+	for rows.Next() {
+		var attempt, at int64
+		if err := rows.Scan(&attempt, &at); err != nil {
+			return err
+		}
+		if steady-at <= keepUsage.Milliseconds() {
+			break
+		}
+		last = attempt
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil || last < 0 {
+		return err
+	}
+	_, err = tx.Exec(`DELETE FROM usage WHERE iccid = ? AND attempt <= ?`, iccid, last)
+	return err
+}
+
+// counted has the meter follow, and tells of limits that are near or reached.
+func (s *Store) counted(tx *sqlite.Tx, iccid string, m *meter, who uint64, labels [2]string, fresh [2]bool, n instant) error {
+	tx.AfterCommit(func() { s.usage.add(iccid, m, who, labels, fresh, n) })
+	s.usage.mu.Lock()
+	warm, full := m.warming(n), m.base[daily].MaxSegments
+	told, uses := m.after(who, fresh, n)
+	open := m.open
+	s.usage.mu.Unlock()
+	if !open && full > 0 && m.warm >= 0 {
+		if err := s.warmed(tx, iccid, m, warm, n); err != nil {
+			return fmt.Errorf("warm the SIM up: %w", err)
+		}
+	}
+	return s.tellLimits(tx, iccid, m, told, uses)
+}
+
+// add is what a gate has changed.
+func (u *usage) add(iccid string, m *meter, who uint64, labels [2]string, fresh [2]bool, n instant) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.sims[iccid] != m { // it was read anew since, with this gate
+		delete(u.sims, iccid)
+		return
+	}
+	for w := range m.slides {
+		if s := &m.slides[w]; s.kept {
+			s.add(entry{n.steady, who}, spans[w])
+		}
+	}
+	for w, label := range labels {
+		list := m.periods[w]
+		i, found := slices.BinarySearchFunc(list, label, func(p period, start string) int { return strings.Compare(p.start, start) })
+		if !found {
+			list = slices.Insert(list, i, period{start: label})
+		}
+		list[i].segments++
+		if fresh[w] {
+			list[i].recipients++
+		}
+		m.periods[w] = list
+	}
+}
+
+// warmed keeps how far a SIM has warmed up.
+func (s *Store) warmed(tx *sqlite.Tx, iccid string, m *meter, warm int, n instant) error {
+	today := m.warmDay
+	if n.firm {
+		today = max(today, day(n.now))
+	}
+	if warm == 0 {
+		warm = -1
+		if m.emulated && m.warm == 0 {
+			return nil
+		}
+	}
+	if warm == m.warm && today == m.warmDay {
+		return nil
+	}
+	_, err := tx.Exec(`UPDATE sim SET warm = ?, warm_day = ? WHERE iccid = ?`, warm, today, iccid)
+	tx.AfterCommit(func() { s.usage.forget(iccid) })
+	return err
+}
+
+// refund gives back what was counted for an attempt of which certainly nothing has
+// left.
+func (s *Store) refund(tx *sqlite.Tx, iccid string, attempt int64) error {
+	var recipient, day, month string
+	err := tx.QueryRow(`DELETE FROM usage WHERE iccid = ? AND attempt = ? RETURNING recipient, day, month`, iccid, attempt).Scan(&recipient, &day, &month)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("give back what was counted: %w", err)
+	}
+	for w, start := range [2]string{day, month} {
+		window := string(Windows[daily+w])
+		res, err := tx.Exec(`UPDATE usage_recipient SET n = n - 1 WHERE iccid = ? AND window = ? AND start = ? AND recipient = ?`, iccid, window, start, recipient)
+		if err != nil {
+			return err
+		}
+		gone := int64(0)
+		if n, err := res.RowsAffected(); err != nil {
+			return err
+		} else if n > 0 {
+			res, err := tx.Exec(`DELETE FROM usage_recipient WHERE iccid = ? AND window = ? AND start = ? AND recipient = ? AND n <= 0`, iccid, window, start, recipient)
+			if err != nil {
+				return err
+			}
+			if gone, err = res.RowsAffected(); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.Exec(`UPDATE usage_period SET segments = max(segments - 1, 0), recipients = max(recipients - ?, 0) WHERE iccid = ? AND window = ? AND start = ?`,
+			gone, iccid, window, start); err != nil {
+			return err
+		}
+	}
+	tx.AfterCommit(func() {
+		s.usage.forget(iccid)
+		s.readied()
+	})
+	return nil
+}
+
+// loaded gives a SIM's meter to f, which must be quick, read anew if need be; false
+// when the SIM was never seen.
+func (s *Store) loaded(ctx context.Context, iccid string, f func(*meter, instant)) (found bool, err error) {
+	n := s.instant()
+	s.usage.mu.Lock()
+	m := s.usage.sims[iccid]
+	if m != nil && !m.astray(n) {
+		f(m, n)
+		s.usage.mu.Unlock()
+		return true, nil
+	}
+	s.usage.mu.Unlock()
+	err = s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error {
+		m, err := s.meter(tx, iccid, n)
+		if found = m != nil; err != nil || !found {
+			return err
+		}
+		s.usage.mu.Lock()
+		defer s.usage.mu.Unlock()
+		f(m, n)
+		return nil
+	})
+	return found, err
+}
