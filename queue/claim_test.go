@@ -89,7 +89,7 @@ func TestUnclaimGivesBackOrFails(t *testing.T) {
 	require.NotNil(t, c)
 	require.NoError(t, b.Unclaim(ctx, l.ICCID, c.Message.Seq, Outcome{Retry: true, Code: "cms_38", After: 10 * time.Second}))
 	require.Nil(t, b.claimed(l))
-	require.Equal(t, b.clock.Now().Add(10*time.Second), b.wake())
+	require.Equal(t, b.clock.Now().Add(10*time.Second), b.tended())
 	b.clock.forward(10 * time.Second)
 	b.wake()
 	require.Equal(t, 1, b.get(m.ID).Failures)

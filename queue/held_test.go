@@ -249,9 +249,8 @@ func TestDiscard(t *testing.T) {
 	b.wake()
 	require.Equal(t, Queued, b.get(doubtful.ID).State)
 	half := b.submit(Request{Class: OTP, To: []string{"+34600000003"}, Text: strings.Repeat("x", 200)})
-	_, a = b.gated(line(2))
-	b.outcome(a, Outcome{Verdict: Rejected, MR: -1, Code: "cms_38", Retry: true, After: time.Hour})
-	_, a = b.gated(line(2))
+	first, a := b.gated(line(2))
+	require.Equal(t, half.ID, first.Message.ID, "a code goes before the alerts")
 	b.outcome(a, accepted(3))
 	never := b.submit(Request{})
 	states := []State{b.get(tried.ID).State, b.get(doubtful.ID).State, b.get(half.ID).State}

@@ -28,6 +28,15 @@ func (b *box) limit(l Line, limits ...Limit) {
 	require.NoError(b.t, b.SetLimits(context.Background(), l.ICCID, LimitsPatch{Limits: &limits}))
 }
 
+// unlimited SIMs are known and have no limits.
+func (b *box) unlimited(lines ...Line) {
+	b.t.Helper()
+	b.known(lines...)
+	for _, l := range lines {
+		b.limit(l, []Limit{}...)
+	}
+}
+
 func (b *box) reserve(l Line, percent int) {
 	b.t.Helper()
 	require.NoError(b.t, b.SetLimits(context.Background(), l.ICCID, LimitsPatch{ReservePercent: &percent}))

@@ -201,7 +201,7 @@ func TestEveryReportFindsItsOwnMessage(t *testing.T) {
 		w.box.open()
 		for i := 1; i <= 3; i++ {
 			w.mr[line(i).ICCID], w.modem[line(i).ICCID] = w.r.IntN(256), line(i).Modem
-			require.NoError(t, w.SawSIM(context.Background(), SIMRow{ICCID: line(i).ICCID}))
+			w.unlimited(line(i))
 		}
 		w.live()
 		right, wrong, missed, open, lost := 0, 0, 0, 0, 0

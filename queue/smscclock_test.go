@@ -1,17 +1,16 @@
 package queue
 
 import (
-	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
-// simBox has a SIM that was seen, as the pool does before it sends on it.
+// simBox has a SIM without limits that was seen, as the pool does before it sends on it.
 func simBox(t *testing.T, l Line) *box {
 	b := newBox(t)
-	require.NoError(t, b.SawSIM(context.Background(), SIMRow{ICCID: l.ICCID}))
+	b.unlimited(l)
 	return b
 }
 

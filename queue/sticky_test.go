@@ -70,7 +70,7 @@ func TestThePreferenceEndsByPatience(t *testing.T) {
 			m := b.submit(Request{To: []string{maria}, Class: class})
 			require.True(t, m.Preferred)
 			begun := b.clock.Now()
-			require.WithinDuration(t, begun.Add(patience), b.wake(), 0, "Wake is called again in time")
+			require.WithinDuration(t, begun.Add(patience), b.tended(), 0, "Wake is called again in time")
 			b.clock.forward(patience - time.Millisecond)
 			b.wake()
 			require.Nil(t, b.claimed(line(1)))

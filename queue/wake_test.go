@@ -22,7 +22,7 @@ func TestScheduledMessagesGoAtTheirTime(t *testing.T) {
 	require.Len(t, hints, 1, "Wake has something new to look at")
 	<-hints
 	require.Nil(t, b.claimed(l))
-	require.Equal(t, at, b.wake())
+	require.Equal(t, at, b.tended())
 	b.clock.trust(false)
 	b.clock.forward(time.Hour)
 	b.wake()
@@ -72,6 +72,7 @@ func TestMessagesExpire(t *testing.T) {
 
 func TestWakeDoesALotInSteps(t *testing.T) {
 	b := newBox(t)
+	b.tended() // what it deletes once an hour is no step
 	for i := range 5 {
 		var to []string
 		for j := range 100 {
@@ -95,7 +96,7 @@ func TestWakeDoesALotInSteps(t *testing.T) {
 func TestWakeDeletesWhatIsPastItsKeeping(t *testing.T) {
 	b := newBox(t)
 	l := line(1)
-	b.wake()
+	b.tended()
 	b.report(l, "+34600000001", 1, 0, b.clock.Now())
 	require.NoError(t, b.Emit(context.Background(), "system.test", struct{}{}))
 	count := func(table string) (n int) {
@@ -103,12 +104,12 @@ func TestWakeDeletesWhatIsPastItsKeeping(t *testing.T) {
 		return n
 	}
 	b.clock.forward(tidyRound)
-	b.wake() // notes how far they have come
+	b.tended() // notes how far they have come
 	b.clock.forward(7*24*time.Hour - time.Minute)
-	b.wake()
+	b.tended()
 	require.Equal(t, []int{1, 1}, []int{count("report"), count("event")})
 	b.clock.forward(2 * time.Hour)
-	b.wake()
+	b.tended()
 	require.Equal(t, []int{0, 0}, []int{count("report"), count("event")})
 	require.NoError(t, b.Emit(context.Background(), "system.test", struct{}{}))
 	last, err := b.LastEvent(context.Background())
