@@ -51,9 +51,10 @@ type SIMLimits struct {
 	Chosen         bool       // somebody chose them; else the defaults hold
 	ReservePercent int        // of each limit, that bulk never has
 	ResetDay       int        // of the month, when the billing month begins; in a shorter one its last day
-	// Warm is the day limit of a SIM that is still warming up; 0: it is not.
-	Warm int
-	Room Room
+	// Warm is the day limit of a SIM that is still warming up, and Full what it will
+	// be in the end, as it was set; 0: it is not.
+	Warm, Full int
+	Room       Room
 }
 
 // LimitsPatch changes what a person may change; nil leaves it.
@@ -154,6 +155,9 @@ func (s *Store) simKeys(ctx context.Context, query string) (list []string, err e
 
 func (m *meter) limits(n instant) SIMLimits {
 	l := SIMLimits{Chosen: m.chosen, ReservePercent: m.reserve, ResetDay: m.reset, Warm: m.warming(n), Room: m.room(n)}
+	if l.Warm > 0 {
+		l.Full = m.base[daily].MaxSegments
+	}
 	for w := range windows {
 		l.Limits = append(l.Limits, m.use(w, n))
 	}

@@ -169,11 +169,14 @@ func (s *Server) patchRoute() *operation {
 			RouteID
 			Body RouteRequest
 		}) (*routeOut, error) {
+			s.changing.Lock()
+			defer s.changing.Unlock()
 			r, err := s.changeRoute(ctx, in.ID, in.Body)
 			return &routeOut{routeOf(r)}, err
 		})
 }
 
+// changeRoute changes what a request names; s.changing is held.
 func (s *Server) changeRoute(ctx context.Context, id int64, b RouteRequest) (queue.Route, error) {
 	r, err := s.store.Route(ctx, id)
 	if err != nil {

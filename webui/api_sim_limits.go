@@ -19,7 +19,7 @@ import (
 // SIMLimit is how much a SIM may send in a time.
 type SIMLimit struct {
 	Window         string     `json:"window" enum:"minute,hour,day,month" doc:"minute: any 60 seconds; hour: any 60 minutes; day: a calendar day of the box; month: a billing month, which begins on reset_day"`
-	MaxSegments    *int       `json:"max_segments" doc:"Null: no limit"`
+	MaxSegments    *int       `json:"max_segments" doc:"As it was set; null: no limit. A new SIM's warm_limit holds for the day until it has warmed up"`
 	MaxRecipients  *int       `json:"max_recipients" doc:"Of different recipients; null: no limit"`
 	UsedSegments   int        `json:"used_segments" doc:"In the list of all SIMs 0 for a minute or an hour without a limit"`
 	UsedRecipients int        `json:"used_recipients"`
@@ -47,9 +47,22 @@ var weekdays = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 
 func limitsOf(l queue.SIMLimits) []SIMLimit {
 	list := []SIMLimit{}
-	for _, u := range l.Limits {
+	for _, u := range setLimits(l) {
 		list = append(list, SIMLimit{Window: string(u.Window), MaxSegments: counted(u.MaxSegments), MaxRecipients: counted(u.MaxRecipients),
 			UsedSegments: u.UsedSegments, UsedRecipients: u.UsedRecipients, ResetsAt: when(u.ResetsAt)})
+	}
+	return list
+}
+
+// setLimits are a SIM's limits as they were set: of one that warms up the day's in
+// full. Whoever changes one of them sends them all back, and must not make today's
+// the one that holds for good.
+func setLimits(l queue.SIMLimits) []queue.LimitUse {
+	list := slices.Clone(l.Limits)
+	for i := range list {
+		if list[i].Window == queue.WindowDay && l.Full > 0 {
+			list[i].MaxSegments = l.Full
+		}
 	}
 	return list
 }

@@ -37,7 +37,8 @@ type SIM struct {
 	ReservePercent   int         `json:"reserve_percent" doc:"Part of each limit that bulk never has"`
 	ResetDay         int         `json:"reset_day" doc:"Of the month, on which the billing month begins; in a shorter one its last day"`
 	Room             SIMRoom     `json:"room" doc:"What it may still send now"`
-	WarmUp           bool        `json:"warm_up" doc:"It is new: its limit of segments a day began with a tenth and doubles with each day of traffic. limits have it as it is now"`
+	WarmUp           bool        `json:"warm_up" doc:"It is new: its limit of segments a day began with a tenth and doubles with each day of traffic. See warm_limit"`
+	WarmLimit        *int        `json:"warm_limit" doc:"What holds today of its limit of segments a day; null: it has warmed up"`
 	Pace             int         `json:"pace" doc:"Messages a minute of normal and bulk that somebody chose; 0: as the limits say, -1: as fast as it can"`
 	PerMinute        *int        `json:"per_minute" doc:"What holds of it; null: as fast as it can"`
 	SendWindow       *SendWindow `json:"send_window" doc:"When it may send at all, by the box's clock; null: always"`
@@ -68,7 +69,7 @@ func (s *Server) simOf(m pool.SIM) SIM {
 		State: m.State, Reason: some(m.Reason), Modem: some(m.Modem), Registration: some(m.Registration),
 		AccessTechnology: some(m.AccessTechnology), SMSC: some(m.SMSC), Limits: limitsOf(m.Limits), SentTotal: m.SentTotal,
 		FailedRecent: m.FailedRecent, LastSentAt: when(m.LastSentAt), Enabled: m.Enabled, Emulated: m.Emulated,
-		LimitsChosen: m.Limits.Chosen, ReservePercent: m.Limits.ReservePercent, ResetDay: m.Limits.ResetDay, WarmUp: m.Limits.Warm > 0,
+		LimitsChosen: m.Limits.Chosen, ReservePercent: m.Limits.ReservePercent, ResetDay: m.Limits.ResetDay, WarmUp: m.Limits.Warm > 0, WarmLimit: counted(m.Limits.Warm),
 		Room: roomOf(m.Limits.Room, queue.SteadyNow(s.clock), s.clock.Now()), Pace: m.Pace, PerMinute: counted(m.PerMinute),
 		SendWindow: windowOf(m.Window), Paused: m.Paused, Routes: append([]int64{}, m.Routes...), Credit: creditOf(m.Credit)}
 	if m.Signal.Known {

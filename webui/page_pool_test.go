@@ -2,7 +2,10 @@ package webui
 
 import (
 	"fmt"
+	"html"
 	"net/url"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,18 +100,6 @@ func TestAClerkChangesLimits(t *testing.T) {
 		require.Equal(t, 422, a.StatusCode, field)
 		require.Contains(t, string(a.body), `role="alert"`, field)
 	}
-}
-
-// TestAWarmingLimitIsNotKeptForGood: the table shows the limit of today; saved as
-// it is, it must not be taken for a choice.
-func TestAWarmingLimitIsNotKeptForGood(t *testing.T) {
-	was := queue.SIMLimits{Limits: []queue.LimitUse{{Limit: queue.Limit{Window: queue.WindowMinute, MaxSegments: 10}}, {Limit: queue.Limit{Window: queue.WindowHour}},
-		{Limit: queue.Limit{Window: queue.WindowDay, MaxSegments: 50}}, {Limit: queue.Limit{Window: queue.WindowMonth, MaxRecipients: 500}}}, Warm: 50}
-	list := LimitRequests{{Window: "minute", MaxSegments: new(10)}, {Window: "day", MaxSegments: new(50)}, {Window: "month", MaxRecipients: new(500)}}
-	require.True(t, same(list, was))
-	list[1].MaxSegments = new(51)
-	require.False(t, same(list, was))
-	require.False(t, same(list[:1], was))
 }
 
 func TestThePageOfRules(t *testing.T) {
@@ -227,4 +218,127 @@ func TestTheWritePageSaysWhatItTakes(t *testing.T) {
 	page = string(b.browse("POST", "/write", cookie, url.Values{"to": {"655111200"}, "text": {"x"}, "class": {"bulk"}, "once": {"x"}}).body)
 	require.Contains(t, page, "Esta clase está parada.")
 	require.NotContains(t, page, "Ahora no hay línea", "there is one")
+}
+
+// warming makes the first SIM begin gently with a tenth of 500 a day.
+func (b *box) warming() string {
+	b.ready(1)
+	at := v1 + "/sims/" + b.iccid(0)
+	got := b.do("PATCH", at, `{"limits":[{"window":"minute","max_segments":10},{"window":"hour","max_segments":100},{"window":"day","max_segments":500},{"window":"month","max_recipients":500}],"warm_up":true}`)
+	require.Equal(b.t, 200, got.StatusCode, "%s", got.body)
+	return at
+}
+
+// shown are the fields of a form on a page as they are filled in.
+func shown(t *testing.T, page, action string) url.Values {
+	t.Helper()
+	_, form, found := strings.Cut(page, `action="`+action+`"`)
+	require.True(t, found, "no form for %s", action)
+	form, _, _ = strings.Cut(form, "</form>")
+	values := url.Values{}
+	for _, tag := range regexp.MustCompile(`<input [^>]*>`).FindAllString(form, -1) {
+		attr := func(name string) string {
+			if m := regexp.MustCompile(` ` + name + `="([^"]*)"`).FindStringSubmatch(tag); m != nil {
+				return html.UnescapeString(m[1])
+			}
+			return ""
+		}
+		if kind := attr("type"); (kind == "checkbox" || kind == "radio") && !strings.Contains(tag, " checked") {
+			continue
+		}
+		values.Add(attr("name"), attr("value"))
+	}
+	return values
+}
+
+// TestAWarmingLimitIsNotKeptForGood: whoever changes another limit while a SIM is
+// new, on its page or by what the API gave, leaves the day's limit as it was.
+func TestAWarmingLimitIsNotKeptForGood(t *testing.T) {
+	b := newBox(t, 1)
+	at := b.warming()
+	holds := func(hour int) {
+		t.Helper()
+		got, err := b.pool.Limits(t.Context(), b.iccid(0))
+		require.NoError(t, err)
+		require.Equal(t, []int{hour, 50, 50, 500}, []int{got.Limits[1].MaxSegments, got.Limits[2].MaxSegments, got.Warm, got.Full})
+	}
+	holds(100)
+	here, cookie := "/lines/"+b.iccid(0), b.cookie(auth.RoleOperator)
+	page := string(b.browse("GET", here, cookie, nil).body)
+	require.Contains(t, page, "0 de 50 SMS hoy", "what holds now is told")
+	require.Contains(t, page, "hoy puede enviar 50 de sus 500 SMS diarios")
+	form := shown(t, page, here+"/limits#limits")
+	require.Equal(t, "500", form.Get("segments_day"), "what is filled in is the whole limit")
+	require.Equal(t, 303, b.browse("POST", here+"/limits", cookie, form).StatusCode)
+	holds(100)
+	form = shown(t, string(b.browse("GET", here, cookie, nil).body), here+"/limits#limits")
+	form.Set("segments_hour", "200")
+	require.Equal(t, 303, b.browse("POST", here+"/limits", cookie, form).StatusCode)
+	holds(200)
+
+	sim := b.do("GET", at, nil).json(t)
+	require.Equal(t, 50.0, sim["warm_limit"])
+	var limits []any
+	for _, l := range sim["limits"].([]any) {
+		limits = append(limits, without(l.(map[string]any), "used_segments", "used_recipients", "resets_at"))
+	}
+	require.Equal(t, 500.0, limits[2].(map[string]any)["max_segments"])
+	limits[1].(map[string]any)["max_segments"] = 300
+	require.Equal(t, 200, b.do("PATCH", at, map[string]any{"limits": limits}).StatusCode)
+	holds(300)
+
+	form.Del("warm_up")
+	form.Del("seen")
+	require.Equal(t, 303, b.browse("POST", here+"/limits", cookie, form).StatusCode)
+	require.Nil(t, b.do("GET", at, nil).json(t)["warm_limit"])
+}
+
+// TestARouteKeepsTheConditionsThatNobodyTouched: its form shows all that holds of it,
+// or a new name for it would make it take every message.
+func TestARouteKeepsTheConditionsThatNobodyTouched(t *testing.T) {
+	b := newBox(t, 2)
+	b.ready(2)
+	cookie := b.cookie(auth.RoleOperator)
+	people, err := b.auth.People(t.Context())
+	require.NoError(t, err)
+	person := people[0].ID
+	_, key, err := b.auth.CreateKey(t.Context(), auth.NewKey{Name: "Tienda", Scopes: []auth.Scope{auth.MessagesSend}})
+	require.NoError(t, err)
+	require.NoError(t, b.auth.RevokeKey(t.Context(), key.ID))
+	_, offered, err := b.auth.CreateKey(t.Context(), auth.NewKey{Name: "Citas", Scopes: []auth.Scope{auth.MessagesSend}})
+	require.NoError(t, err)
+	added, err := b.s.store.AddRoute(t.Context(), queue.Route{Name: "Ana", Enabled: true, Keys: []string{person, key.ID, "nobody"}, Operators: []string{"Móvil, S.A.", "Digi"},
+		SIMs: []queue.RouteSIM{{ICCID: b.iccid(1), Weight: 3}}})
+	require.NoError(t, err)
+
+	at := routeAddress(added.ID)
+	page := string(b.browse("GET", at, cookie, nil).body)
+	require.Contains(t, page, "Tienda (ya no se usa)")
+	require.Contains(t, page, people[0].Name+" (persona)")
+	require.Contains(t, page, `value="`+offered.ID+`"`)
+	require.Contains(t, string(b.browse("GET", "/rules", cookie, nil).body), "Tienda (ya no se usa)", "the list names them too")
+	form := shown(t, page, at)
+	form.Set("name", "Avisos de Ana")
+	require.Equal(t, 303, b.browse("POST", at, cookie, form).StatusCode)
+	got, err := b.s.store.Route(t.Context(), added.ID)
+	require.NoError(t, err)
+	added.Name = "Avisos de Ana"
+	require.Equal(t, added, got)
+
+	// Two have opened it: the second to save is told, and sees what the first made.
+	a := b.browse("POST", at, cookie, form)
+	require.Equal(t, 409, a.StatusCode)
+	require.Contains(t, string(a.body), "Alguien ha cambiado esto")
+	require.Contains(t, string(a.body), `value="Avisos de Ana"`)
+	form = shown(t, string(a.body), at)
+	form["key"] = []string{person}
+	require.Equal(t, 303, b.browse("POST", at, cookie, form).StatusCode, "from what is shown then it can be changed")
+	got, err = b.s.store.Route(t.Context(), added.ID)
+	require.NoError(t, err)
+	require.Equal(t, []string{person}, got.Keys)
+	form.Del("seen")
+	form.Set("weight_"+b.iccid(1), "mucho")
+	a = b.browse("POST", at, cookie, form)
+	require.Equal(t, 422, a.StatusCode)
+	require.Contains(t, string(a.body), "con un peso de 1 a 100")
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"recado/queue"
+	"recado/webui/auth"
 )
 
 // rulesPage is what rules.html shows: which SIM sends what, and when nothing is
@@ -63,6 +64,7 @@ type routeForm struct {
 	SIMs                           []routeSIMRow
 	Fallback                       string
 	Apps                           []appRow
+	Seen                           string // what it was filled with
 }
 
 type routeSIMRow struct {
@@ -71,6 +73,7 @@ type routeSIMRow struct {
 	Weight      int
 }
 
+// appRow is who may ask for messages: a program or a person.
 type appRow struct {
 	ID, Name string
 	On       bool
@@ -120,16 +123,32 @@ func (s *Server) routeWords(l *locale, r queue.Route, names func(string) string,
 	return cond, then
 }
 
-// applications are the API keys by id.
-func (s *Server) applications(ctx context.Context) (map[string]string, []appRow, error) {
-	keys, err := s.auth.Keys(ctx)
+// askers are those who may ask for messages, by id, and a row for each that is
+// there or is ticked: a condition that its form does not show would be lost with it,
+// and a route without conditions takes everything.
+func (s *Server) askers(ctx context.Context, l *locale, ticked []string) (map[string]string, []appRow, error) {
+	all, err := s.auth.Askers(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	names, rows := map[string]string{}, []appRow{}
-	for _, k := range keys {
-		names[k.ID] = k.Name
-		rows = append(rows, appRow{ID: k.ID, Name: k.Name})
+	for _, a := range all {
+		name := a.Name
+		if a.Kind == auth.KindPerson {
+			name = l.t("routes.person", "Name", name)
+		}
+		if a.Gone {
+			name += " (" + l.t("routes.gone") + ")"
+		}
+		names[a.ID] = name
+		if on := slices.Contains(ticked, a.ID); on || !a.Gone {
+			rows = append(rows, appRow{a.ID, name, on})
+		}
+	}
+	for _, id := range ticked {
+		if names[id] == "" {
+			rows = append(rows, appRow{id, id, true})
+		}
 	}
 	return names, rows, nil
 }
@@ -147,7 +166,7 @@ func (s *Server) rules(c echo.Context, status int, p rulesPage) error {
 	if err != nil {
 		return err
 	}
-	apps, _, err := s.applications(ctx)
+	apps, _, err := s.askers(ctx, l, nil)
 	if err != nil {
 		return err
 	}
@@ -192,12 +211,22 @@ func (s *Server) showRoute(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.routePage(c, http.StatusOK, formOfRoute(r), nil)
+}
+
+// seenRoute names what a route's form is filled with: not its place.
+func seenRoute(r queue.Route) string {
+	r.Position = 0
+	return seen(r)
+}
+
+func formOfRoute(r queue.Route) routeForm {
 	f := routeForm{ID: r.ID, Name: r.Name, Enabled: r.Enabled, Prefixes: strings.Join(r.Prefixes, ", "), Countries: strings.Join(r.Countries, ", "),
-		Operators: strings.Join(r.Operators, ", "), Classes: texts(r.Classes), Keys: r.Keys, Fallback: r.Fallback}
+		Operators: strings.Join(r.Operators, ", "), Classes: texts(r.Classes), Keys: r.Keys, Fallback: r.Fallback, Seen: seenRoute(r)}
 	for _, one := range r.SIMs {
 		f.SIMs = append(f.SIMs, routeSIMRow{ICCID: one.ICCID, On: true, Weight: one.Weight})
 	}
-	return s.routePage(c, http.StatusOK, f, nil)
+	return f
 }
 
 // routePage shows one route; SIMs of f are those that are ticked.
@@ -216,11 +245,14 @@ func (s *Server) routePage(c echo.Context, status int, f routeForm, errs []strin
 		}
 		f.SIMs = append(f.SIMs, row)
 	}
-	if _, f.Apps, err = s.applications(ctx); err != nil {
-		return err
+	for _, one := range ticked { // nobody knows it any more
+		if !slices.ContainsFunc(f.SIMs, func(row routeSIMRow) bool { return row.ICCID == one.ICCID }) {
+			one.Name = "SIM …" + tail(one.ICCID)
+			f.SIMs = append(f.SIMs, one)
+		}
 	}
-	for i := range f.Apps {
-		f.Apps[i].On = slices.Contains(f.Keys, f.Apps[i].ID)
+	if _, f.Apps, err = s.askers(ctx, s.words(c), f.Keys); err != nil {
+		return err
 	}
 	p := rulesPage{One: &f, Errors: errs, Classes: classes}
 	v := s.view(c, "lines", p)
@@ -237,12 +269,12 @@ func routeAddress(id int64) string { return "/rules/" + strconv.FormatInt(id, 10
 func enteredRoute(c echo.Context) (routeForm, RouteRequest) {
 	post := c.Request().PostForm
 	f := routeForm{Name: strings.TrimSpace(c.FormValue("name")), Enabled: c.FormValue("enabled") != "", Prefixes: c.FormValue("prefixes"),
-		Countries: c.FormValue("countries"), Operators: c.FormValue("operators"), Classes: post["class"], Keys: post["key"], Fallback: c.FormValue("fallback")}
+		Countries: c.FormValue("countries"), Operators: c.FormValue("operators"), Classes: post["class"], Keys: post["key"], Fallback: c.FormValue("fallback"), Seen: c.FormValue("seen")}
 	sims := []RouteSIM{}
 	for _, iccid := range post["sim"] {
 		weight, err := strconv.Atoi(c.FormValue("weight_" + iccid))
 		if err != nil {
-			weight = 1
+			weight = -1 // which is refused
 		}
 		f.SIMs = append(f.SIMs, routeSIMRow{ICCID: iccid, On: true, Weight: weight})
 		sims = append(sims, RouteSIM{SIM: iccid, Weight: weight})
@@ -266,8 +298,35 @@ func (s *Server) editRoutePage(c echo.Context) error {
 	}
 	f, b := enteredRoute(c)
 	f.ID = r.ID
-	_, err = s.changeRoute(c.Request().Context(), r.ID, b)
+	if r, err = s.saveRoute(c, f, b); errors.Is(err, errStale) {
+		return s.routePage(c, staleStatus, formOfRoute(r), []string{s.words(c).t("form.stale")})
+	}
 	return s.routeDone(c, f, err)
+}
+
+// saveRoute changes the route in the address to what its form says, unless somebody
+// else has changed it: errStale, with the route as it is.
+func (s *Server) saveRoute(c echo.Context, f routeForm, b RouteRequest) (queue.Route, error) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	r, err := s.thisRoute(c)
+	if err != nil {
+		return r, err
+	}
+	if stale(c, seenRoute(r)) {
+		return r, errStale
+	}
+	// What nobody touched stays as it is: a name with a comma in it is one.
+	for _, field := range []struct {
+		text string
+		was  []string
+		into **[]string
+	}{{f.Prefixes, r.Prefixes, &b.Prefixes}, {f.Countries, r.Countries, &b.Countries}, {f.Operators, r.Operators, &b.Operators}} {
+		if field.text == strings.Join(field.was, ", ") {
+			*field.into = nil
+		}
+	}
+	return s.changeRoute(c.Request().Context(), r.ID, b)
 }
 
 // routeDone leads on, or back to the form.
@@ -295,6 +354,8 @@ func (s *Server) explainRoute(c echo.Context, err error) ([]string, bool) {
 }
 
 func (s *Server) moveRoutePage(c echo.Context) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	r, err := s.thisRoute(c)
 	if err != nil {
 		return err

@@ -18,11 +18,13 @@ import (
 type simPool struct {
 	Open   string // the part whose form was refused
 	Errors []string
+	Stale  bool // because somebody else has changed it
 
 	Limits   []limitView
 	Form     limitsForm
-	Defaults bool // nobody chose the limits
-	Warming  bool
+	Seen     string // what Form was filled with
+	Defaults bool   // nobody chose the limits
+	Warming  string // what holds today, in words; "" once it has warmed up
 	Hours    hoursForm
 	Days     []string
 	Rate     string // what holds of its pace, in words
@@ -90,9 +92,12 @@ func (s *Server) simPool(c echo.Context, sim pool.SIM, p simPool) (simPool, erro
 	if err != nil && !errors.Is(err, queue.ErrNoSIM) {
 		return p, err
 	}
-	p.Limits, p.Defaults, p.Warming = s.limitViews(c, limits), !limits.Chosen, limits.Warm > 0
+	p.Limits, p.Defaults, p.Seen = s.limitViews(c, limits), !limits.Chosen, seenLimits(limits)
+	if limits.Warm > 0 {
+		p.Warming = l.t("limits.warming", "Now", l.num(limits.Warm), "Full", l.num(limits.Full))
+	}
 	if p.Form.Rows == nil {
-		for _, u := range limits.Limits {
+		for _, u := range setLimits(limits) {
 			p.Form.Rows = append(p.Form.Rows, limitRow{string(u.Window), amount(u.MaxSegments), amount(u.MaxRecipients)})
 		}
 		p.Form.Reserve, p.Form.ResetDay, p.Form.WarmUp = strconv.Itoa(limits.ReservePercent), strconv.Itoa(limits.ResetDay), limits.Warm > 0
@@ -155,7 +160,11 @@ func (s *Server) simPool(c echo.Context, sim pool.SIM, p simPool) (simPool, erro
 // again shows a SIM's page with what is wrong in one part.
 func (s *Server) simAgain(c echo.Context, sim pool.SIM, part string, p simPool, lines ...string) error {
 	p.Open, p.Errors = part, lines
-	return s.simPagePool(c, http.StatusUnprocessableEntity, sim, p)
+	status := http.StatusUnprocessableEntity
+	if p.Stale {
+		status = staleStatus
+	}
+	return s.simPagePool(c, status, sim, p)
 }
 
 func (s *Server) simPagePool(c echo.Context, status int, sim pool.SIM, p simPool) error {
@@ -224,13 +233,16 @@ func (s *Server) setLimitsPage(c echo.Context) error {
 		list = LimitRequests{}
 	}
 	patch := SIMPatch{ReservePercent: &reserve, ResetDay: &day}
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	was, err := s.pool.Limits(ctx, sim.ICCID)
 	if err != nil {
 		return err
 	}
-	// The table shows the day's limit as it is while the SIM is new: saved as it
-	// was, it must not become the limit for good.
-	if !same(list, was) {
+	if stale(c, seenLimits(was)) {
+		return s.simAgain(c, sim, "limits", simPool{Stale: true}, l.t("form.stale"))
+	}
+	if !same(list, was) { // else the defaults would be a choice
 		patch.Limits = Settable[LimitRequests]{Set: true, Value: &list}
 	}
 	if was.Warm > 0 && !f.WarmUp {
@@ -246,10 +258,19 @@ func (s *Server) setLimitsPage(c echo.Context) error {
 	return s.done(c, simAddress(sim.ICCID)+"#limits", "limits", 0)
 }
 
+// seenLimits names what the form of the limits is filled with.
+func seenLimits(l queue.SIMLimits) string {
+	what := []any{l.Chosen, l.ReservePercent, l.ResetDay}
+	for _, u := range setLimits(l) {
+		what = append(what, u.Limit)
+	}
+	return seen(what...)
+}
+
 // same says that nobody has changed the table.
 func same(list LimitRequests, was queue.SIMLimits) bool {
 	shown := LimitRequests{}
-	for _, u := range was.Limits {
+	for _, u := range setLimits(was) {
 		if u.MaxSegments > 0 || u.MaxRecipients > 0 {
 			shown = append(shown, LimitRequest{string(u.Window), counted(u.MaxSegments), counted(u.MaxRecipients)})
 		}

@@ -108,6 +108,9 @@ type Server struct {
 	streams  *streams  // live ones
 
 	ussdSeats ussdSeats // whose a SIM's open USSD session is
+	// changing is held from reading a setting until its change is kept, so that of
+	// two changes at once neither undoes the other.
+	changing sync.Mutex
 }
 
 // New puts the server together. It starts nothing.

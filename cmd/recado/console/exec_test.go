@@ -57,7 +57,7 @@ func TestEveryMenuItemHasAScriptableTwin(t *testing.T) {
 		{command: "pause BULK", shows: []string{"Done."}, asks: `POST /api/v1/sending/pause {"class":"bulk"}`},
 		{command: "pause cita", shows: []string{"Done."}, asks: `POST /api/v1/sending/pause {"sim":"893400000000000001"}`},
 		{command: "resume 1", shows: []string{"Done."}, asks: `POST /api/v1/sending/resume {"sim":"893400000000000001"}`},
-		{command: "sim limits cita", shows: []string{"12/500", "7/-", "3/300", "bulk leaves 20 % of each", "day 15"}},
+		{command: "sim limits cita", shows: []string{"12/500", "7/-", "3/300", "it is new: today 50 SMS hold", "bulk leaves 20 % of each", "day 15"}},
 		{command: "sim limits cita day=400/50 hour=0 reserve=10", shows: []string{"Done."},
 			asks: `PATCH /api/v1/sims/893400000000000001 {"limits":[{"max_recipients":50,"max_segments":400,"window":"day"},{"max_recipients":300,"window":"month"}],"reserve_percent":10}`},
 		{command: "sim limits cita default", shows: []string{"Done."}, asks: `PATCH /api/v1/sims/893400000000000001 {"limits":null}`},

@@ -85,7 +85,7 @@ func twoModems(t *testing.T) *box {
 			{"iccid":"893400000000000002","name":"Otra","state":"unavailable","signal":{"rssi_dbm":null}}],"next":null}`,
 		"GET /api/v1/sims?limit=2": `{"items":[{"iccid":"1"},{"iccid":"2"}],"next":null}`,
 		"GET /api/v1/sims/893400000000000001": `{"iccid":"893400000000000001","name":"Cita","state":"ready",
-			"signal":{"rssi_dbm":-71},"smsc":"+34600000000","reserve_percent":20,"reset_day":15,"limits":[
+			"signal":{"rssi_dbm":-71},"smsc":"+34600000000","reserve_percent":20,"reset_day":15,"warm_limit":50,"limits":[
 			{"window":"minute","used_segments":1},{"window":"hour","used_segments":7,"max_segments":null},
 			{"window":"day","used_segments":12,"max_segments":500,"used_recipients":2},{"window":"month","used_recipients":3,"max_recipients":300}]}`,
 		"POST /api/v1/sims/893400000000000001/balance": `{"answer":"Su saldo es 12,34 EUR","balance_minor":1234,"currency":"EUR","error":null}`,

@@ -27,7 +27,7 @@ type simLimits struct {
 	Limits   []limitRow `json:"limits"`
 	Reserve  int        `json:"reserve_percent"`
 	ResetDay int        `json:"reset_day"`
-	WarmUp   bool       `json:"warm_up"`
+	Warm     int        `json:"warm_limit"` // of segments a day, while it is new
 	Paused   bool       `json:"paused"`
 }
 
@@ -79,6 +79,9 @@ func (s *session) limits(args []string) error {
 		t.add(s.code(l.Window), of(l.UsedSegments, l.MaxSegments), of(l.UsedRecipients, l.MaxRecipients), when(l.ResetsAt))
 	}
 	t.write(s)
+	if now.Warm > 0 {
+		fmt.Fprintln(s.out, s.say("limits.warm", now.Warm))
+	}
 	fmt.Fprintln(s.out, s.say("limits.more", now.Reserve, now.ResetDay))
 	return nil
 }

@@ -123,6 +123,7 @@ var words = map[string]word{
 	"c.balance":   {"Balance of a SIM", "Saldo de una SIM"},
 	"c.test":      {"Test whether a SIM sends, receives", "Probar si una SIM envía y recibe"},
 	"limits.use":  {"use: sim limits SIM [day=500 month=/300 reserve=20 reset=15 | default]: segments, or segments/people; 0 is no limit", "uso: sim limits SIM [day=500 month=/300 reserve=20 reset=15 | default]: segmentos, o segmentos/personas; 0 es sin límite"},
+	"limits.warm": {"it is new: today %d SMS hold, not the whole limit of a day", "es nueva: hoy valen %d SMS, no todo el límite del día"},
 	"limits.more": {"bulk leaves %d %% of each; the month begins on day %d", "bulk deja el %d %% de cada uno; el mes empieza el día %d"},
 	"test.waits":  {"Waiting for the test messages (up to 3 minutes)...", "Se espera a las pruebas (hasta 3 minutos)..."},
 	"l.off":       {"Paused beside", "En pausa aparte"},
