@@ -3,11 +3,14 @@ package webui
 import (
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"recado/pool"
 	"recado/queue"
 	"recado/webui/auth"
 )
@@ -245,4 +248,59 @@ func sorted(v any) []any {
 		}
 	}
 	return out
+}
+
+func TestARefusedChangeOfASIMChangesNothing(t *testing.T) {
+	b := newBox(t, 2)
+	b.ready(2)
+	at := v1 + "/sims/" + b.iccid(0)
+	require.Equal(t, 200, b.do("PATCH", v1+"/sims/"+b.iccid(1), `{"name":"Mostrador"}`).StatusCode)
+	was := without(b.do("GET", at, nil).json(t), "signal")
+	trail := b.trail(1)
+	const limits = `"limits":[{"window":"day","max_segments":7}],"pace":30,"name":"Citas","paused":true`
+	for body, place := range map[string]string{
+		`{` + limits + `,"routes":[99]}`:                                                         "body.routes",
+		`{` + limits + `,"reset_day":32}`:                                                        "body.reset_day",
+		`{` + limits + `,"send_window":{"from":"08:00","to":"24:00"}}`:                           "body.send_window.to",
+		`{"paused":true,"pace":30,"warm_up":true}`:                                               "body.warm_up",
+		`{"paused":true,"pace":30,"warm_up":true,"limits":[{"window":"hour","max_segments":5}]}`: "body.warm_up",
+		`{"paused":true,"pace":30,"limits":[{"window":"day"},{"window":"day"}]}`:                 "body.limits",
+	} {
+		p := b.problem(b.do("PATCH", at, body), 422, "invalid")
+		require.Equal(t, place, p.Errors[0].Location, body)
+		require.Equal(t, was, without(b.do("GET", at, nil).json(t), "signal"), body)
+	}
+	taken := b.do("PATCH", at, `{"limits":[{"window":"day","max_segments":7}],"name":"Mostrador"}`)
+	require.Equal(t, 409, taken.StatusCode)
+	require.Equal(t, was, without(b.do("GET", at, nil).json(t), "signal"))
+	require.Equal(t, trail, b.trail(1), "nothing was done, and nothing is said to have been")
+
+	require.Equal(t, 200, b.do("PATCH", at, `{`+limits+`,"name":"Citas"}`).StatusCode)
+	require.ElementsMatch(t, []string{"sim.update " + b.iccid(0) + " name,pace=30,limits=day:7/0", "sending.pause sim " + b.iccid(0) + " "}, b.trail(2))
+	require.Equal(t, 200, b.do("PATCH", at, `{"name":"Citas"}`).StatusCode, "its own name it may keep")
+}
+
+// TestOnlyAnAdministratorConfirmsACode: the box sends a confirmed one by itself, on
+// all SIMs of the operator.
+func TestOnlyAnAdministratorConfirmsACode(t *testing.T) {
+	b := newBox(t, 1)
+	b.ready(1)
+	at := "/lines/" + b.iccid(0) + "/credit"
+	require.Equal(t, 403, b.browse("POST", at, b.cookie(auth.RoleOperator), url.Values{"confirm": {"1"}}).StatusCode)
+	a := b.browse("POST", at, b.cookie(auth.RoleAdmin), url.Values{"confirm": {"1"}})
+	require.Equal(t, 422, a.StatusCode, "may, but for an emulated SIM there is nothing to confirm")
+
+	v, err := newViews()
+	require.NoError(t, err)
+	page, err := v.pages.page("es", "sim")
+	require.NoError(t, err)
+	sim := pool.SIM{ICCID: "8934", Credit: pool.Credit{SIMCredit: queue.SIMCredit{Known: true, Minor: 150}}}
+	sim.Credit.Way.Code, sim.Credit.Way.Operator = "*133#", "Movistar"
+	for _, admin := range []bool{true, false} {
+		var out strings.Builder
+		require.NoError(t, page.ExecuteTemplate(&out, "credit", view{Lang: "es", locale: v.locales["es"], zone: time.UTC,
+			Person: &viewer{CanSend: true, Admin: admin}, It: simPage{SIM: simView{SIM: sim}}}))
+		require.Equal(t, admin, strings.Contains(out.String(), `name="confirm"`))
+		require.Contains(t, out.String(), "Preguntar el saldo")
+	}
 }

@@ -208,19 +208,18 @@ func (s *Server) dropRoute(ctx context.Context, id int64) error {
 	return err
 }
 
-// routeSIM has these routes and no others name a SIM. All is checked before
-// anything is changed.
-func (s *Server) routeSIM(ctx context.Context, iccid string, ids []int64) error {
+// routesOf are the routes as they are to be, so that these and no others name a SIM;
+// s.changing is held.
+func (s *Server) routesOf(ctx context.Context, iccid string, ids []int64) (changed []queue.Route, err error) {
 	all, err := s.store.Routes(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, id := range ids {
 		if !slices.ContainsFunc(all, func(r queue.Route) bool { return r.ID == id }) {
-			return invalid("body.routes", "there is no route with this id; see GET /routes", id)
+			return nil, invalid("body.routes", "there is no route with this id; see GET /routes", id)
 		}
 	}
-	var changed []queue.Route
 	for _, r := range all {
 		wanted := slices.Contains(ids, r.ID)
 		if wanted == r.Allows(iccid) {
@@ -231,17 +230,12 @@ func (s *Server) routeSIM(ctx context.Context, iccid string, ids []int64) error 
 			r.SIMs = append(r.SIMs, queue.RouteSIM{ICCID: iccid, Weight: 1})
 		}
 		if len(r.SIMs) == 0 {
-			return invalid("body.routes", fmt.Sprintf("it is the only SIM of the route %q: give that route another SIM first, or delete it", r.Name), r.ID)
+			return nil, invalid("body.routes", fmt.Sprintf("it is the only SIM of the route %q: give that route another SIM first, or delete it", r.Name), r.ID)
 		}
 		r.Position = 0
 		changed = append(changed, r)
 	}
-	for _, r := range changed {
-		if _, err := s.store.UpdateRoute(ctx, r); err != nil {
-			return err
-		}
-	}
-	return nil
+	return changed, nil
 }
 
 // commas splits what people write into one field.

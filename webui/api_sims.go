@@ -151,14 +151,15 @@ func (s *Server) patchSIM() *operation {
 		Body SIMPatch
 	}
 	return op(operation{id: "patch-sim", tag: "SIMs and modems", summary: "Change a SIM: name, limits, pace, hours, credit",
-		description: "What is absent stays. Limits hold from the answer on, and what was sent before counts in them."},
+		description: "What is absent stays; of a request that is refused nothing is changed. Limits hold from the answer on, and what was sent before counts in them."},
 		func(ctx context.Context, in *in) (*simOut, error) {
 			m, err := s.updateSIM(ctx, in.ICCID, in.Body)
 			return &simOut{s.simOf(m)}, err
 		})
 }
 
-// updateSIM checks and applies a patch, and leaves an audit row.
+// updateSIM checks a patch, and when all of it may be, applies it and leaves an
+// audit row.
 func (s *Server) updateSIM(ctx context.Context, iccidOrName string, b SIMPatch) (pool.SIM, error) {
 	sim, err := s.pool.SIM(ctx, iccidOrName)
 	if err != nil {
@@ -170,6 +171,9 @@ func (s *Server) updateSIM(ctx context.Context, iccidOrName string, b SIMPatch) 
 		name := strings.TrimSpace(*b.Name)
 		if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) {
 			return sim, invalid("body.name", "take letters, digits and ordinary signs", nil)
+		}
+		if err := s.nameFree(ctx, sim, name); err != nil {
+			return sim, err
 		}
 		patch.Name, changed = &name, append(changed, "name")
 	}
@@ -202,28 +206,48 @@ func (s *Server) updateSIM(ctx context.Context, iccidOrName string, b SIMPatch) 
 		patch.Window, changed = &w, append(changed, what)
 	}
 	limits, more := b.limitsPatch()
-	if len(more) > 0 { // before the rest: this is what is refused sooner
-		if err := s.pool.SetLimits(ctx, sim.ICCID, limits); err != nil {
+	if err := s.mayLimit(ctx, sim, b, limits); err != nil {
+		return sim, err
+	}
+	var routes []queue.Route
+	if b.Routes != nil {
+		s.changing.Lock()
+		defer s.changing.Unlock()
+		if routes, err = s.routesOf(ctx, sim.ICCID, *b.Routes); err != nil {
 			return sim, err
 		}
 	}
-	if b.Routes != nil {
-		if err := s.routeSIM(ctx, sim.ICCID, *b.Routes); err != nil {
+	// From here on only what nobody can foresee goes wrong: a disk, or another's
+	// change at the same moment. What was done by then is in the audit trail.
+	done := []string{}
+	defer func() {
+		if len(done) > 0 {
+			s.audited(context.WithoutCancel(ctx), "sim.update", sim.ICCID, strings.Join(done, ","))
+		}
+	}()
+	if b.Paused != nil && *b.Paused {
+		if err := s.pauseSIM(ctx, sim.ICCID, true); err != nil {
 			return sim, err
 		}
-		more = append(more, "routes")
 	}
 	if len(changed) > 0 {
 		if _, err = s.pool.UpdateSIM(ctx, sim.ICCID, patch); err != nil {
 			return sim, err
 		}
+		done = append(done, changed...)
 	}
-	if changed = append(changed, more...); len(changed) > 0 {
-		s.audited(ctx, "sim.update", sim.ICCID, strings.Join(changed, ","))
-	}
-	if b.Paused != nil {
-		if err := s.pauseSIM(ctx, sim.ICCID, *b.Paused); err != nil {
+	if len(more) > 0 {
+		if err := s.pool.SetLimits(ctx, sim.ICCID, limits); err != nil {
 			return sim, err
+		}
+		done = append(done, more...)
+	}
+	for i, r := range routes {
+		if _, err := s.store.UpdateRoute(ctx, r); err != nil {
+			return sim, err
+		}
+		if i == 0 {
+			done = append(done, "routes")
 		}
 	}
 	who := callerOf(ctx).principal.String()
@@ -237,7 +261,59 @@ func (s *Server) updateSIM(ctx context.Context, iccidOrName string, b SIMPatch) 
 			return sim, err
 		}
 	}
+	if b.Paused != nil && !*b.Paused { // now that the rest holds
+		if err := s.pauseSIM(ctx, sim.ICCID, false); err != nil {
+			return sim, err
+		}
+	}
 	return s.oneSIM(ctx, sim.ICCID)
+}
+
+// nameFree refuses the name of another SIM.
+func (s *Server) nameFree(ctx context.Context, sim pool.SIM, name string) error {
+	if name == "" {
+		return nil
+	}
+	other, err := s.pool.SIM(ctx, name)
+	switch {
+	case errors.Is(err, pool.ErrNoSIM):
+		return nil
+	case err == nil && other.ICCID != sim.ICCID && other.Name == name:
+		return queue.ErrSIMName
+	}
+	return err
+}
+
+// mayLimit refuses limits before anything is changed.
+func (s *Server) mayLimit(ctx context.Context, sim pool.SIM, b SIMPatch, p queue.LimitsPatch) error {
+	if err := p.Check(); err != nil {
+		return err
+	}
+	if p.WarmUp == nil || !*p.WarmUp || b.Limits.Set && b.Limits.Value == nil {
+		return nil
+	}
+	full := 0
+	if p.Limits != nil {
+		for _, l := range *p.Limits {
+			if l.Window == queue.WindowDay {
+				full = l.MaxSegments
+			}
+		}
+	} else {
+		now, err := s.pool.Limits(ctx, sim.ICCID)
+		if err != nil {
+			return err
+		}
+		for _, u := range setLimits(now) {
+			if u.Window == queue.WindowDay {
+				full = u.MaxSegments
+			}
+		}
+	}
+	if full == 0 {
+		return invalid("body.warm_up", "needs a limit of segments a day, of which it begins with a tenth", true)
+	}
+	return nil
 }
 
 // Modem is a device.

@@ -12,6 +12,7 @@ import (
 
 	"recado/pool"
 	"recado/queue"
+	"recado/webui/auth"
 )
 
 // simPool is what a SIM's page has about what it may send, and when.
@@ -363,6 +364,10 @@ func (s *Server) creditPage(c echo.Context) error {
 		return s.done(c, here, "credit", 0)
 	}
 	if c.FormValue("confirm") != "" {
+		// From then on the box sends that code by itself, on every SIM of the operator.
+		if needed := role(auth.RoleAdmin); !needed.allows(s.person(c), false) {
+			return newProblem(http.StatusForbidden, "this needs "+needed.String())
+		}
 		if err := s.pool.ConfirmCredit(ctx, sim.Credit.Way.Operator, true, s.person(c).String()); err != nil {
 			return err
 		}
