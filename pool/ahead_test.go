@@ -55,3 +55,96 @@ func TestPulledOutBeforeThePromptIsNoDoubt(t *testing.T) {
 		require.Len(t, r.accepted(), 20)
 	})
 }
+
+// attempts are those of a message: how long the gate stood open, and the outcome.
+func (r *rig) attempts(id string) (stood []time.Duration, outcomes []string) {
+	r.t.Helper()
+	rows, err := r.db.Read().Query(`SELECT done_at - gate_at, outcome FROM attempt WHERE message = (SELECT seq FROM message WHERE id = ?) ORDER BY id`, id)
+	require.NoError(r.t, err)
+	defer func() { require.NoError(r.t, rows.Close()) }()
+	for rows.Next() {
+		var ms int64
+		var outcome string
+		require.NoError(r.t, rows.Scan(&ms, &outcome))
+		stood, outcomes = append(stood, time.Duration(ms)*time.Millisecond), append(outcomes, outcome)
+	}
+	require.NoError(r.t, rows.Err())
+	return stood, outcomes
+}
+
+// A prompt that does not come soon is not waited for with an open gate: the message
+// goes back at once, and another line has it, though the modem still owes its prompt.
+func TestAGateOpenedAheadIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, emulator.NetworkOptions{Latency: 2 * time.Second, CommandLatency: 10 * time.Millisecond, ReportDelay: time.Second})
+		r.ready(2)
+		slow, other := r.modems[0].ICCID(), r.modems[1].ICCID()
+		require.NoError(t, r.pool.PauseSIM(t.Context(), other, true))
+		first := r.submit(queue.Request{To: []string{number(1)}, Text: "uno", SIM: slow})[0].ID
+		r.reaches(first, queue.Sending)
+		code := r.submit(queue.Request{To: []string{number(2)}, Text: "dos", Class: queue.OTP})[0].ID
+		r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultLatePrompt, On: "+CMGS", Delay: 8 * time.Second})
+		r.reaches(code, queue.Sending) // its gate is open, and the prompt is awaited
+		opened := time.Now()
+		require.NoError(t, r.pool.PauseSIM(t.Context(), other, false))
+		r.until("the other line has it", func() bool { return len(r.accepted()) == 2 })
+		require.Less(t, time.Since(opened), 3*time.Second, "half a second, and what the network takes")
+		r.reaches(code, queue.Delivered)
+		stood, outcomes := r.attempts(code)
+		require.Equal(t, []string{"not_sent", "accepted"}, outcomes)
+		require.InDelta(t, 0.5, stood[0].Seconds(), 0.05)
+		require.Len(t, r.accepted(), 2)
+	})
+}
+
+// sending is how many messages have an open gate.
+func (r *rig) sending() (n int) {
+	r.t.Helper()
+	require.NoError(r.t, r.db.Read().QueryRow(`SELECT count(*) FROM attempt WHERE phase = 'prepared'`).Scan(&n))
+	return n
+}
+
+// While the network's answer to a USSD code is awaited nothing can be sent, and no
+// gate stands open: a power cut in these seconds leaves no doubt.
+func TestNoGateStandsOpenDuringADialogue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, emulator.NetworkOptions{Latency: 2 * time.Second, CommandLatency: 10 * time.Millisecond, ReportDelay: 12 * time.Hour})
+		r.ready(1)
+		r.campaign(20, queue.Normal)
+		r.until("some have left", func() bool { return len(r.accepted()) == 2 })
+		asked := make(chan error, 1)
+		go func() {
+			_, err := r.pool.USSD(t.Context(), r.modems[0].ICCID(), "*108#") // answers after 20 s
+			asked <- err
+		}()
+		r.comes(5*time.Minute, "all have left", func() bool { return len(r.accepted()) == 20 })
+		require.NoError(t, <-asked)
+		require.Greater(t, r.gap(), 15*time.Second, "the dialogue held the line")
+		rows, err := r.db.Read().Query(`SELECT done_at - gate_at, outcome FROM attempt`)
+		require.NoError(t, err)
+		defer rows.Close()
+		back := 0
+		for rows.Next() {
+			var ms int64
+			var outcome string
+			require.NoError(t, rows.Scan(&ms, &outcome))
+			if outcome == "not_sent" {
+				back++
+				require.LessOrEqual(t, ms, int64(700))
+				continue
+			}
+			require.LessOrEqual(t, ms, int64(2700), "with the two seconds that the network takes")
+		}
+		require.NoError(t, rows.Err())
+		require.Contains(t, []int{1, 2}, back, "once each time that the dialogue is in the way, not again and again")
+	})
+}
+
+// gap is the longest time between two messages that the network took.
+func (r *rig) gap() (most time.Duration) {
+	list := r.accepted()
+	for i := 1; i < len(list); i++ {
+		most = max(most, list[i].Time.Sub(list[i-1].Time))
+	}
+	return most
+}

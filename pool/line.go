@@ -234,9 +234,13 @@ func (l *line) send(ctx context.Context, c *queue.Claimed, b *begun) (*queue.Cla
 
 	if b == nil {
 		b = l.begin(ctx, c)
-		b.may <- true
+		b.open()
 	}
-	o := <-b.done
+	o, late := b.outcome()
+	if late {
+		l.tooLate(ctx, b, o)
+		return nil, nil
+	}
 	attempt, start := b.attempt, b.at
 	l.prompt = o.Prompted
 	if attempt != 0 {
@@ -251,14 +255,7 @@ func (l *line) send(ctx context.Context, c *queue.Claimed, b *begun) (*queue.Cla
 	}
 
 	out := l.outcome(o, c.Message)
-	var next *queue.Line
-	if l.mayPull() {
-		now := l.asks()
-		next = &now
-		l.looks()
-	} else {
-		l.passOver()
-	}
+	next := l.next()
 	if attempt == 0 {
 		// Also when the gate said that the message is no longer ours: the store
 		// looks for itself.
@@ -267,15 +264,28 @@ func (l *line) send(ctx context.Context, c *queue.Claimed, b *begun) (*queue.Cla
 	}
 	following, ahead, err := l.settleAhead(ctx, attempt, out, next, c.Message.ID)
 	if err != nil {
-		// The attempt stays open on disk: nothing more leaves on this SIM until
-		// the next start makes it uncertain.
-		l.suspend("the outcome of a submission could not be stored")
+		l.unsettled()
 		return nil, nil
 	}
 	if o.Late != nil {
 		l.p.wg.Go(func() { l.await(ctx, me.ICCID, smsc, attempt, o.Late, c.Message) })
 	}
 	return l.p.took(following), ahead
+}
+
+// unsettled: the attempt stays open on disk, and nothing more leaves on this SIM
+// until the next start makes it uncertain.
+func (l *line) unsettled() { l.suspend("the outcome of a submission could not be stored") }
+
+// next is what the line may take now; nil when it takes nothing.
+func (l *line) next() *queue.Line {
+	if !l.mayPull() {
+		l.passOver()
+		return nil
+	}
+	now := l.asks()
+	l.looks()
+	return &now
 }
 
 // await takes the real answer to an attempt that was given up as lost, should
@@ -292,6 +302,9 @@ func (l *line) await(ctx context.Context, sim, smsc string, attempt int64, late 
 	}
 	_, _ = l.settle(ctx, attempt, l.outcome(o, m), nil, m.ID)
 }
+
+// pullNext claims what the line may take now.
+func (l *line) pullNext(ctx context.Context) *queue.Claimed { return l.pull(ctx, l.next()) }
 
 func (l *line) pull(ctx context.Context, me *queue.Line) *queue.Claimed {
 	if me == nil {
@@ -353,7 +366,7 @@ func (l *line) outcome(o modem.Outcome, m queue.Message) queue.Outcome {
 // refusedHere says that the gate was refused by ourselves: neither the message
 // nor the modem is to blame.
 func refusedHere(err error) bool {
-	return errors.Is(err, errPaused) || errors.Is(err, errOtherSIM) || errors.Is(err, queue.ErrNotClaimed) ||
+	return errors.Is(err, errPaused) || errors.Is(err, errOtherSIM) || errors.Is(err, errLate) || errors.Is(err, errNotAhead) || errors.Is(err, queue.ErrNotClaimed) ||
 		errors.Is(err, queue.ErrDamaged) || errors.Is(err, queue.ErrLimit)
 }
 
