@@ -131,18 +131,28 @@ func (l *line) settleAhead(ctx context.Context, attempt int64, o queue.Outcome, 
 		following, err = l.settle(ctx, attempt, o, next, id)
 		return following, nil, err
 	}
-	told := func(c queue.Claimed) { // on the writer's goroutine, before OutcomeThen returns
+	return l.goOn(ctx, id, func(early func(queue.Claimed)) (*queue.Claimed, error) {
+		return l.p.store.OutcomeThen(ctx, attempt, o, *next, early)
+	}, func() error {
+		_, err := l.p.store.Outcome(ctx, attempt, o, nil)
+		return err
+	})
+}
+
+// goOn commits an outcome by then, which says early what comes next. Should that
+// fail, alone commits the outcome by itself, however long the modem is at the rest.
+func (l *line) goOn(ctx context.Context, id string, then func(early func(queue.Claimed)) (*queue.Claimed, error), alone func() error) (following *queue.Claimed, b *begun, err error) {
+	told := func(c queue.Claimed) { // on the writer's goroutine, before then returns
 		if b == nil {
 			b = l.begin(ctx, &c)
 		}
 	}
 	failed := false
 	err = l.p.persist("committing the outcome of a submission", id, func() (err error) {
-		if failed { // what is known reaches the disk however long the modem is at the rest
-			_, err = l.p.store.Outcome(ctx, attempt, o, nil)
-			return err
+		if failed {
+			return alone()
 		}
-		if following, err = l.p.store.OutcomeThen(ctx, attempt, o, *next, told); err != nil {
+		if following, err = then(told); err != nil {
 			failed, following = true, nil
 			if b != nil {
 				b.refuse()

@@ -9,6 +9,7 @@ import (
 
 	"recado/modem/emulator"
 	"recado/queue"
+	"recado/queue/sqlite"
 )
 
 // A gate that is open ahead of the prompt is no leave to send: a pause that comes
@@ -147,4 +148,56 @@ func (r *rig) gap() (most time.Duration) {
 		most = max(most, list[i].Time.Sub(list[i-1].Time))
 	}
 	return most
+}
+
+// After a failed commit what the network said is stored first of all, though the modem
+// was asked for the next prompt and is long with it; and nothing leaves by that prompt.
+func TestAnOutcomeDoesNotWaitForTheNextPrompt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, emulator.NetworkOptions{CommandLatency: 10 * time.Millisecond, ReportDelay: time.Second})
+		r.ready(1)
+		require.NoError(t, r.pool.Pause(t.Context()))
+		m := r.submit(queue.Request{To: []string{number(1)}, Text: "uno"})[0]
+		r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultLatePrompt, On: "+CMGS", Delay: 8 * time.Second})
+		begun, stored := time.Now(), time.Time{}
+		c, err := r.pool.GoOn(t.Context(), func(early func(queue.Claimed)) (*queue.Claimed, error) {
+			early(queue.Claimed{Message: m, Line: queue.Line{ICCID: r.modems[0].ICCID()}, Attempt: 1})
+			time.Sleep(50 * time.Millisecond) // the modem has its AT+CMGS
+			return nil, sqlite.ErrFailed
+		}, func() error {
+			if stored.IsZero() {
+				stored = time.Now()
+			}
+			return nil
+		})
+		require.NoError(t, err)
+		require.Nil(t, c)
+		require.Less(t, stored.Sub(begun), 200*time.Millisecond)
+		require.GreaterOrEqual(t, time.Since(begun), 8*time.Second, "the next message waits for the modem")
+		require.Empty(t, r.accepted())
+	})
+}
+
+// Only behind what the network accepted is a gate opened ahead of the prompt.
+func TestNothingIsOpenedAheadBehindARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, emulator.NetworkOptions{Latency: 2 * time.Second, CommandLatency: 10 * time.Millisecond, ReportDelay: 12 * time.Hour})
+		r.ready(1)
+		r.modems[0].Inject(emulator.Fault{Kind: emulator.FaultCMSRefused, Code: 28, Skip: 2})
+		r.campaign(5, queue.Normal)
+		r.until("all are over", func() bool { return len(r.accepted()) == 4 && r.sending() == 0 })
+		rows, err := r.db.Read().Query(`SELECT outcome, lead(gate_at) OVER (ORDER BY id) - done_at FROM attempt ORDER BY id LIMIT 4`)
+		require.NoError(t, err)
+		defer rows.Close()
+		var ahead []bool
+		for rows.Next() {
+			var outcome string
+			var ms int64
+			require.NoError(t, rows.Scan(&outcome, &ms))
+			require.Equal(t, outcome == "accepted", ms < 5, "%s, and %d ms later the next gate", outcome, ms)
+			ahead = append(ahead, ms < 5)
+		}
+		require.NoError(t, rows.Err())
+		require.Equal(t, []bool{true, true, false, true}, ahead)
+	})
 }

@@ -3,6 +3,8 @@ package pool
 import (
 	"context"
 	"time"
+
+	"recado/queue"
 )
 
 // Upkeep is the state of the rounds, for tests that make them by hand.
@@ -13,3 +15,9 @@ func NewUpkeep() *Upkeep { return &upkeep{away: map[string]time.Time{}} }
 
 // Round is one round at the given time.
 func (p *Pool) Round(ctx context.Context, u *Upkeep, now time.Time) { p.round(ctx, u, now) }
+
+// GoOn has the first line commit an outcome by the test's own functions.
+func (p *Pool) GoOn(ctx context.Context, then func(early func(queue.Claimed)) (*queue.Claimed, error), alone func() error) (*queue.Claimed, error) {
+	c, _, err := p.all()[0].goOn(ctx, "", then, alone)
+	return c, err
+}
