@@ -48,6 +48,7 @@ func newSimLine(given SimLine, place int, s Situation, even bool) *simLine {
 		if l.Spans[w] == 0 {
 			l.Spans[w] = width
 		}
+		l.Spans[w] += l.Took // from a submission's begin: they run from its answer
 	}
 	l.keepPace(even)
 	given.Limits = l.Limits
@@ -65,7 +66,7 @@ func newSimLine(given SimLine, place int, s Situation, even bool) *simLine {
 			}
 			*ring.into = &sliding{width: l.Spans[w]}
 			for _, u := range given.Uses {
-				(*ring.into).add(-u.Ago, 0, ring.of(u))
+				(*ring.into).add(-u.Ago-l.Took, 0, ring.of(u))
 			}
 		}
 	}

@@ -41,8 +41,9 @@ type SimLine struct {
 	Rank    float64       // of lines that are free at once the smallest goes first
 	Out     string        // why it sends nothing, for nobody knows how long; "": it does
 	Limits  [4]SimLimit   // minute, hour, day, month
-	// Uses are the submissions of the last hour that count for the limits. Spans
-	// are how long the minute and the hour are for them; 0: as they are called.
+	// Uses are the submissions of the last hour that count for the limits, which do
+	// so from their answers on. Spans are how long the minute and the hour are for
+	// them; 0: as they are called.
 	Uses     []Use
 	Spans    [2]time.Duration
 	Reserve  int           // the percentage of each limit that bulk may not use
@@ -62,7 +63,7 @@ type SimLimit struct {
 	UsedSegments, UsedRecipients int
 }
 
-// Use is segments submitted some time ago, to so many recipients.
+// Use is segments whose submission ended some time ago, to so many recipients.
 type Use struct {
 	Ago                  time.Duration
 	Segments, Recipients int

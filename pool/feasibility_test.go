@@ -65,15 +65,15 @@ func TestSimulateMinuteAndHour(t *testing.T) {
 	lines[0].Limits[windowMinute].Segments = 10
 	lines[0].Limits[windowHour].Segments = 25
 	f := Simulate(situation(lines, batch(queue.Normal, 27, 1)))
-	// 0–9, 60–69, 120–124; then the first of the hour is free again at 3600, the
-	// second a second later.
-	require.Equal(t, 3602*sec, f.ETA)
+	// From the answers: 0–9, 61–70, 122–126; then the first of the hour is free again
+	// at 3601, the second a second later.
+	require.Equal(t, 3603*sec, f.ETA)
 	require.Equal(t, []LimitHit{
 		{"sim0", "minute", false, noon.Add(9 * sec)},
-		{"sim0", "hour", false, noon.Add(124 * sec)},
+		{"sim0", "hour", false, noon.Add(126 * sec)},
 	}, f.Limits)
 	require.Equal(t, WaitMinute, f.Waits[0].Why)
-	require.Equal(t, Wait{WaitHour, noon.Add(125 * sec), noon.Add(time.Hour)}, f.Waits[len(f.Waits)-1])
+	require.Equal(t, Wait{WaitHour, noon.Add(127 * sec), noon.Add(time.Hour + sec)}, f.Waits[len(f.Waits)-1])
 	require.Equal(t, []Left{{"sim0", 1, 0, -1}}, f.Left, "three of the first hour's are free again, two of them used")
 }
 
@@ -115,7 +115,7 @@ func TestSimulateLongMessageWaitsBetweenSegments(t *testing.T) {
 	lines := idleLines(sec)
 	lines[0].Limits[windowMinute].Segments = 4
 	f := Simulate(situation(lines, batch(queue.Normal, 2, 3)))
-	require.Equal(t, 62*sec, f.ETA, "four at once, two of the second message a minute later")
+	require.Equal(t, 63*sec, f.ETA, "four at once, two of the second message a minute after their answers")
 }
 
 func TestSimulateMonthAndResetDay(t *testing.T) {

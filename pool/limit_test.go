@@ -158,3 +158,24 @@ func testWhatPrefersASIMLeavesWithoutIt(t *testing.T) {
 	require.Equal(t, other, got.SIM)
 	require.Less(t, got.SentAt.Sub(got.CreatedAt), time.Second)
 }
+
+// TestAMinuteIsOneAsTheNetworkCounts: between the gate and the network's count lie
+// seconds, now more and now fewer; in no 60 seconds of the network's are there more
+// than the limit allows.
+func TestAMinuteIsOneAsTheNetworkCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most, n = 5, 26
+		r := newRig(t, 1, emulator.NetworkOptions{Latency: 3 * time.Second, LatencySigma: 0.6, Seed: 7})
+		r.ready(1)
+		r.limit(r.modems[0].ICCID(), queue.Limit{Window: queue.WindowMinute, MaxSegments: most})
+		for i := range n {
+			r.submit(queue.Request{To: []string{number(i)}, Text: "x", Class: queue.Normal})
+		}
+		time.Sleep(n / most * 70 * time.Second)
+		at := r.accepted()
+		require.Len(t, at, n)
+		for i := range at[most:] {
+			require.GreaterOrEqual(t, at[i+most].Time.Sub(at[i].Time), time.Minute, "the %d. and the %d.", i, i+most)
+		}
+	})
+}

@@ -54,7 +54,9 @@ type SIMLimits struct {
 	// Warm is the day limit of a SIM that is still warming up, and Full what it will
 	// be in the end, as it was set; 0: it is not.
 	Warm, Full int
-	Room       Room
+	// Damaged: they cannot be read, and until somebody sets them nothing is sent.
+	Damaged bool
+	Room    Room
 }
 
 // LimitsPatch changes what a person may change; nil leaves it.
@@ -154,7 +156,7 @@ func (s *Store) simKeys(ctx context.Context, query string) (list []string, err e
 }
 
 func (m *meter) limits(n instant) SIMLimits {
-	l := SIMLimits{Chosen: m.chosen, ReservePercent: m.reserve, ResetDay: m.reset, Warm: m.warming(n), Room: m.room(n)}
+	l := SIMLimits{Chosen: m.chosen, ReservePercent: m.reserve, ResetDay: m.reset, Warm: m.warming(n), Damaged: m.shut && !m.open, Room: m.room(n)}
 	if l.Warm > 0 {
 		l.Full = m.base[daily].MaxSegments
 	}

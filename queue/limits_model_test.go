@@ -14,13 +14,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The model of the limits keeps every gate, and counts them anew each time. What
-// the store claims must be what the model says, its gate must open when the model's
-// does, and no window may ever have one too many.
+// The model of the limits keeps every gate, and counts them anew each time, from
+// their answers on. What the store claims must be what the model says, its gate must
+// open when the model's does, and no window may ever have one too many.
 
 type spent struct {
 	attempt   int64
-	at        time.Time // steady
+	open      bool      // not answered: it may count at any moment
+	gate, at  time.Time // of the gate, and of the answer: steady
 	day       string
 	recipient string
 	class     Class
@@ -43,6 +44,7 @@ type payer struct {
 	// has is the message in hand, of which attempt is open; 0 none.
 	has     *owing
 	attempt int64
+	lost    int64 // the last attempt whose answer may yet come
 }
 
 type purse struct {
@@ -59,9 +61,9 @@ func (p *purse) used(s *payer, w Window) (segments int, people map[string]bool) 
 		in := false
 		switch w {
 		case WindowMinute:
-			in = p.clock.steady.Sub(g.at) <= time.Minute+slack
+			in = g.open || p.clock.steady.Sub(g.at) <= time.Minute+slack
 		case WindowHour:
-			in = p.clock.steady.Sub(g.at) <= time.Hour+slack
+			in = g.open || p.clock.steady.Sub(g.at) <= time.Hour+slack
 		case WindowDay:
 			in = g.day == day(p.clock.now)
 		case WindowMonth:
@@ -172,7 +174,7 @@ func (p *purse) gate(t *rapid.T, i int) {
 	}
 	require.NoError(t, err)
 	s.attempt = a
-	s.gates = append(s.gates, spent{a, p.clock.steady, day(p.clock.now), s.has.to, s.has.class})
+	s.gates = append(s.gates, spent{attempt: a, open: true, gate: p.clock.steady, day: day(p.clock.now), recipient: s.has.to, class: s.has.class})
 	p.check(t, s)
 }
 
@@ -180,6 +182,7 @@ func (p *purse) gate(t *rapid.T, i int) {
 // since may have been passed by whom the SIM texts again.
 func (p *purse) check(t *rapid.T, s *payer) {
 	last := s.gates[len(s.gates)-1]
+	p.network(t, s)
 	for _, l := range s.limits {
 		used, people := p.used(s, l.Window)
 		if l.MaxSegments > 0 {
@@ -195,12 +198,56 @@ func (p *purse) check(t *rapid.T, s *payer) {
 	}
 }
 
+// network looks at what slides as the network counts, at its worst: this one at its
+// gate, and those before it when they were answered.
+func (p *purse) network(t *rapid.T, s *payer) {
+	last := s.gates[len(s.gates)-1]
+	for _, l := range s.limits {
+		span := map[Window]time.Duration{WindowMinute: time.Minute, WindowHour: time.Hour}[l.Window]
+		if span == 0 || l.MaxSegments == 0 {
+			continue
+		}
+		n := 1
+		for _, g := range s.gates[:len(s.gates)-1] {
+			if last.gate.Sub(g.at) < span {
+				n++
+			}
+		}
+		require.LessOrEqual(t, n, l.MaxSegments, "%s, as the network counts", l.Window)
+	}
+}
+
+// answered dates a gate by its answer. One that others have followed stays before
+// them.
+func (p *purse) answered(s *payer, attempt int64) {
+	i := slices.IndexFunc(s.gates, func(g spent) bool { return g.attempt == attempt })
+	g := &s.gates[i]
+	g.open, g.at, g.day = false, p.clock.steady, max(g.day, day(p.clock.now))
+	for _, next := range s.gates[i+1:] {
+		if !next.open && next.at.Before(g.at) {
+			g.at = next.at
+		}
+	}
+}
+
+// late is the answer that was thought lost.
+func (p *purse) late(t *rapid.T, i int) {
+	s := p.sims[i]
+	j := slices.IndexFunc(s.gates, func(g spent) bool { return g.attempt == s.lost })
+	if j >= 0 && p.clock.steady.Sub(s.gates[j].gate) < time.Hour {
+		p.outcome(s.lost, Outcome{Verdict: Accepted, MR: 0, At: p.clock.now})
+		p.answered(s, s.lost)
+	}
+	s.lost = 0
+}
+
 func (p *purse) answer(t *rapid.T, i int) {
 	s := p.sims[i]
 	if s.attempt == 0 {
 		return
 	}
 	m := s.has
+	p.answered(s, s.attempt)
 	switch rapid.SampledFrom([]string{"accepted", "accepted", "accepted", "not sent", "rejected", "lost"}).Draw(t, "answer") {
 	case "accepted":
 		p.outcome(s.attempt, Outcome{Verdict: Accepted, MR: 0, At: p.clock.now})
@@ -220,6 +267,7 @@ func (p *purse) answer(t *rapid.T, i int) {
 		o.At = p.clock.now
 		p.outcome(s.attempt, o)
 		p.forget(m)
+		s.lost = s.attempt
 	}
 	s.has, s.attempt = nil, 0
 }
@@ -232,10 +280,10 @@ func (p *purse) forget(m *owing) {
 func (p *purse) dies(t *rapid.T) {
 	require.NoError(t, p.db.Close())
 	p.box.open()
-	p.by(p.clock)
 	for _, s := range p.sims {
 		if s.attempt != 0 {
 			p.forget(s.has)
+			p.answered(s, s.attempt)
 		}
 		s.has, s.attempt = nil, 0
 	}
@@ -319,7 +367,7 @@ func TestLimitsAreExact(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"submit": p.submit, "submits": func(t *rapid.T) { p.submit(t); p.submit(t) },
 			"claim": func(t *rapid.T) { p.take(t, sim(t)) }, "gate": func(t *rapid.T) { p.gate(t, sim(t)) },
-			"answer": func(t *rapid.T) { p.answer(t, sim(t)) },
+			"answer": func(t *rapid.T) { p.answer(t, sim(t)) }, "late": func(t *rapid.T) { p.late(t, sim(t)) },
 			"send": func(t *rapid.T) {
 				i := sim(t)
 				p.take(t, i)
@@ -415,7 +463,6 @@ func TestLimitsHoldWhateverTheClock(t *testing.T) {
 			"kill": func(t *rapid.T) {
 				require.NoError(t, b.db.Close())
 				b.open()
-				b.by(c)
 			},
 			"wake": func(*rapid.T) { b.wake() },
 		})

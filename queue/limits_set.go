@@ -47,7 +47,7 @@ func (s *Store) SetLimits(ctx context.Context, iccid string, p LimitsPatch) erro
 			}
 		}
 		if p.WarmUp != nil {
-			if m, err = s.usage.load(tx, iccid, n); err != nil {
+			if m, err = s.load(tx, iccid, n); err != nil {
 				return err
 			}
 			warm := -1

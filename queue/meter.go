@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"math"
 	"slices"
 	"sort"
 	"sync/atomic"
@@ -8,9 +9,12 @@ import (
 )
 
 const (
-	// slack is added to the windows that slide: between the gate and the moment
-	// when the network counts lies a prompt, which does not always take as long.
+	// slack is added to the windows that slide, which run from answer to gate: the
+	// moment when the network counts lies between a segment's gate and its answer.
 	slack = time.Second
+	// noAnswer is the time of a segment that is on its way: the network may count
+	// it now.
+	noAnswer = math.MaxInt64
 	// unknownDay is usage_period.start of what was sent while nobody knew the day.
 	unknownDay = "9999-12-31"
 	nearPart   = 80 // percent of a limit, from which on it is near
@@ -39,6 +43,7 @@ type meter struct {
 	sentTotal        int
 	told             int
 	open             bool
+	shut             bool // its limits cannot be read: it sends nothing
 
 	slides  [2]slide
 	periods [2][]period // day and month, those that may still count, by start
@@ -52,7 +57,7 @@ type labels struct {
 	starts [2]string
 }
 
-// slide is a window that slides: one entry a gate, oldest first. It is kept only
+// slide is a window that slides: one entry a gate, in their order. It is kept only
 // where there is a limit.
 type slide struct {
 	kept    bool
@@ -62,8 +67,9 @@ type slide struct {
 }
 
 type entry struct {
-	at  int64 // steady ms
-	who uint64
+	attempt int64
+	at      int64 // of the answer: steady ms, or noAnswer
+	who     uint64
 }
 
 type period struct {
@@ -72,8 +78,8 @@ type period struct {
 }
 
 // add counts a gate, and forgets what is out of the window.
-func (w *slide) add(e entry, span int64) {
-	n := w.first(span, e.at)
+func (w *slide) add(e entry, span, now int64) {
+	n := w.first(span, now)
 	if w.people != nil {
 		for _, old := range w.entries[:n] {
 			if w.people[old.who]--; w.people[old.who] == 0 {
@@ -94,7 +100,23 @@ func (w *slide) first(span, now int64) int {
 // rewind makes what lies in the future happen now: the clock was set back.
 func (w *slide) rewind(now int64) {
 	for i := len(w.entries) - 1; i >= 0 && w.entries[i].at > now; i-- {
-		w.entries[i].at = now
+		if w.entries[i].at != noAnswer {
+			w.entries[i].at = now
+		}
+	}
+}
+
+// answered dates a segment by its answer. One that others have followed stays before
+// them.
+func (w *slide) answered(attempt, now int64) {
+	for i := len(w.entries) - 1; i >= 0; i-- {
+		switch e := &w.entries[i]; {
+		case e.attempt == attempt:
+			e.at = now
+			return
+		default:
+			now = min(now, e.at)
+		}
 	}
 }
 
@@ -315,6 +337,9 @@ func (m *meter) freesRecipient(w, most int, n instant) int64 {
 // room is what may still be sent.
 func (m *meter) room(n instant) Room {
 	r := noLimits()
+	if m.shut && !m.open {
+		return Room{Tight: WindowDay}
+	}
 	var blocked [laneCount][2]int64 // until when, for segments and for recipients; -1 nobody knows
 	for w := range windows {
 		l := m.limit(w, n)
@@ -373,6 +398,9 @@ func later(a, b int64) int64 {
 // a lane: one that begins must fit the day and the month, unless nothing is used of
 // them; one that goes on needs room for its next segment.
 func (m *meter) fits(lane, left int, begins bool, n instant) bool {
+	if m.shut && !m.open {
+		return false
+	}
 	for w := range windows {
 		l := m.limit(w, n)
 		if l.MaxSegments == 0 {
@@ -424,7 +452,12 @@ func (m *meter) toldOf(w int) int { return m.told >> (2 * w) & 3 }
 // use is a window as it is shown.
 func (m *meter) use(w int, n instant) LimitUse {
 	u := LimitUse{Limit: m.limit(w, n)}
-	u.UsedSegments, u.UsedRecipients = m.used(w, n)
+	if u.UsedSegments, u.UsedRecipients = m.used(w, n); u.UsedSegments >= tornCount {
+		u.UsedSegments = u.MaxSegments
+	}
+	if u.UsedRecipients >= tornCount {
+		u.UsedRecipients = u.MaxRecipients
+	}
 	switch {
 	case w >= daily:
 		u.ResetsAt = m.ends(w, n)

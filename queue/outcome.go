@@ -74,21 +74,33 @@ func (s *Store) answered(tx *sqlite.Tx, id int64, o Outcome) error {
 	}
 	why := err
 	var seq int64
+	var iccid string
 	// A second acceptance of the segment is a duplicate, as ever; a time that
 	// cannot be read becomes the answer's.
 	err = tx.QueryRow(`UPDATE attempt SET phase = 'done', mr = ?2, scts = ?3, code = ?4, class = ?5, detail = ?6, done_at = ?7,
 			gate_at = CASE typeof(gate_at) WHEN 'integer' THEN gate_at ELSE ?7 END,
 			outcome = CASE WHEN ?1 = 'accepted' AND EXISTS (SELECT 1 FROM attempt b WHERE b.message = attempt.message AND b.n = attempt.n
 				AND b.edition = attempt.edition AND b.outcome = 'accepted' AND b.id <> attempt.id) THEN 'duplicate' ELSE ?1 END
-		WHERE id = ?8 AND (phase = 'prepared' OR outcome = 'ambiguous' AND ?1 <> 'ambiguous') RETURNING message`,
-		verdictNames[o.Verdict], o.MR, ms(o.SCTS), o.Code, o.Class, o.Detail, ms(o.At), id).Scan(&seq)
+		WHERE id = ?8 AND (phase = 'prepared' OR outcome = 'ambiguous' AND ?1 <> 'ambiguous') RETURNING message, iccid`,
+		verdictNames[o.Verdict], o.MR, ms(o.SCTS), o.Code, o.Class, o.Detail, ms(o.At), id).Scan(&seq, &iccid)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("close the attempt of a damaged message: %w", errors.Join(err, why))
 	}
+	if err := s.aside(tx, "count an answer", func() error { return s.spent(tx, iccid, id, o.Verdict) }); err != nil {
+		return err
+	}
 	return s.spoil(tx, seq, why)
+}
+
+// spent has what was counted for an attempt follow its outcome.
+func (s *Store) spent(tx *sqlite.Tx, iccid string, attempt int64, v Verdict) error {
+	if v == NotSent {
+		return s.refund(tx, iccid, attempt)
+	}
+	return s.dateByAnswer(tx, iccid, attempt)
 }
 
 func (s *Store) outcome(tx *sqlite.Tx, id int64, o Outcome) error {
@@ -105,10 +117,8 @@ func (s *Store) outcome(tx *sqlite.Tx, id int64, o Outcome) error {
 	if late && (a.outcome != "ambiguous" || o.Verdict == Ambiguous) {
 		return nil
 	}
-	if o.Verdict == NotSent {
-		if err := s.refund(tx, a.iccid, a.id); err != nil {
-			return err
-		}
+	if err := s.spent(tx, a.iccid, a.id, o.Verdict); err != nil {
+		return err
 	}
 	r, err := load(tx, a.message)
 	if err != nil {

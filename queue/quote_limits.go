@@ -24,8 +24,8 @@ type Allowance struct {
 	starts [2]string
 }
 
-// Used are segments some time ago, of one second. A recipient counts where he was
-// texted last.
+// Used are segments that were answered some time ago, in one second; 0: or not yet. A
+// recipient counts where he was texted last.
 type Used struct {
 	Ago                  time.Duration
 	Segments, Recipients int

@@ -55,6 +55,7 @@ type box struct {
 	path  string
 	db    *sqlite.DB
 	clock *clock
+	time  Clock // what the store goes by; nil: clock
 }
 
 func newBox(t testing.TB) *box {
@@ -70,7 +71,11 @@ func (b *box) open() {
 	var err error
 	b.db, err = sqlite.Open(context.Background(), b.path, sqlite.Options{})
 	require.NoError(b.t, err)
-	b.Store, err = New(context.Background(), b.db, Options{Clock: b.clock})
+	o := Options{Clock: b.clock}
+	if b.time != nil {
+		o.Clock = b.time
+	}
+	b.Store, err = New(context.Background(), b.db, o)
 	require.NoError(b.t, err)
 }
 

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -34,12 +33,13 @@ type usage struct {
 
 	mu      sync.Mutex
 	sims    map[string]*meter
-	version int64 // PRAGMA data_version: another process has written when it changes
-	swept   bool  // those that were told of are in sims
+	version int64           // PRAGMA data_version: another process has written when it changes
+	swept   bool            // those that were told of are in sims
+	shut    map[string]bool // of whom it was told that their limits cannot be read
 }
 
 func newUsage(open bool) *usage {
-	return &usage{open: open, seed: maphash.MakeSeed(), sims: map[string]*meter{}}
+	return &usage{open: open, seed: maphash.MakeSeed(), sims: map[string]*meter{}, shut: map[string]bool{}}
 }
 
 func (u *usage) who(recipient string) uint64 { return maphash.String(u.seed, recipient) }
@@ -96,7 +96,7 @@ func (s *Store) meter(tx *sqlite.Tx, iccid string, n instant) (*meter, error) {
 	if m != nil && !astray {
 		return m, nil
 	}
-	m, err := s.usage.load(tx, iccid, n)
+	m, err := s.load(tx, iccid, n)
 	if err != nil || m == nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (s *Store) meter(tx *sqlite.Tx, iccid string, n instant) (*meter, error) {
 		if err := mergePeriods(tx, iccid, m, n); err != nil {
 			return nil, fmt.Errorf("count the SIM's usage anew: %w", err)
 		}
-		if m, err = s.usage.load(tx, iccid, n); err != nil {
+		if m, err = s.load(tx, iccid, n); err != nil {
 			return nil, err
 		}
 		tx.AfterCommit(func() { s.usage.forget(iccid) }) // nothing of this stays unless it is on disk
@@ -140,123 +140,6 @@ func (m *meter) astray(n instant) bool {
 		}
 	}
 	return false
-}
-
-// load reads a SIM's meter; nil when the SIM was never seen.
-func (u *usage) load(tx *sqlite.Tx, iccid string, n instant) (*meter, error) {
-	m := &meter{open: u.open}
-	err := tx.QueryRow(`SELECT emulated, limits_set, reserve_percent, reset_day, warm, warm_day, sent_total, limit_told FROM sim WHERE iccid = ?`, iccid).
-		Scan(&m.emulated, &m.chosen, &m.reserve, &m.reset, &m.warm, &m.warmDay, &m.sentTotal, &m.told)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the SIM's limits: %w", err)
-	}
-	for w := range m.base {
-		m.base[w].Window = Windows[w]
-	}
-	switch {
-	case m.chosen:
-		if err := m.loadLimits(tx, iccid); err != nil {
-			return nil, fmt.Errorf("read the SIM's limits: %w", err)
-		}
-	case !m.emulated:
-		for _, l := range defaultLimits {
-			m.base[slices.Index(Windows, l.Window)] = l
-		}
-	}
-	if err := m.loadPeriods(tx, iccid); err != nil {
-		return nil, fmt.Errorf("read the SIM's usage: %w", err)
-	}
-	if err := m.loadSlides(tx, iccid, u, n); err != nil {
-		return nil, fmt.Errorf("read the SIM's usage: %w", err)
-	}
-	return m, nil
-}
-
-func (m *meter) loadLimits(tx *sqlite.Tx, iccid string) error {
-	rows, err := tx.Query(`SELECT window, coalesce(max_segments, 0), coalesce(max_recipients, 0) FROM sim_limit WHERE iccid = ?`, iccid)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var l Limit
-		if err := rows.Scan(&l.Window, &l.MaxSegments, &l.MaxRecipients); err != nil {
-			return err
-		}
-		if w := slices.Index(Windows, l.Window); w >= 0 {
-			m.base[w] = l
-		}
-	}
-	return rows.Err()
-}
-
-func (m *meter) loadPeriods(tx *sqlite.Tx, iccid string) error {
-	rows, err := tx.Query(`SELECT window, start, segments, recipients FROM usage_period WHERE iccid = ? ORDER BY window, start`, iccid)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var window Window
-		var p period
-		if err := rows.Scan(&window, &p.start, &p.segments, &p.recipients); err != nil {
-			return err
-		}
-		if w := slices.Index(Windows, window); w >= daily {
-			m.periods[w-daily] = append(m.periods[w-daily], p)
-		}
-	}
-	return rows.Err()
-}
-
-// loadSlides reads the gates of the last hour, newest first: none happened after
-// the one that followed it, nor after now, whatever a clock that was set back says.
-func (m *meter) loadSlides(tx *sqlite.Tx, iccid string, u *usage, n instant) error {
-	most := int64(0)
-	for w := range m.slides {
-		if l := m.base[w]; !m.open && (l.MaxSegments > 0 || l.MaxRecipients > 0) {
-			m.slides[w].kept, most = true, spans[w]
-			if l.MaxRecipients > 0 {
-				m.slides[w].people = map[uint64]int{}
-			}
-		}
-	}
-	if most == 0 {
-		return nil
-	}
-	rows, err := tx.Query(`SELECT at, recipient FROM usage WHERE iccid = ? ORDER BY attempt DESC`, iccid)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for last := n.steady; rows.Next(); {
-		var e entry
-		var recipient string
-		if err := rows.Scan(&e.at, &recipient); err != nil {
-			return err
-		}
-		e.at, e.who = min(e.at, last), u.who(recipient)
-		if last = e.at; n.steady-e.at > most {
-			break
-		}
-		for w := range m.slides {
-			if m.slides[w].kept && n.steady-e.at <= spans[w] {
-				m.slides[w].entries = append(m.slides[w].entries, e)
-			}
-		}
-	}
-	for w := range m.slides {
-		slices.Reverse(m.slides[w].entries)
-		if people := m.slides[w].people; people != nil {
-			for _, e := range m.slides[w].entries {
-				people[e.who]++
-			}
-		}
-	}
-	return rows.Err()
 }
 
 // mergePeriods counts in the present day and month what was counted far ahead.
@@ -341,7 +224,7 @@ func (s *Store) charge(tx *sqlite.Tx, iccid string, attempt int64, recipient str
 	if !known {
 		return nil
 	}
-	return s.counted(tx, iccid, m, who, [2]string{days, months}, fresh, n)
+	return s.counted(tx, iccid, m, entry{attempt, noAnswer, who}, [2]string{days, months}, fresh, n)
 }
 
 func knownIn(tx *sqlite.Tx, iccid string, w int, start, recipient string) (known bool, err error) {
@@ -412,11 +295,11 @@ func pruneUsage(tx *sqlite.Tx, iccid string, steady int64) error {
 }
 
 // counted has the meter follow, and tells of limits that are near or reached.
-func (s *Store) counted(tx *sqlite.Tx, iccid string, m *meter, who uint64, labels [2]string, fresh [2]bool, n instant) error {
-	tx.AfterCommit(func() { s.usage.add(iccid, m, who, labels, fresh, n) })
+func (s *Store) counted(tx *sqlite.Tx, iccid string, m *meter, e entry, labels [2]string, fresh [2]bool, n instant) error {
+	tx.AfterCommit(func() { s.usage.add(iccid, m, e, labels, fresh, n) })
 	s.usage.mu.Lock()
 	warm, full := m.warming(n), m.base[daily].MaxSegments
-	told, uses := m.after(who, fresh, n)
+	told, uses := m.after(e.who, fresh, n)
 	open := m.open
 	s.usage.mu.Unlock()
 	if !open && full > 0 && m.warm >= 0 {
@@ -428,7 +311,7 @@ func (s *Store) counted(tx *sqlite.Tx, iccid string, m *meter, who uint64, label
 }
 
 // add is what a gate has changed.
-func (u *usage) add(iccid string, m *meter, who uint64, labels [2]string, fresh [2]bool, n instant) {
+func (u *usage) add(iccid string, m *meter, e entry, labels [2]string, fresh [2]bool, n instant) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.sims[iccid] != m { // it was read anew since, with this gate
@@ -437,7 +320,7 @@ func (u *usage) add(iccid string, m *meter, who uint64, labels [2]string, fresh 
 	}
 	for w := range m.slides {
 		if s := &m.slides[w]; s.kept {
-			s.add(entry{n.steady, who}, spans[w])
+			s.add(e, spans[w], n.steady)
 		}
 	}
 	for w, label := range labels {
@@ -472,47 +355,6 @@ func (s *Store) warmed(tx *sqlite.Tx, iccid string, m *meter, warm int, n instan
 	_, err := tx.Exec(`UPDATE sim SET warm = ?, warm_day = ? WHERE iccid = ?`, warm, today, iccid)
 	tx.AfterCommit(func() { s.usage.forget(iccid) })
 	return err
-}
-
-// refund gives back what was counted for an attempt of which certainly nothing has
-// left.
-func (s *Store) refund(tx *sqlite.Tx, iccid string, attempt int64) error {
-	var recipient, day, month string
-	err := tx.QueryRow(`DELETE FROM usage WHERE iccid = ? AND attempt = ? RETURNING recipient, day, month`, iccid, attempt).Scan(&recipient, &day, &month)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("give back what was counted: %w", err)
-	}
-	for w, start := range [2]string{day, month} {
-		window := string(Windows[daily+w])
-		res, err := tx.Exec(`UPDATE usage_recipient SET n = n - 1 WHERE iccid = ? AND window = ? AND start = ? AND recipient = ?`, iccid, window, start, recipient)
-		if err != nil {
-			return err
-		}
-		gone := int64(0)
-		if n, err := res.RowsAffected(); err != nil {
-			return err
-		} else if n > 0 {
-			res, err := tx.Exec(`DELETE FROM usage_recipient WHERE iccid = ? AND window = ? AND start = ? AND recipient = ? AND n <= 0`, iccid, window, start, recipient)
-			if err != nil {
-				return err
-			}
-			if gone, err = res.RowsAffected(); err != nil {
-				return err
-			}
-		}
-		if _, err := tx.Exec(`UPDATE usage_period SET segments = max(segments - 1, 0), recipients = max(recipients - ?, 0) WHERE iccid = ? AND window = ? AND start = ?`,
-			gone, iccid, window, start); err != nil {
-			return err
-		}
-	}
-	tx.AfterCommit(func() {
-		s.usage.forget(iccid)
-		s.readied()
-	})
-	return nil
 }
 
 // loaded gives a SIM's meter to f, which must be quick, read anew if need be; false

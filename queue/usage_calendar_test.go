@@ -27,6 +27,7 @@ func (c *calendarClock) pass(d time.Duration) { c.now, c.steady = c.now.Add(d), 
 func (b *box) by(c Clock) {
 	b.t.Helper()
 	var err error
+	b.time = c
 	b.Store, err = New(context.Background(), b.db, Options{Clock: c})
 	require.NoError(b.t, err)
 }
@@ -145,7 +146,6 @@ func TestWithoutTheDayNothingBeginsAnew(t *testing.T) {
 	require.Equal(t, 4, got.Limits[daily].UsedSegments)
 	require.Equal(t, 1, got.Limits[daily].UsedRecipients)
 	b.restart()
-	b.by(c)
 	require.Equal(t, 4, b.limitsOf(l).Limits[monthly].UsedSegments)
 	c.pass(12 * time.Hour)
 	require.Equal(t, 1, send(bea))
