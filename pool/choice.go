@@ -20,6 +20,9 @@ const (
 	// aheadMost is how many turns a SIM may be ahead of the others of its route,
 	// where that gives them unlike weights.
 	aheadMost = 1
+	// awaitMost is how long, at most, one that is ahead waits for another that takes
+	// nothing: that has other things to do, or cannot send what waits after all.
+	awaitMost = 9 * time.Second
 	// allTraffic is the account of a SIM's whole use; routes have accounts of their
 	// own, by their id.
 	allTraffic = int64(0)
@@ -33,6 +36,9 @@ type wear struct {
 	mu       sync.Mutex
 	accounts map[int64]map[string]*worn
 	here     map[string]bool // SIMs that could send when somebody last looked
+	// again is when one that was found ahead of the others waits no longer for one
+	// of them; past: look for yourself.
+	again time.Time
 }
 
 // worn is a SIM's use on one account.
@@ -40,6 +46,10 @@ type worn struct {
 	time   float64
 	stride float64 // of the next use, as far as is known
 	last   float64 // of the last one
+	used   time.Time
+	// ahead is since when it has been too far ahead of others that it waits for, by
+	// lane; zero: it is not.
+	ahead [lanes]time.Time
 }
 
 // use counts a submission: on a route's account by the SIM's weight there, and
@@ -58,6 +68,7 @@ func (w *wear) step(account int64, sim string, weight int, left float64) {
 	s.stride = stride(weight, left)
 	s.last = s.stride
 	s.time += s.stride
+	s.used = time.Now()
 }
 
 // stride is by how much a use moves a SIM on.
@@ -79,7 +90,7 @@ func (w *wear) of(account int64, sim string) *worn {
 	s := a[sim]
 	if s == nil {
 		s = &worn{stride: 1}
-		if least, ok := w.least(a, sim); ok {
+		if least, _, ok := w.span(a, sim); ok {
 			s.time = least
 		}
 		a[sim] = s
@@ -87,19 +98,24 @@ func (w *wear) of(account int64, sim string) *worn {
 	return s
 }
 
-// least is the smallest time in an account of the SIMs that are here, but for
-// one. w.mu is held.
-func (w *wear) least(a map[string]*worn, but string) (least float64, ok bool) {
+// span is from the smallest to the largest time in an account of the SIMs that are
+// here, but for one. w.mu is held.
+func (w *wear) span(a map[string]*worn, but string) (least, most float64, ok bool) {
 	for sim, s := range a {
-		if sim != but && w.here[sim] && (!ok || s.time < least) {
-			least, ok = s.time, true
+		if sim == but || !w.here[sim] {
+			continue
 		}
+		if !ok {
+			least, most, ok = s.time, s.time, true
+		}
+		least, most = min(least, s.time), max(most, s.time)
 	}
-	return least, ok
+	return least, most, ok
 }
 
-// present says which SIMs can send now. One that comes back begins as far as the
-// least of the others: what it missed is not made up for.
+// present says which SIMs can send now. One that comes back begins no less far than
+// the least of the others, and no further than the one that is furthest: what it
+// missed is not made up for, nor by them what the last of its allowance counted as.
 func (w *wear) present(sims []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,8 +132,8 @@ func (w *wear) present(sims []string) {
 			if s == nil {
 				continue
 			}
-			if least, ok := w.least(a, sim); ok && s.time < least {
-				s.time = least
+			if least, most, ok := w.span(a, sim); ok {
+				s.time = min(max(s.time, least), most)
 			}
 		}
 	}
@@ -144,22 +160,54 @@ func (w *wear) times(account int64, sims []string, strides []float64) []float64 
 	return list
 }
 
-// ahead says how many of its own turns a SIM is ahead of the least of others on
-// an account; 0 without others.
-func (w *wear) ahead(account int64, sim string, others []string) float64 {
+// due says that a SIM may take something of a paced lane on an account: it is no
+// further ahead of the others than it may be, or those that it is ahead of have
+// taken nothing for awaitMost.
+func (w *wear) due(account int64, sim string, others []string, lane int, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	mine := w.of(account, sim)
-	least := mine.time
-	for _, o := range others {
-		least = min(least, w.of(account, o).time)
+	ahead, until := false, time.Time{}
+	for _, other := range others {
+		its := w.of(account, other)
+		// When it was last due it was no further ahead than this: more is what the
+		// other missed when nobody waited for it.
+		its.time = max(its.time, mine.time-mine.last-aheadMost*mine.stride)
+		if mine.time-its.time <= aheadMost*mine.stride+1e-6 {
+			continue
+		}
+		if !ahead && mine.ahead[lane].IsZero() {
+			mine.ahead[lane] = now
+		}
+		ahead = true
+		since := mine.ahead[lane]
+		if its.used.After(since) {
+			since = its.used
+		}
+		if end := since.Add(awaitMost); end.After(now) && end.After(until) {
+			until = end
+		}
 	}
-	return (mine.time - least) / mine.stride
+	if !ahead {
+		mine.ahead[lane] = time.Time{}
+	}
+	if until.IsZero() {
+		return true
+	}
+	if !w.again.After(now) || until.Before(w.again) {
+		w.again = until
+	}
+	return false
 }
 
-// due says that a SIM is no further ahead of others on an account than it may be.
-func (w *wear) due(account int64, sim string, others []string) bool {
-	return w.ahead(account, sim, others) <= aheadMost+1e-6
+// look is when somebody waits no longer for another's turn; zero: nobody waits.
+func (w *wear) look(now time.Time) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.again.After(now) {
+		return time.Time{}
+	}
+	return w.again
 }
 
 // candidate is an idle line that may send a message.
@@ -177,11 +225,7 @@ type candidate struct {
 // candidate is how an idle line stands.
 func (l *line) candidate(now time.Time) candidate {
 	c := candidate{used: l.lastUsed(), left: l.quality() * l.p.leftOf(l.simKey())}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now.Sub(l.faulted) < doubtFor {
-		c.doubt = l.doubts()
-	}
+	c.doubt = l.doubt(now)
 	return c
 }
 
@@ -197,8 +241,12 @@ const (
 func (p *Pool) choose(r *rules, idle []standing, h queue.Head, who []int) (int, string) {
 	account := allTraffic
 	to := r.routeOf(h.Bucket)
-	if to != nil && slices.ContainsFunc(who, func(i int) bool { return to.weights[idle[i].sim] > 0 }) {
-		account = to.ID
+	if to != nil {
+		// Others help out only while none of its own is well.
+		its := slices.DeleteFunc(slices.Clone(who), func(i int) bool { return to.weights[idle[i].sim] == 0 })
+		if slices.ContainsFunc(its, func(i int) bool { return idle[i].candidate.doubt == 0 }) || len(its) == len(who) {
+			account, who = to.ID, its
+		}
 	}
 	sims, strides, list := make([]string, len(who)), make([]float64, len(who)), make([]candidate, len(who))
 	for j, i := range who {
@@ -216,7 +264,7 @@ func (p *Pool) choose(r *rules, idle []standing, h queue.Head, who []int) (int, 
 	switch {
 	case h.Failover != "":
 		return who[i], queue.WhyFailover + h.Failover
-	case p.alone(to, sims[i]):
+	case p.alone(to, queue.Lane(h.Class), sims[i]):
 		return who[i], queue.WhyOnly
 	case account != allTraffic:
 		return who[i], whyRoute
@@ -227,10 +275,13 @@ func (p *Pool) choose(r *rules, idle []standing, h queue.Head, who []int) (int, 
 }
 
 // alone says that no other SIM could send now what is on a route; nil: any.
-func (p *Pool) alone(to *route, sim string) bool {
-	return !slices.ContainsFunc(*p.able.Load(), func(other string) bool {
-		return other != sim && (to == nil || to.weights[other] > 0)
-	})
+func (p *Pool) alone(to *route, lane int, sim string) bool {
+	for other, can := range *p.able.Load() {
+		if other != sim && can.lanes.Has(lane) && (to == nil || to.weights[other] > 0) {
+			return false
+		}
+	}
+	return true
 }
 
 // best is the index of the candidate that sends next: of the healthiest the one
@@ -254,8 +305,10 @@ func near(a, b float64) int {
 }
 
 // doubtFor is how long what speaks against a line's health keeps it behind the
-// others: then it is tried with what can wait.
-const doubtFor = 5 * time.Minute
+// others when it could send again, and what cannot wait away from it: it heals with
+// the first message that is accepted, but where only codes are sent it gets none
+// before. It is twice as long after each try that fails, up to doubtMost.
+const doubtFor, doubtMost = 5 * time.Minute, time.Hour
 
 // doubts counts what speaks against a line's health since a message was accepted
 // on it last.
@@ -272,15 +325,30 @@ func (h *health) doubts() (n int) {
 	return n
 }
 
-func (l *line) doubt() int {
+// doubt is what speaks against the line's health, 0 nothing (see doubts).
+func (l *line) doubt(now time.Time) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	// What is tried on it and refused again may have to wait for long.
+	long := backoff(doubtFor, max(l.networkErrors-networkErrorsMost, 0)+max(l.quarantines-1, 0), doubtMost)
+	if now.Sub(l.faulted) >= long && now.Sub(l.restUntil) >= long {
+		return 0
+	}
 	return l.doubts()
 }
 
+// unproven says that the line was taken out for refusals or lost answers, and has
+// had nothing accepted since, however able it is again.
+func (l *line) unproven() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lost, _ := l.lostLast()
+	return l.quarantines > 0 || l.networkErrors >= networkErrorsMost || lost >= lostInARow
+}
+
 // othersAreWell says that another line can send, and nothing speaks against it.
-func (p *Pool) othersAreWell(not *line) bool {
-	return slices.ContainsFunc(p.all(), func(l *line) bool { return l != not && l.able() && l.doubt() == 0 })
+func (p *Pool) othersAreWell(not *line, now time.Time) bool {
+	return slices.ContainsFunc(p.all(), func(l *line) bool { return l != not && l.able() && l.doubt(now) == 0 })
 }
 
 // quality is the share of the line's submissions of late that were answered, 0–1.

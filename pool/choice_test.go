@@ -137,9 +137,10 @@ func TestUnevenWeightsHoldUnderLoad(t *testing.T) {
 		var w wear
 		w.present(sims)
 		got, n := map[string]int{}, 0
+		now := time.Now()
 		asks := rapid.SliceOfN(rapid.SampledFrom(sims), 1, 1000).Draw(t, "who is free")
 		for _, sim := range asks {
-			if w.due(7, sim, sims) {
+			if w.due(7, sim, sims, queue.LaneNormal, now) {
 				w.use(7, sim, weights[sim], 1)
 				got[sim]++
 				n++

@@ -100,8 +100,14 @@ func (p *Pool) handOut(ctx context.Context, told, all bool) due {
 		p.readLimits(ctx)
 	}
 	able := p.survey(ctx, rules, lines, &next)
-	p.wear.present(able)
-	next.by(p.fallbacks.look(rules, able, time.Now()))
+	var here []string
+	for sim, can := range able {
+		if can.lanes.Has(queue.LaneNormal) {
+			here = append(here, sim)
+		}
+	}
+	p.wear.present(here)
+	next.by(p.fallBack(ctx, rules, able, time.Now()))
 	p.able.Store(&able)
 	p.letGo(ctx, lines, told || all, &next)
 	if p.paused.Load() || p.draining.Load() {
@@ -115,14 +121,15 @@ func (p *Pool) handOut(ctx context.Context, told, all bool) due {
 			l.passOver()
 		}
 	}
-	p.share(ctx, rules, idle)
+	p.share(ctx, idle)
+	next.by(p.wear.look(time.Now()))
 	return next
 }
 
-// survey looks what each line's SIM may send now: the keys of those that could
-// take a message of the usual kind, were they idle. next becomes when that may
-// change by itself.
-func (p *Pool) survey(ctx context.Context, r *rules, lines []*line, next *due) (able []string) {
+// survey looks what each line's SIM could send now, were it idle, of those that
+// could send anything. next becomes when that may change by itself.
+func (p *Pool) survey(ctx context.Context, r *rules, lines []*line, next *due) map[string]ability {
+	able := make(map[string]ability, len(lines))
 	if !p.openLimits && len(r.quiet.Classes) > 0 {
 		next.at(p.today(r).until)
 	}
@@ -132,15 +139,15 @@ func (p *Pool) survey(ctx context.Context, r *rules, lines []*line, next *due) (
 			continue
 		}
 		p.look(ctx, key)
-		ready := l.able()
-		now := time.Now()
+		ready, now := l.able(), time.Now()
+		can := ability{doubtful: l.doubt(now) > 0, unproven: l.unproven()}
 		p.simMu.Lock()
 		sim := p.sims[key]
 		if sim == nil {
 			p.simMu.Unlock()
 			continue
 		}
-		ready = ready && !sim.full
+		can.lanes, can.longest = queue.AllLanes&^sim.shut, sim.longest
 		if now.Before(sim.moreAt) {
 			next.by(sim.moreAt)
 		}
@@ -151,11 +158,16 @@ func (p *Pool) survey(ctx context.Context, r *rules, lines []*line, next *due) (
 		p.simMu.Unlock()
 		if !window.None() && !p.openLimits {
 			open, change := windowUntil(window, p.clock.Now(), p.home)
+			switch {
+			case !next.trusted: // nobody knows whether it is open: what is urgent goes
+				can.lanes &^= pacedLanes
+			case !open:
+				can.lanes = 0
+			}
 			next.at(change)
-			ready = ready && open
 		}
-		if ready {
-			able = append(able, key)
+		if ready && can.lanes != 0 {
+			able[key] = can
 		}
 	}
 	return able
@@ -163,17 +175,21 @@ func (p *Pool) survey(ctx context.Context, r *rules, lines []*line, next *due) (
 
 // share gives the idle lines, which are taken, what they may have: one message
 // each, the best first, and each to the line whose turn it is.
-func (p *Pool) share(ctx context.Context, r *rules, idle []*line) {
+func (p *Pool) share(ctx context.Context, idle []*line) {
 	asked := make([]queue.Line, len(idle))
 	has := make([]standing, len(idle))
-	now := time.Now()
-	for i, l := range idle {
-		asked[i] = l.queueLine()
-		has[i] = l.standing(asked[i].ICCID, r)
-		has[i].candidate = l.candidate(now)
-	}
+	var r *rules
 	for len(idle) > 0 {
-		for i := range idle {
+		// Each goes by the rules of its moment: they may have been changed since the
+		// round began.
+		now, last := time.Now(), r
+		r = p.rules.Load()
+		for i, l := range idle {
+			if r != last {
+				asked[i] = l.queueLine()
+				has[i] = l.standing(asked[i].ICCID, r)
+				has[i].candidate = l.candidate(now)
+			}
 			asked[i].Offer = p.offer(r, has[i])
 		}
 		c, who, err := p.store.ClaimFor(ctx, asked, func(h queue.Head, who []int) (int, string) {

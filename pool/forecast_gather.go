@@ -212,7 +212,7 @@ func (g *gathering) place(b *Batch, to *route, sim, prefer string, patience time
 	case to != nil:
 		b.Only, b.Route = g.routed(to), to.ID
 		if to.Fallback == queue.FallbackAny {
-			b.Fallback = g.fallbacks.left(to.ID, time.Now())
+			b.Fallback = g.fallbacks.left(fallback{to.ID, queue.Lane(b.Class)}, time.Now())
 		}
 		if to.uneven {
 			strides := make([]float64, len(g.sims))
@@ -252,7 +252,7 @@ func (w *wear) far(account int64, sims []string, strides []float64) []float64 {
 		if s := a[sim]; s != nil {
 			list[i] = s.time
 		} else {
-			list[i], _ = w.least(a, sim)
+			list[i], _, _ = w.span(a, sim)
 		}
 		for other, o := range a {
 			if other != sim && (w.here[other] || slices.Contains(sims, other)) {
@@ -265,10 +265,10 @@ func (w *wear) far(account int64, sims []string, strides []float64) []float64 {
 
 // left is how long none of a route's SIMs must be able from now on until others
 // may send its messages.
-func (f *fallbacks) left(route int64, now time.Time) time.Duration {
+func (f *fallbacks) left(of fallback, now time.Time) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	since, ok := f.since[route]
+	since, ok := f.since[of]
 	if !ok {
 		return fallbackAfter
 	}

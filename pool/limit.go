@@ -90,14 +90,32 @@ func (p *Pool) look(ctx context.Context, key string) {
 		// The schema counts in whole milliseconds.
 		r.moreAt = now.Add(room.Until.Sub(queue.SteadyNow(p.clock)) + 2*time.Millisecond)
 	}
-	full := room.Segments[queue.LaneNormal] <= 0
-	capped := !full && room.Recipients[queue.LaneNormal] <= 0
+	// A lane that has room again in a moment is not shut for that, as it is not for a
+	// pace; one that is stays so until it has.
+	shut := queue.Lanes(0)
+	for lane := range lanes {
+		if room.Segments[lane] > 0 && room.Recipients[lane] > 0 {
+			continue
+		}
+		opens := room.Opens[lane]
+		if r.shut.Has(lane) || opens.IsZero() || opens.Sub(queue.SteadyNow(p.clock)) > r.moment() {
+			shut |= 1 << lane
+		}
+	}
+	full := shut.Has(queue.LaneNormal) && room.Segments[queue.LaneNormal] <= 0
+	capped := !full && shut.Has(queue.LaneNormal)
 	changed := full != r.full || capped != r.capped
-	r.full, r.capped, r.tight = full, capped, room.Tight
+	r.full, r.capped, r.tight, r.shut, r.longest = full, capped, room.Tight, shut, room.Longest
 	p.simMu.Unlock()
 	if changed {
 		p.hintAll(key) // its state is another
 	}
+}
+
+// moment is how soon a SIM must have room again for its limits not to count as
+// reached: soon, or when its pace has it wait as long; simMu is held.
+func (r *simRecord) moment() time.Duration {
+	return max(letGoAfter, pause(r.pace(), 1)+time.Second)
 }
 
 // letGo lets what only prefers a SIM leave on others, when that SIM cannot send:

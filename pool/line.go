@@ -385,13 +385,13 @@ func (p *Pool) others(not *line, m queue.Message) (e elsewhere) {
 	if m.SIM != "" && !m.Preferred {
 		return e
 	}
-	rules, route := p.rules.Load(), int64(0)
+	rules, route, lane := p.rules.Load(), int64(0), queue.Lane(m.Class)
 	if to := rules.routeOf(m.Bucket); to != nil {
 		route = to.ID
 	}
-	mine := not.said().Operator
+	mine, able := not.said().Operator, *p.able.Load()
 	for _, l := range p.all() {
-		if l == not || !l.able() || !p.onRoute(rules, route, l.simKey()) {
+		if key := l.simKey(); l == not || !l.able() || !able[key].lanes.Has(lane) || !p.onRoute(rules, route, key).Has(lane) {
 			continue
 		}
 		e.sim = true

@@ -1,7 +1,7 @@
 package pool
 
 import (
-	"slices"
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +18,9 @@ const (
 	// fallbackAfter is how long none of a route's SIMs must have been able before
 	// others send its messages.
 	fallbackAfter = time.Minute
+	// firstRound is how often, at most, it is looked how long the messages are that
+	// come first on a route.
+	firstRound = time.Second
 )
 
 // turns counts what was taken in a row while lower lanes may have waited.
@@ -70,27 +73,71 @@ func (p *Pool) took(c *queue.Claimed) *queue.Claimed {
 	return c
 }
 
-// fallbacks are the routes none of whose SIMs is able, and since when.
-type fallbacks struct {
-	mu    sync.Mutex
-	since map[int64]time.Time
+// ability is what a SIM could send now to anybody, were it idle.
+type ability struct {
+	lanes queue.Lanes
+	// longest is of how many segments a message may be by what its day and month
+	// have left.
+	longest [lanes]int
+	// doubtful: something speaks against its health. unproven: so much that it counts
+	// as able only when a message is accepted.
+	doubtful, unproven bool
 }
 
-// look notes which routes have an able SIM; next is when another fallback comes
-// into force, zero: none will.
-func (f *fallbacks) look(r *rules, able []string, now time.Time) (next time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	since := map[int64]time.Time{}
+// fallback is a lane of a route: what others send when none of its SIMs can.
+type fallback struct {
+	route int64
+	lane  int
+}
+
+// fallbacks are those that none of the route's SIMs is able to send, and since when.
+type fallbacks struct {
+	mu    sync.Mutex
+	since map[fallback]time.Time
+	// first are how many segments the first messages have, as they were at asked.
+	// Owned by the dispatcher.
+	first map[fallback]int
+	asked time.Time
+}
+
+// fallBack notes what none of its route's SIMs is able to send; next is when another
+// fallback comes into force, zero: none will.
+func (p *Pool) fallBack(ctx context.Context, r *rules, able map[string]ability, now time.Time) (next time.Time) {
+	f := &p.fallbacks
+	fresh := now.Sub(f.asked) >= firstRound
+	if fresh {
+		f.first, f.asked = map[fallback]int{}, now
+	}
+	var stuck []fallback
 	for id, to := range r.routes {
-		if !to.Enabled || to.Fallback != queue.FallbackAny || slices.ContainsFunc(able, func(sim string) bool { return to.weights[sim] > 0 }) {
+		if !to.Enabled || to.Fallback != queue.FallbackAny {
 			continue
 		}
-		from, known := f.since[id]
+		for lane := range lanes {
+			longest := 0
+			for sim := range to.weights {
+				if can := able[sim]; can.lanes.Has(lane) && !can.unproven {
+					longest = max(longest, can.longest[lane])
+				}
+			}
+			one := fallback{id, lane}
+			if longest > 0 && longest < mostSegments && !fresh {
+				next = f.asked.Add(firstRound)
+			}
+			if longest == 0 || longest < mostSegments && longest < p.firstOf(ctx, r, one) {
+				stuck = append(stuck, one)
+			}
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	since := make(map[fallback]time.Time, len(stuck))
+	for _, one := range stuck {
+		from, known := f.since[one]
 		if !known {
 			from = now
 		}
-		since[id] = from
+		since[one] = from
 		if due := from.Add(fallbackAfter); due.After(now) && (next.IsZero() || due.Before(next)) {
 			next = due
 		}
@@ -99,12 +146,37 @@ func (f *fallbacks) look(r *rules, able []string, now time.Time) (next time.Time
 	return next
 }
 
-// open says that any SIM may send what is on a route.
-func (f *fallbacks) open(route int64, now time.Time) bool {
+// firstOf is how many segments the longest has of the messages that are first in
+// the buckets of a route, in a lane: it may fit no day of the route's SIMs.
+func (p *Pool) firstOf(ctx context.Context, r *rules, of fallback) int {
+	most, known := p.fallbacks.first[of]
+	if known {
+		return most
+	}
+	for _, b := range r.buckets {
+		if b.Route != of.route {
+			continue
+		}
+		n, err := p.store.FirstLeft(ctx, b.ID, of.lane)
+		if err != nil {
+			p.complain(ctx, "looking what waits on a route", err)
+		}
+		most = max(most, n)
+	}
+	p.fallbacks.first[of] = most
+	return most
+}
+
+// open are the lanes of a route that any SIM may send.
+func (f *fallbacks) open(route int64, now time.Time) (open queue.Lanes) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	since, ok := f.since[route]
-	return ok && now.Sub(since) >= fallbackAfter
+	for lane := range lanes {
+		if since, ok := f.since[fallback{route, lane}]; ok && now.Sub(since) >= fallbackAfter {
+			open |= 1 << lane
+		}
+	}
+	return open
 }
 
 // standing is what decides what a SIM may send at this moment, beside the queue
@@ -124,7 +196,8 @@ type standing struct {
 func (l *line) standing(key string, r *rules) standing {
 	p := l.p
 	s := standing{sim: key, emulated: l.port.Emulated, lanes: queue.AllLanes &^ r.paused}
-	s.doubtful = l.doubt() > 0 && p.othersAreWell(l)
+	now := time.Now()
+	s.doubtful = l.doubt(now) > 0 && p.othersAreWell(l, now)
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
 	sim := p.sims[key]
@@ -144,7 +217,7 @@ func (l *line) standing(key string, r *rules) standing {
 			s.lanes = 0
 		}
 	}
-	if time.Now().Before(sim.pacedUntil) {
+	if now.Before(sim.pacedUntil) {
 		s.lanes &^= pacedLanes
 	}
 	return s
@@ -177,32 +250,57 @@ func (p *Pool) offer(r *rules, s standing) *queue.Offer {
 		if s.doubtful {
 			lanes &= pacedLanes
 		}
-		if lanes != 0 && p.onRoute(r, b.Route, s.sim) {
+		if lanes = p.turnOn(r, b.Route, s.sim, lanes); lanes != 0 {
 			o.Any = append(o.Any, queue.Open{Bucket: b.ID, Lanes: lanes})
 		}
 	}
 	return o
 }
 
-// onRoute says whether a SIM may send what is on a route now: it is one of the
-// route's and not ahead of its share, or the route's fallback is in force.
-func (p *Pool) onRoute(r *rules, id int64, sim string) bool {
+// onRoute are the lanes of what is on a route that a SIM may send, now or when its
+// turn comes: it is one of the route's, or others may.
+func (p *Pool) onRoute(r *rules, id int64, sim string) queue.Lanes {
 	to := r.routes[id]
 	switch {
-	case id == 0 || to == nil: // without a rule, or its rule is gone
-		return true
-	case to.weights[sim] == 0:
-		return p.fallbacks.open(id, time.Now())
-	case !to.uneven:
-		return true
+	case id == 0, to == nil, to.weights[sim] > 0: // without a rule, or its rule is gone
+		return queue.AllLanes
+	}
+	return p.fallbacks.open(id, time.Now())
+}
+
+// turnOn are those of some lanes of a route that are a SIM's to send now. Where the
+// route gives its SIMs unlike weights, one that is ahead leaves what is not urgent
+// to the others that could send it.
+func (p *Pool) turnOn(r *rules, id int64, sim string, mine queue.Lanes) queue.Lanes {
+	to, now := r.routes[id], time.Now()
+	if id == 0 || to == nil { // without a rule, or its rule is gone
+		return mine
+	}
+	able := *p.able.Load()
+	if open := p.fallbacks.open(id, now); to.weights[sim] == 0 {
+		mine &= open
+	} else if able[sim].unproven && able[sim].doubtful {
+		mine &^= open // others do it; it is tried again later
+	}
+	if mine&pacedLanes == 0 || !to.uneven || to.weights[sim] == 0 {
+		return mine
 	}
 	var mates []string
-	for _, other := range *p.able.Load() {
-		if other != sim && to.weights[other] > 0 {
-			mates = append(mates, other)
+	for lane := queue.LaneNormal; lane < lanes; lane++ {
+		if !mine.Has(lane) {
+			continue
+		}
+		mates = mates[:0]
+		for other := range to.weights {
+			if can := able[other]; other != sim && can.lanes.Has(lane) && !can.doubtful {
+				mates = append(mates, other)
+			}
+		}
+		if !p.wear.due(id, sim, mates, lane, now) {
+			mine &^= 1 << lane
 		}
 	}
-	return p.wear.due(id, sim, mates)
+	return mine
 }
 
 // asks is the line with what it may take now.

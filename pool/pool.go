@@ -94,8 +94,8 @@ type Pool struct {
 	wear       wear
 	turns      turns
 	fallbacks  fallbacks
-	// able are the SIMs that could send when the dispatcher went round last.
-	able atomic.Pointer[[]string]
+	// able are the SIMs that could send something when the dispatcher went round last.
+	able atomic.Pointer[map[string]ability]
 
 	paused   atomic.Bool
 	draining atomic.Bool
@@ -144,7 +144,7 @@ func New(o Options) *Pool {
 	}
 	p.links.p = p
 	p.rules.Store(&rules{quiet: DefaultQuietHours, buckets: []bucket{{zones: []*time.Location{p.home}}}})
-	p.able.Store(&[]string{})
+	p.able.Store(&map[string]ability{})
 	return p
 }
 

@@ -60,6 +60,7 @@ type rig struct {
 	store  *queue.Store
 	inbox  *inbox.Store
 	pool   *pool.Pool
+	people int // that were texted at (each)
 }
 
 // newRig has that many emulated modems, one a port.

@@ -77,6 +77,10 @@ type simRecord struct {
 	full, capped bool
 	tight        queue.Window
 	moreAt       time.Time
+	// shut are the lanes that its limits keep from being sent to just anybody, for
+	// more than a moment; longest how long a message may be by day and month.
+	shut    queue.Lanes
+	longest [lanes]int
 	// fled is since when it could not send what prefers it; zero: it can. freed is
 	// when that was let go last.
 	fled, freed time.Time

@@ -77,6 +77,12 @@ type Room struct {
 	// Until is when there may be more than that (Steady); zero: no limit is tight,
 	// or nobody knows when.
 	Until time.Time
+	// Opens is when a lane that has no segment left, or no new recipient, has both
+	// (Steady); zero: it has them, or nobody knows when.
+	Opens [laneCount]time.Time
+	// Longest is of how many segments a message may be that begins now, by what day
+	// and month have left, whether minute and hour have room or not; math.MaxInt: any.
+	Longest [laneCount]int
 	// Tight is the window with the least left, "" when there is no limit, and Left
 	// the share of it that is left, from 0 to 1.
 	Tight Window
@@ -87,7 +93,7 @@ type Room struct {
 func noLimits() Room {
 	r := Room{Left: 1}
 	for i := range r.Segments {
-		r.Segments[i], r.Recipients[i] = math.MaxInt, math.MaxInt
+		r.Segments[i], r.Recipients[i], r.Longest[i] = math.MaxInt, math.MaxInt, math.MaxInt
 	}
 	return r
 }

@@ -352,6 +352,9 @@ func (m *meter) room(n instant) Room {
 			if hasSegments {
 				left := max(maxSegments-segments, 0)
 				r.Segments[lane] = min(r.Segments[lane], left)
+				if w >= daily && (segments > 0 || left == 0) {
+					r.Longest[lane] = min(r.Longest[lane], left)
+				}
 				if left == 0 {
 					blocked[lane][0] = later(blocked[lane][0], m.frees(w, maxSegments, n))
 				}
@@ -374,7 +377,10 @@ func (m *meter) room(n instant) Room {
 		}
 	}
 	until := int64(0)
-	for _, lane := range blocked {
+	for i, lane := range blocked {
+		if lane[0] >= 0 && lane[1] >= 0 {
+			r.Opens[i] = at(max(lane[0], lane[1]))
+		}
 		for _, t := range lane {
 			if t > 0 && (until == 0 || t < until) {
 				until = t
