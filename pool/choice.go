@@ -329,12 +329,20 @@ func (h *health) doubts() (n int) {
 func (l *line) doubt(now time.Time) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// What is tried on it and refused again may have to wait for long.
-	long := backoff(doubtFor, max(l.networkErrors-networkErrorsMost, 0)+max(l.quarantines-1, 0), doubtMost)
-	if now.Sub(l.faulted) >= long && now.Sub(l.restUntil) >= long {
+	if !now.Before(l.doubtedUntil()) {
 		return 0
 	}
 	return l.doubts()
+}
+
+// doubtedUntil is when what speaks against the health no longer counts.
+func (h *health) doubtedUntil() time.Time {
+	since := h.faulted
+	if h.restUntil.After(since) {
+		since = h.restUntil
+	}
+	// What is tried on it and refused again may have to wait for long.
+	return since.Add(backoff(doubtFor, max(h.networkErrors-networkErrorsMost, 0)+max(h.quarantines-1, 0), doubtMost))
 }
 
 // unproven says that the line was taken out for refusals or lost answers, and has

@@ -64,7 +64,7 @@ type simulation struct {
 	all     int  // messages
 	fine    bool // one by one
 
-	worn map[int64][]float64 // by route and line
+	worn map[int64][]simWorn // by route and line
 
 	begun, done time.Duration // of the work; begun never: not yet
 	covered     time.Duration // until then something of the work is being sent
@@ -76,7 +76,7 @@ type simulation struct {
 const lanes = 4
 
 func newSimulation(s Situation, fine int) *simulation {
-	m := &simulation{Situation: s, begun: never, worn: map[int64][]float64{}}
+	m := &simulation{Situation: s, begun: never, worn: map[int64][]simWorn{}}
 	for _, list := range [2][]Batch{s.Ahead, s.Work} {
 		for _, b := range list {
 			m.all = min(m.all+max(b.Messages, 0), unlimited)
@@ -109,8 +109,7 @@ func (m *simulation) add(b Batch, work bool) {
 	sim := &simBatch{Batch: given, lane: queue.Lane(given.Class), work: work, gate: newGate(given.Hours, m.Now), total: given.Segments}
 	sim.only, sim.other = m.those(given.Only), m.those(given.Else)
 	if len(given.Weights) == len(m.lines) && m.worn[given.Route] == nil {
-		m.worn[given.Route] = make([]float64, len(m.lines))
-		copy(m.worn[given.Route], given.Worn)
+		m.worn[given.Route] = newWorn(len(m.lines), given.Worn)
 	}
 	m.batches = append(m.batches, sim)
 	if work {
@@ -264,6 +263,9 @@ func (m *simulation) hindered(l *simLine, b *simBatch, t time.Duration) (why str
 			return WaitLine, free
 		}
 	}
+	if l.Unproven && l.DoubtedUntil > t && b.Fallback > 0 && !b.own(l) && m.elsewhere(b, t) <= t {
+		return WaitLine, l.DoubtedUntil // others do it meanwhile
+	}
 	if !l.Restless {
 		open, until := b.gate.at(t)
 		if !open {
@@ -278,6 +280,11 @@ func (m *simulation) hindered(l *simLine, b *simBatch, t time.Duration) (why str
 	}
 	if l.Urgent && b.lane >= 2 {
 		return WaitClock, never
+	}
+	if b.lane < queue.LaneNormal && l.DoubtedUntil > t && !b.own(l) {
+		if slices.ContainsFunc(m.lines, func(o *simLine) bool { return o.Out == "" && o.DoubtedUntil <= t }) {
+			return WaitLine, l.DoubtedUntil // as standing has it
+		}
 	}
 	if why, until := l.full(m, b, t); why != "" {
 		return why, until
@@ -301,8 +308,8 @@ func (m *simulation) elsewhere(b *simBatch, t time.Duration) time.Duration {
 	since := b.Fallback
 	for i, l := range m.lines {
 		switch {
-		case !b.only[i] || l.Out != "":
-		case l.able(t):
+		case !b.only[i] || l.Out != "" || l.Unproven && !b.LetGo:
+		case l.able(b, t) && (b.LetGo || l.holds(b, t)):
 			if b.Fallback > 0 {
 				at = min(at, max(t, l.at)+fallbackAfter)
 			}
@@ -315,28 +322,6 @@ func (m *simulation) elsewhere(b *simBatch, t time.Duration) time.Duration {
 		return t
 	}
 	return min(at, since)
-}
-
-// turnAt is when the line is no longer too far ahead of the others of its route,
-// or the time to look again.
-func (m *simulation) turnAt(l *simLine, b *simBatch, t time.Duration) time.Duration {
-	worn := m.worn[b.Route]
-	if len(b.Weights) != len(m.lines) || b.Weights[l.place] <= 0 || worn == nil {
-		return t
-	}
-	least, next := worn[l.place], never
-	for i, other := range m.lines {
-		if i != l.place && b.Weights[i] > 0 && other.Out == "" && other.able(t) {
-			least = min(least, worn[i])
-			if other.at > t {
-				next = min(next, other.at)
-			}
-		}
-	}
-	if (worn[l.place]-least)/l.stride(b, t) <= aheadMost+1e-6 {
-		return t
-	}
-	return max(min(next, t+max(l.Took, turnLook)), t+time.Millisecond)
 }
 
 // take gives the line as many of the batch's messages as nothing can come
@@ -407,9 +392,7 @@ func (m *simulation) sent(l *simLine, b *simBatch, t, gap time.Duration, n, size
 		l.at = last + max(l.Took, l.pace[b.lane])
 	}
 	l.paceFree = last + l.pace[max(b.lane, queue.LaneNormal)]
-	if worn := m.worn[b.Route]; worn != nil && len(b.Weights) == len(m.lines) && b.Weights[l.place] > 0 {
-		worn[l.place] += float64(size) * l.stride(b, t)
-	}
+	m.wear(l, b, t, size)
 	if !b.work {
 		return
 	}

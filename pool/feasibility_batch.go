@@ -85,6 +85,9 @@ func (b *simBatch) sendable(line int) bool {
 	return (b.Later != never || b.LetGo || b.Fallback > 0) && (b.other == nil || b.other[line])
 }
 
+// own says that it is pinned to the line's SIM, or prefers it.
+func (b *simBatch) own(l *simLine) bool { return b.Own && b.only != nil && b.only[l.place] }
+
 // share is all·part/whole without overflow; part is no more than whole.
 func share(all, part, whole int) int {
 	if whole <= 0 || part <= 0 || all <= 0 {

@@ -14,6 +14,7 @@ const (
 func (l SimLine) sane() SimLine {
 	l.Took = bound(l.Took, leastTook, 24*time.Hour)
 	l.Free, l.PaceFree = bound(l.Free, 0, mostTime), bound(l.PaceFree, 0, mostTime)
+	l.DoubtedUntil = bound(l.DoubtedUntil, 0, mostTime)
 	l.Pace = bound(l.Pace, 0, 24*time.Hour)
 	l.Reserve, l.ResetDay, l.Warm = bound(l.Reserve, 0, 100), bound(l.ResetDay, 1, 31), bound(l.Warm, 0, mostMessages)
 	if l.Rank != l.Rank {

@@ -314,25 +314,55 @@ func (l *simLine) use(m *simulation, b *simBatch, t, gap time.Duration, size int
 	l.least = min(l.least, l.leftAt(l.last))
 }
 
-// able says that the line could send a message of the usual kind at t, busy or
-// not.
-func (l *simLine) able(t time.Duration) bool {
-	if open, _ := l.gate.at(t); l.Out != "" || !open {
+// able says that the line could send a message of the batch at t to anybody, busy
+// or not, or in a moment: as ability has it.
+func (l *simLine) able(b *simBatch, t time.Duration) bool {
+	if open, _ := l.gate.at(t); l.Out != "" || !open || l.Urgent && b.lane >= queue.LaneNormal {
 		return false
 	}
-	return !l.limited(func(w, segments, recipients int, has [2]bool) bool {
-		return has[0] && l.counted(w, t) >= segments
-	})
-}
-
-// limited says that something holds of one of the windows that have a limit.
-func (l *simLine) limited(holds func(w, segments, recipients int, has [2]bool) bool) bool {
+	moment := t + max(letGoAfter, l.Pace+time.Duration(paceJitter*float64(l.Pace))+time.Second)
 	for w := range l.Limits {
-		if segments, recipients, has := l.most(w, queue.LaneNormal); (has[0] || has[1]) && holds(w, segments, recipients, has) {
-			return true
+		segments, recipients, has := l.most(w, b.lane)
+		for kind, most := range [2]int{segments, recipients} {
+			if has[kind] && l.countedOf(w, kind, t) >= most && l.opens(w, kind, t, most) > moment {
+				return false
+			}
 		}
 	}
-	return false
+	return true
+}
+
+// holds says that the day and the month have room for the batch's next message.
+func (l *simLine) holds(b *simBatch, t time.Duration) bool {
+	for w := windowDay; w <= windowMonth; w++ {
+		used := l.counted(w, t)
+		if segments, _, has := l.most(w, b.lane); has[0] && used > 0 && used+b.size(min(1, b.left())) > segments {
+			return false
+		}
+	}
+	return true
+}
+
+// countedOf is what a window has counted of segments or recipients by t.
+func (l *simLine) countedOf(w, kind int, t time.Duration) int {
+	switch {
+	case kind == 0:
+		return l.counted(w, t)
+	case w < windowDay:
+		return l.sliding[w].recipients.count(t)
+	}
+	return int(math.Ceil(l.used[w].recipients - 1e-6))
+}
+
+// opens is when a window that is full has room for one more.
+func (l *simLine) opens(w, kind int, t time.Duration, most int) time.Duration {
+	switch {
+	case w >= windowDay:
+		return l.ends[w].ends
+	case kind == 0:
+		return l.sliding[w].segments.until(t, most)
+	}
+	return l.sliding[w].recipients.until(t, most)
 }
 
 // counted is what a window has counted of segments by t.
@@ -350,15 +380,15 @@ func (l *simLine) counted(w int, t time.Duration) int {
 // stride is how far a submission takes the line on its route's account.
 func (l *simLine) stride(b *simBatch, t time.Duration) float64 {
 	left := 1.0
-	l.limited(func(w, segments, recipients int, has [2]bool) bool {
+	for w := range l.Limits {
+		segments, recipients, has := l.most(w, queue.LaneNormal)
 		if has[0] {
 			left = min(left, 1-float64(l.counted(w, t))/float64(segments))
 		}
 		if has[1] && w >= windowDay {
 			left = min(left, 1-l.used[w].recipients/float64(recipients))
 		}
-		return false
-	})
+	}
 	return stride(b.Weights[l.place], left)
 }
 

@@ -54,6 +54,11 @@ type SimLine struct {
 	Hours    Hours         // the SIM's send window; nil: always
 	Restless bool          // quiet hours do not bind it
 	Urgent   bool          // it sends otp and alert only: nobody knows whether its window is open
+	// DoubtedUntil is how long something speaks against its health: then otp and
+	// alert are not tried on it while another is well, and nobody waits for its turn.
+	// Unproven: it counts for no route until something is accepted.
+	DoubtedUntil time.Duration
+	Unproven     bool
 }
 
 // SimLimit is the most of a window, 0: none, and what is used of a day or
@@ -82,6 +87,7 @@ type Batch struct {
 	// Those of Else (nil: all) may from Later on; where LetGo is set while no line
 	// of Only is able; and when none has been for Fallback, unless that is 0.
 	Only, Else []int
+	Own        bool // Only is the SIM that it is pinned to, or prefers
 	Later      time.Duration
 	LetGo      bool
 	Fallback   time.Duration

@@ -118,7 +118,11 @@ func (g *gathering) lines(ctx context.Context) ([]SimLine, error) {
 func (l *line) forecast(key string, now time.Time) SimLine {
 	s := SimLine{ICCID: key}
 	able := l.able()
+	s.Unproven = l.unproven()
 	l.mu.Lock()
+	if l.doubts() > 0 {
+		s.DoubtedUntil = max(l.doubtedUntil().Sub(now), 0)
+	}
 	s.Took = l.speed.each()
 	if s.Took == 0 {
 		s.Took, s.Guessed = cmp.Or(l.port.Submission, submissionGuess), l.port.Submission == 0
@@ -203,12 +207,12 @@ func (g *gathering) place(b *Batch, to *route, sim, prefer string, patience time
 	}
 	switch {
 	case prefer != "":
-		b.Only, b.Later, b.LetGo = g.only(prefer), patience, true
+		b.Only, b.Later, b.LetGo, b.Own = g.only(prefer), patience, true, true
 		if to != nil {
 			b.Else = g.routed(to)
 		}
 	case sim != "":
-		b.Only = g.only(sim)
+		b.Only, b.Own = g.only(sim), true
 	case to != nil:
 		b.Only, b.Route = g.routed(to), to.ID
 		if to.Fallback == queue.FallbackAny {

@@ -1,0 +1,85 @@
+package pool
+
+import (
+	"time"
+
+	"recado/queue"
+)
+
+// simWorn is a line's use on a route's account, as worn.
+type simWorn struct {
+	time, last float64
+	used       time.Duration        // until when it last took something
+	ahead      [lanes]time.Duration // since when it is too far ahead; never: it is not
+}
+
+func newWorn(lines int, far []float64) []simWorn {
+	list := make([]simWorn, lines)
+	for i := range list {
+		for lane := range list[i].ahead {
+			list[i].ahead[lane] = never
+		}
+		list[i].used = -awaitMost
+	}
+	for i := range min(len(far), lines) {
+		list[i].time = far[i]
+	}
+	return list
+}
+
+// weighed is where the lines are on the account of the batch's route, where that
+// gives them unlike weights and the line is one of its; else nil.
+func (m *simulation) weighed(l *simLine, b *simBatch) []simWorn {
+	if len(b.Weights) != len(m.lines) || b.Weights[l.place] <= 0 {
+		return nil
+	}
+	return m.worn[b.Route]
+}
+
+// wear counts what a line takes of the batch at t.
+func (m *simulation) wear(l *simLine, b *simBatch, t time.Duration, size int) {
+	worn := m.weighed(l, b)
+	if worn == nil {
+		return
+	}
+	w := &worn[l.place]
+	w.last = l.stride(b, t)
+	w.time += float64(size) * w.last
+	w.used = t + l.Took
+}
+
+// turnAt is when the line is no longer too far ahead of the others of its route, as
+// wear.due has it, or the time to look again.
+func (m *simulation) turnAt(l *simLine, b *simBatch, t time.Duration) time.Duration {
+	worn := m.weighed(l, b)
+	if worn == nil || b.lane < queue.LaneNormal {
+		return t
+	}
+	mine, stride := &worn[l.place], l.stride(b, t)
+	ahead, until, next := false, t, never
+	for i, other := range m.lines {
+		if i == l.place || b.Weights[i] <= 0 || other.Out != "" || other.DoubtedUntil > t || !other.able(b, t) {
+			continue
+		}
+		its := &worn[i]
+		its.time = max(its.time, mine.time-mine.last-aheadMost*stride)
+		if mine.time-its.time <= aheadMost*stride+1e-6 {
+			continue
+		}
+		if !ahead && mine.ahead[b.lane] == never {
+			mine.ahead[b.lane] = t
+		}
+		ahead = true
+		until = max(until, max(mine.ahead[b.lane], its.used)+awaitMost)
+		if other.at > t {
+			next = min(next, other.at)
+		}
+	}
+	if !ahead {
+		mine.ahead[b.lane] = never
+	}
+	if until <= t {
+		return t
+	}
+	return max(min(next, until, t+max(l.Took, turnLook)), t+time.Millisecond)
+}
