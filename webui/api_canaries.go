@@ -173,6 +173,8 @@ type CanarySettingsPatch struct {
 func (s *Server) patchCanarySettings() *operation {
 	return op(operation{id: "patch-canary-settings", tag: "SIMs and modems", summary: "Change when test messages are sent by themselves"},
 		func(ctx context.Context, in *struct{ Body CanarySettingsPatch }) (*canarySettingsOut, error) {
+			s.changing.Lock()
+			defer s.changing.Unlock()
 			c, err := s.store.CanarySettings(ctx)
 			if err != nil {
 				return nil, err

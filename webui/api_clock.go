@@ -134,6 +134,8 @@ func (s *Server) vouch(ctx context.Context, who string, now time.Time, sure bool
 func (s *Server) patchClock() *operation {
 	return op(operation{id: "patch-clock", tag: "Status", summary: "What becomes of scheduled messages that missed their time"},
 		func(ctx context.Context, in *struct{ Body ClockPatch }) (*clockOut, error) {
+			s.changing.Lock()
+			defer s.changing.Unlock()
 			m, err := s.store.Misfire(ctx)
 			if err != nil {
 				return nil, err

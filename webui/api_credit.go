@@ -11,6 +11,7 @@ import (
 
 	"recado/modem"
 	"recado/pool"
+	"recado/pool/credit"
 	"recado/queue"
 )
 
@@ -200,6 +201,8 @@ func (s *Server) patchBalanceSettings() *operation {
 	return op(operation{id: "patch-balance-settings", tag: "SIMs and modems", summary: "Change when and how balances are asked for",
 		description: "Codes that change forwarding, barring, PINs and the like are refused."},
 		func(ctx context.Context, in *struct{ Body BalanceSettingsPatch }) (*balanceSettingsOut, error) {
+			s.changing.Lock()
+			defer s.changing.Unlock()
 			c, b, who := s.pool.CreditSettings(), in.Body, callerOf(ctx).principal.String()
 			if b.Check != nil {
 				c.Check = *b.Check
@@ -217,6 +220,17 @@ func (s *Server) patchBalanceSettings() *operation {
 					return nil, invalid("body."+at.name, "is a time of day, as 04:30", *at.text)
 				}
 				*at.into = m
+			}
+			for _, named := range []struct {
+				name string
+				text *string
+			}{{"confirm", b.Confirm}, {"doubt", b.Doubt}} {
+				if named.text == nil {
+					continue
+				}
+				if _, ok := credit.Named(*named.text); !ok { // before anything is changed
+					return nil, invalid("body."+named.name, "is not an operator for which a way of asking is shipped; see shipped", *named.text)
+				}
 			}
 			if b.Rules != nil {
 				c.Rules = []queue.CreditRule{}

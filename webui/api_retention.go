@@ -85,6 +85,8 @@ func (s *Server) patchRetention() *operation {
 	return op(operation{id: "patch-retention", tag: "Status", summary: "Change how long what is kept",
 		description: "Counts for what is there too: what is older is deleted within the hour."},
 		func(ctx context.Context, in *struct{ Body RetentionPatch }) (*retentionOut, error) {
+			s.changing.Lock()
+			defer s.changing.Unlock()
 			r, err := s.store.Retention(ctx)
 			if err != nil {
 				return nil, err

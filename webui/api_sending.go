@@ -147,6 +147,8 @@ func (s *Server) patchQuietHours() *operation {
 	return op(operation{id: "patch-quiet-hours", tag: "Status", summary: "Change when people are left in peace",
 		description: "Messages that they bind wait; they do not expire by it sooner. The clock is that of the recipient's country; where it has several, quiet is while any of them is."},
 		func(ctx context.Context, in *struct{ Body QuietHoursPatch }) (*quietOut, error) {
+			s.changing.Lock()
+			defer s.changing.Unlock()
 			if err := s.setQuiet(ctx, in.Body); err != nil {
 				return nil, err
 			}
@@ -154,7 +156,7 @@ func (s *Server) patchQuietHours() *operation {
 		})
 }
 
-// setQuiet changes the quiet hours, and leaves an audit row.
+// setQuiet changes the quiet hours, and leaves an audit row; s.changing is held.
 func (s *Server) setQuiet(ctx context.Context, b QuietHoursPatch) error {
 	q, _ := s.pool.QuietHours()
 	if b.Classes != nil {

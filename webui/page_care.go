@@ -283,6 +283,8 @@ func (s *Server) noteRescue(c echo.Context) error {
 
 // setRetention reads days, and minutes for codes; what nobody has edited stays.
 func (s *Server) setRetention(c echo.Context) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	rows := []keepRow{{Name: "otp", Minutes: true}, {Name: "alert"}, {Name: "normal"}, {Name: "bulk"}, {Name: "inbound"}}
 	r, err := s.store.Retention(c.Request().Context())
 	if err != nil {

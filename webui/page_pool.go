@@ -271,6 +271,7 @@ type forecastView struct {
 	Limit    string // the limit that runs out first
 	Waits    []string
 	OTP      string // what is left for one-time codes, when it is little
+	NoOTP    bool   // nothing is
 	Late     string // what would not leave in time
 	Guessed  bool
 	Shares   []string
@@ -319,7 +320,10 @@ func (s *Server) forecastView(c echo.Context, f pool.Forecast) (*forecastView, e
 		}
 		least += left.Segments
 	}
-	if least != math.MaxInt {
+	switch {
+	case least == 0 && len(f.Left) > 0:
+		out.OTP, out.NoOTP = l.t("forecast.otp_none"), true
+	case least != math.MaxInt:
 		out.OTP = l.tn("forecast.otp", least)
 	}
 	if f.Expired > 0 {

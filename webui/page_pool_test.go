@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -341,4 +342,79 @@ func TestARouteKeepsTheConditionsThatNobodyTouched(t *testing.T) {
 	a = b.browse("POST", at, cookie, form)
 	require.Equal(t, 422, a.StatusCode)
 	require.Contains(t, string(a.body), "con un peso de 1 a 100")
+}
+
+func TestTheWritePageWarnsWhenNothingIsLeftForCodes(t *testing.T) {
+	b := newBox(t, 1)
+	b.ready(1)
+	cookie := b.cookie(auth.RoleOperator)
+	quote := func(numbers int) string {
+		to := ""
+		for i := range numbers {
+			to += fmt.Sprintf("6551112%02d\n", i)
+		}
+		return string(b.browse("POST", "/write", cookie, url.Values{"to": {to}, "text": {"Corte de agua"}, "class": {"normal"}, "once": {"x"}}).body)
+	}
+	const none = "no queda nada para códigos y avisos"
+	require.NotContains(t, quote(3), none, "without limits there always is")
+	require.Equal(t, 200, b.do("PATCH", v1+"/sims/"+b.iccid(0), `{"limits":[{"window":"hour","max_segments":4}]}`).StatusCode)
+	require.NotContains(t, quote(3), none)
+	require.Contains(t, quote(3), "Para códigos y avisos queda 1 SMS.")
+	require.Regexp(t, `<li class="bad">.*`+none, quote(4))
+}
+
+// TestTwoChangesAtOnceAreBothKept: each reads the setting, changes its part and
+// writes it back.
+func TestTwoChangesAtOnceAreBothKept(t *testing.T) {
+	b := newBox(t, 2)
+	b.ready(2)
+	route := b.do("POST", v1+"/routes", map[string]any{"name": "x", "sims": []any{map[string]any{"sim": b.iccid(0)}}}).json(t)
+	at := fmt.Sprintf("%s/routes/%v", v1, route["id"])
+	for round := range 10 {
+		hour, on := fmt.Sprintf("%02d:00", round), round%2 == 0
+		changes := []struct{ path, body string }{
+			{v1 + "/quiet-hours", fmt.Sprintf(`{"from":%q}`, hour)}, {v1 + "/quiet-hours", fmt.Sprintf(`{"sunday":%t}`, on)},
+			{v1 + "/balance-settings", fmt.Sprintf(`{"to":%q}`, "1"+hour[1:])}, {v1 + "/balance-settings", fmt.Sprintf(`{"rules":[{"network":"2140%d"}]}`, round)},
+			{v1 + "/canary-settings", fmt.Sprintf(`{"every_hours":%d}`, round)}, {v1 + "/canary-settings", fmt.Sprintf(`{"real_sims":%t}`, on)},
+			{v1 + "/retention", fmt.Sprintf(`{"otp":{"metadata_seconds":%d}}`, 86400*(30+round))}, {v1 + "/retention", fmt.Sprintf(`{"bulk":{"metadata_seconds":%d}}`, 86400*(30+round))},
+			{at, fmt.Sprintf(`{"prefixes":["+34%d"]}`, round)}, {at, fmt.Sprintf(`{"enabled":%t}`, on)},
+		}
+		var wg sync.WaitGroup
+		for _, c := range changes {
+			wg.Go(func() { require.Equal(t, 200, b.do("PATCH", c.path, c.body).StatusCode, "%s %s", c.path, c.body) })
+		}
+		wg.Wait()
+		quiet, balance, canary := b.do("GET", v1+"/quiet-hours", nil).json(t), b.do("GET", v1+"/balance-settings", nil).json(t), b.do("GET", v1+"/canary-settings", nil).json(t)
+		require.Equal(t, []any{hour, on}, []any{quiet["from"], quiet["sunday"]})
+		require.Equal(t, []any{"1" + hour[1:], fmt.Sprintf("2140%d", round)}, []any{balance["to"], balance["rules"].([]any)[0].(map[string]any)["network"]})
+		require.Equal(t, []any{float64(round), on}, []any{canary["every_hours"], canary["real_sims"]})
+		keep := b.do("GET", v1+"/retention", nil).json(t)
+		for _, class := range []string{"otp", "bulk"} {
+			require.Equal(t, 86400.0*float64(30+round), keep[class].(map[string]any)["metadata_seconds"])
+		}
+		now := b.do("GET", at, nil).json(t)
+		require.Equal(t, []any{fmt.Sprintf("+34%d", round), on}, []any{now["prefixes"].([]any)[0], now["enabled"]})
+	}
+}
+
+// TestFormsThatSomebodyElseHasOvertaken: nothing is overwritten that was not seen.
+func TestFormsThatSomebodyElseHasOvertaken(t *testing.T) {
+	b := newBox(t, 1)
+	b.ready(1)
+	cookie, here := b.cookie(auth.RoleOperator), "/lines/"+b.iccid(0)
+	for _, c := range []struct{ page, action, post, api, change, shows string }{
+		{"/rules", "/rules/quiet", "/rules/quiet", v1 + "/quiet-hours", `{"from":"20:15"}`, `value="20:15"`},
+		{"/rules", "/rules/canary", "/rules/canary", v1 + "/canary-settings", `{"every_hours":17}`, `value="17"`},
+		{here, here + "/limits#limits", here + "/limits", v1 + "/sims/" + b.iccid(0), `{"limits":[{"window":"day","max_segments":77}]}`, `value="77"`},
+		{here, here + "/hours#hours", here + "/hours", v1 + "/sims/" + b.iccid(0), `{"pace":31}`, `value="31"`},
+	} {
+		form := shown(t, string(b.browse("GET", c.page, cookie, nil).body), c.action)
+		require.NotEmpty(t, form.Get("seen"), c.action)
+		require.Equal(t, 200, b.do("PATCH", c.api, c.change).StatusCode, c.change)
+		a := b.browse("POST", c.post, cookie, form)
+		require.Equal(t, 409, a.StatusCode, c.action)
+		require.Contains(t, string(a.body), "Alguien ha cambiado esto", c.action)
+		require.Contains(t, string(a.body), c.shows, c.action)
+		require.Equal(t, 303, b.browse("POST", c.post, cookie, shown(t, string(a.body), c.action)).StatusCode, "%s: seen, it may be saved", c.action)
+	}
 }

@@ -18,16 +18,17 @@ import (
 // sent.
 type rulesPage struct {
 	Open   string // the part whose form was refused
+	Stale  string // the part that somebody else has changed: its form shows what holds
 	Errors []string
 
-	Routes  []routeRow
-	Quiet   quietForm
-	Classes []string
-	Canary  CanarySettings
-	Every   string // hours, as entered
-	Hours   []string
-	Balance BalanceSettings
-	Checks  []string
+	Routes                []routeRow
+	Quiet                 quietForm
+	Classes               []string
+	Canary                CanarySettings
+	Every                 string // hours, as entered
+	Hours                 []string
+	Balance               BalanceSettings
+	QuietSeen, CanarySeen string // what the forms were filled with
 
 	One *routeForm // the route that is edited, or added
 }
@@ -187,7 +188,7 @@ func (s *Server) rules(c echo.Context, status int, p rulesPage) error {
 	if p.Open != "canary" {
 		p.Canary, p.Every = CanarySettings{set.EveryHours, set.RealSIMs, set.Suspicion}, strconv.Itoa(set.EveryHours)
 	}
-	p.Balance, p.Checks = s.balanceSettings(), []string{queue.CreditConfirmed, queue.CreditAlways, queue.CreditNever}
+	p.Balance, p.QuietSeen, p.CanarySeen = s.balanceSettings(), seen(q), seen(set)
 	v := s.view(c, "lines", p)
 	v.Path = "/rules"
 	return s.write(c, status, "rules", "", v)
@@ -388,6 +389,11 @@ func (s *Server) setQuietPage(c echo.Context) error {
 		days = append(days, strings.TrimSpace(day))
 	}
 	classes := append([]string{}, f.Classes...)
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if stale(c, seen(s.quietHours())) {
+		return s.rules(c, staleStatus, rulesPage{Stale: "quiet", Errors: []string{s.words(c).t("form.stale")}})
+	}
 	err := s.setQuiet(c.Request().Context(), QuietHoursPatch{Classes: &classes, From: &f.From, To: &f.To, Sunday: &f.Sunday, Holidays: &days})
 	if p, is := errors.AsType[*Problem](err); is && len(p.Errors) > 0 {
 		_, field, _ := strings.Cut(p.Errors[0].Location, ".")
@@ -407,7 +413,17 @@ func (s *Server) setCanaryPage(c echo.Context) error {
 	if !ok {
 		n = -1
 	}
-	err := s.store.SetCanarySettings(c.Request().Context(), queue.CanarySettings{EveryHours: n, RealSIMs: set.RealSIMs, Suspicion: set.Suspicion}, s.person(c).String())
+	ctx := c.Request().Context()
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	now, err := s.store.CanarySettings(ctx)
+	if err != nil {
+		return err
+	}
+	if stale(c, seen(now)) {
+		return s.rules(c, staleStatus, rulesPage{Stale: "canary", Errors: []string{s.words(c).t("form.stale")}})
+	}
+	err = s.store.SetCanarySettings(ctx, queue.CanarySettings{EveryHours: n, RealSIMs: set.RealSIMs, Suspicion: set.Suspicion}, s.person(c).String())
 	if _, is := errors.AsType[*queue.Invalid](err); is {
 		return s.rules(c, http.StatusUnprocessableEntity, rulesPage{Open: "canary", Canary: set, Every: every, Errors: []string{s.words(c).t("canary.wrong_every")}})
 	}
@@ -415,17 +431,4 @@ func (s *Server) setCanaryPage(c echo.Context) error {
 		return err
 	}
 	return s.done(c, "/rules#canary", "saved", 0)
-}
-
-func (s *Server) setBalancePage(c echo.Context) error {
-	set := s.pool.CreditSettings()
-	set.Check = c.FormValue("check")
-	err := s.pool.SetCreditSettings(c.Request().Context(), set, s.person(c).String())
-	if lines, ok := s.explain(c, err); ok {
-		return s.rules(c, http.StatusUnprocessableEntity, rulesPage{Open: "balance", Errors: lines})
-	}
-	if err != nil {
-		return err
-	}
-	return s.done(c, "/rules#balance", "saved", 0)
 }

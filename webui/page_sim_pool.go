@@ -24,6 +24,7 @@ type simPool struct {
 	Limits   []limitView
 	Form     limitsForm
 	Seen     string // what Form was filled with
+	HourSeen string // and Hours
 	Defaults bool   // nobody chose the limits
 	Warming  string // what holds today, in words; "" once it has warmed up
 	Hours    hoursForm
@@ -104,7 +105,7 @@ func (s *Server) simPool(c echo.Context, sim pool.SIM, p simPool) (simPool, erro
 		p.Form.Reserve, p.Form.ResetDay, p.Form.WarmUp = strconv.Itoa(limits.ReservePercent), strconv.Itoa(limits.ResetDay), limits.Warm > 0
 	}
 	p.Form.HasUp = limits.Warm > 0
-	p.Days = weekdays
+	p.Days, p.HourSeen = weekdays, seenHours(sim)
 	if p.Hours.Pace == "" {
 		p.Hours = hoursForm{Pace: "limits", Always: sim.Window.None(), From: "08:00", To: "21:00", Days: weekdays}
 		switch {
@@ -296,6 +297,9 @@ func (s *Server) setHoursPage(c echo.Context) error {
 	l := s.words(c)
 	f := hoursForm{Pace: c.FormValue("pace"), PerMin: strings.TrimSpace(c.FormValue("per_minute")), Always: c.FormValue("window") != "some",
 		From: c.FormValue("from"), To: c.FormValue("to"), Days: c.Request().PostForm["day"]}
+	if stale(c, seenHours(sim)) {
+		return s.simAgain(c, sim, "hours", simPool{Stale: true}, l.t("form.stale"))
+	}
 	patch := SIMPatch{SendWindow: Settable[SendWindow]{Set: true}}
 	switch f.Pace {
 	case "none":
@@ -324,6 +328,9 @@ func (s *Server) setHoursPage(c echo.Context) error {
 	}
 	return s.done(c, simAddress(sim.ICCID)+"#hours", "saved", 0)
 }
+
+// seenHours names what the form of pace and send window is filled with.
+func seenHours(sim pool.SIM) string { return seen(sim.Pace, sim.Window) }
 
 // balancePage asks for the balance and shows what the network said.
 func (s *Server) balancePage(c echo.Context) error {

@@ -170,7 +170,7 @@ func entryKinds() []modem.EntryKind {
 }
 
 // mayBe are prefixes that fall back to the data's own words.
-var mayBe = []string{"code.", "error_class.", "report_status.", "tech.", "registration.", "invalid.", "invalid_route.", "invalid_quiet.", "finding_do."}
+var mayBe = []string{"code.", "error_class.", "report_status.", "tech.", "registration.", "invalid.", "invalid_route.", "invalid_quiet.", "invalid_balance.", "finding_do."}
 
 func TestEveryWordUsedExistsAndEveryWordIsUsed(t *testing.T) {
 	es := words(t, "es")
