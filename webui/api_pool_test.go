@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,9 @@ func TestSIMLimitsAreSetAndShown(t *testing.T) {
 	require.Equal(t, 375.0, sim["room"].(map[string]any)["bulk"], "the reserve is off")
 	require.Contains(t, b.trail(3), "sim.update "+b.iccid(0)+" pace=30,send_window=22:00-06:00,limits=day:500/0 month:0/40,reserve_percent=25,reset_day=28")
 
+	require.Equal(t, 30.0, b.do("PATCH", at, `{"reserve":30}`).json(t)["reserve_percent"], "by the name that the contract has for it")
+	require.Equal(t, 25.0, b.do("PATCH", at, `{"reserve":25,"reserve_percent":25}`).json(t)["reserve_percent"])
+
 	sim = b.do("PATCH", at, `{"limits":null,"send_window":null,"pace":-1}`).json(t)
 	require.Equal(t, false, sim["limits_chosen"])
 	require.Nil(t, sim["send_window"])
@@ -60,7 +64,7 @@ func TestSIMLimitsAreSetAndShown(t *testing.T) {
 		`{"limits":[{"window":"day"},{"window":"day"}]}`: "body.limits", `{"reserve_percent":96}`: "body.reserve_percent", `{"reset_day":0}`: "body.reset_day",
 		`{"pace":601}`: "body.pace", `{"send_window":{"from":"25:00","to":"06:00"}}`: "body.send_window.from",
 		`{"send_window":{"from":"08:00","to":"20:00","days":["lunes"]}}`: "body.send_window.days[0]", `{"routes":[99]}`: "body.routes", `{"warm_up":true}`: "body.warm_up",
-		`{"credit_low":-2}`: "body.credit_low",
+		`{"credit_low":-2}`: "body.credit_low", `{"reserve":96}`: "body.reserve", `{"reserve":30,"reserve_percent":20}`: "body.reserve",
 	} {
 		p := b.problem(b.do("PATCH", at, body), 422, "invalid")
 		require.Equal(t, place, p.Errors[0].Location, body)
@@ -116,6 +120,26 @@ func TestALimitIsUsedUpAndTold(t *testing.T) {
 	for _, path := range []string{"/", "/lines", "/lines/" + b.iccid(0)} {
 		require.Contains(t, string(b.browse("GET", path, cookie, nil).body), "2 de 2 SMS hoy", path)
 	}
+}
+
+// TestWhatASIMSentIsCountedWithoutALimit: in the list of all of them too.
+func TestWhatASIMSentIsCountedWithoutALimit(t *testing.T) {
+	b := newBox(t, 1)
+	b.ready(1)
+	require.Equal(t, 202, b.do("POST", v1+"/messages", `{"to":["600111222","600111333"],"text":"x"}`).StatusCode)
+	used := func(path string) (counts []float64) {
+		sim := b.do("GET", path, nil).json(t)
+		if items, ok := sim["items"].([]any); ok {
+			sim = items[0].(map[string]any)
+		}
+		for _, l := range sim["limits"].([]any) {
+			counts = append(counts, l.(map[string]any)["used_segments"].(float64), l.(map[string]any)["used_recipients"].(float64))
+		}
+		return counts
+	}
+	all := []float64{2, 2, 2, 2, 2, 2, 2, 2}
+	require.Eventually(t, func() bool { return slices.Equal(all, used(v1+"/sims/"+b.iccid(0))) }, 20*time.Second, 20*time.Millisecond)
+	require.Equal(t, all, used(v1+"/sims"))
 }
 
 func TestKillSwitchesOfASIMAndAClass(t *testing.T) {

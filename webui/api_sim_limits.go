@@ -21,7 +21,7 @@ type SIMLimit struct {
 	Window         string     `json:"window" enum:"minute,hour,day,month" doc:"minute: any 60 seconds; hour: any 60 minutes; day: a calendar day of the box; month: a billing month, which begins on reset_day"`
 	MaxSegments    *int       `json:"max_segments" doc:"As it was set; null: no limit. A new SIM's warm_limit holds for the day until it has warmed up"`
 	MaxRecipients  *int       `json:"max_recipients" doc:"Of different recipients; null: no limit"`
-	UsedSegments   int        `json:"used_segments" doc:"In the list of all SIMs 0 for a minute or an hour without a limit"`
+	UsedSegments   int        `json:"used_segments"`
 	UsedRecipients int        `json:"used_recipients"`
 	ResetsAt       *time.Time `json:"resets_at" doc:"When the window ends, or the first of what was counted leaves one that slides; null: nothing is counted, or nobody knows the time of day"`
 }

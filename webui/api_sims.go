@@ -100,6 +100,11 @@ func (s *Server) listSIMs() *operation {
 				return nil, err
 			}
 			part, next, err := cut(all, in.Paging)
+			for i := range part {
+				if err == nil {
+					err = s.counts(ctx, &part[i])
+				}
+			}
 			return &out{SIMList(listed(part, next, s.simOf))}, err
 		})
 }
@@ -112,19 +117,24 @@ func (s *Server) getSIM() *operation {
 		})
 }
 
-// oneSIM is a SIM with all that is counted of it: the list leaves out what was
-// used of a minute or an hour without a limit.
+// oneSIM is a SIM with all that is counted of it.
 func (s *Server) oneSIM(ctx context.Context, iccidOrName string) (pool.SIM, error) {
 	m, err := s.pool.SIM(ctx, iccidOrName)
-	if err != nil {
-		return m, err
+	if err == nil {
+		err = s.counts(ctx, &m)
 	}
+	return m, err
+}
+
+// counts completes a SIM by what was used of a minute or an hour without a limit,
+// which the pool does not hold ready.
+func (s *Server) counts(ctx context.Context, m *pool.SIM) error {
 	limits, err := s.pool.Limits(ctx, m.ICCID)
 	if errors.Is(err, queue.ErrNoSIM) { // not on disk yet
-		return m, nil
+		return nil
 	}
 	m.Limits = limits
-	return m, err
+	return err
 }
 
 // SIMPatch is what a person may change of a SIM; what is absent stays.
@@ -135,6 +145,7 @@ type SIMPatch struct {
 
 	Limits         Settable[LimitRequests] `json:"limits,omitzero" doc:"All of them: a window that is not named has none. null goes back to the defaults"`
 	ReservePercent *int                    `json:"reserve_percent,omitempty" nullable:"false" minimum:"0" maximum:"95" doc:"Part of each limit that bulk never has"`
+	Reserve        *int                    `json:"reserve,omitempty" nullable:"false" minimum:"0" maximum:"95" doc:"The same as reserve_percent: give one of them"`
 	ResetDay       *int                    `json:"reset_day,omitempty" nullable:"false" minimum:"1" maximum:"31" doc:"Of the month, on which the billing month begins"`
 	WarmUp         *bool                   `json:"warm_up,omitempty" nullable:"false" doc:"true: begin anew with a tenth of the day's limit; false: the whole limit from now on"`
 	Pace           *int                    `json:"pace,omitempty" nullable:"false" minimum:"-1" maximum:"600" doc:"Messages a minute of normal and bulk; 0: as the limits say, -1: as fast as it can"`
@@ -204,6 +215,12 @@ func (s *Server) updateSIM(ctx context.Context, iccidOrName string, b SIMPatch) 
 			what = "send_window=" + clockTime(w.From) + "-" + clockTime(w.To)
 		}
 		patch.Window, changed = &w, append(changed, what)
+	}
+	if b.Reserve != nil {
+		if b.ReservePercent != nil && *b.ReservePercent != *b.Reserve {
+			return sim, invalid("body.reserve", "is the same as reserve_percent: give one of them", *b.Reserve)
+		}
+		b.ReservePercent = b.Reserve
 	}
 	limits, more := b.limitsPatch()
 	if err := s.mayLimit(ctx, sim, b, limits); err != nil {
