@@ -83,7 +83,7 @@ func loadRow(tx *sqlite.Tx, query string, key any) (*record, error) {
 	if err := r.find(tx, query, key); err != nil {
 		return nil, err
 	}
-	rows, err := tx.Query(`SELECT `+segmentColumns+` FROM segment WHERE message = ? ORDER BY n`, r.Seq)
+	rows, err := tx.Query(`SELECT `+segmentColumns+` FROM segment WHERE message = +? ORDER BY n`, r.Seq)
 	if err != nil {
 		return nil, fmt.Errorf("read segments: %w", err)
 	}

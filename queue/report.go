@@ -131,7 +131,7 @@ func (s *Store) placed(tx *sqlite.Tx, rep report, a *attempt, other bool) error 
 // matchOrphans tries a SIM's reports again that found no segment.
 func (s *Store) matchOrphans(tx *sqlite.Tx, iccid string) error {
 	rows, err := tx.Query(`SELECT id, iccid, mr, recipient, status, scts, dt, received_at FROM report
-		WHERE message IS NULL AND iccid = ? ORDER BY id DESC LIMIT 64`, iccid)
+		WHERE message IS NULL AND iccid = +? ORDER BY id DESC LIMIT 64`, iccid)
 	if err != nil {
 		return err
 	}

@@ -271,7 +271,7 @@ func countUsage(tx *sqlite.Tx, iccid string, attempt int64, recipient, day, mont
 const usageRound, usageRows = 16, 64
 
 func pruneUsage(tx *sqlite.Tx, iccid string, steady int64) error {
-	rows, err := tx.Query(`SELECT attempt, at FROM usage WHERE iccid = ? ORDER BY attempt LIMIT ?`, iccid, usageRows)
+	rows, err := tx.Query(`SELECT attempt, at FROM usage WHERE iccid = +? ORDER BY attempt LIMIT +?`, iccid, usageRows)
 	if err != nil {
 		return err
 	}

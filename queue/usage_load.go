@@ -101,7 +101,7 @@ func (m *meter) loadLimits(tx *sqlite.Tx, iccid string) error {
 }
 
 func (m *meter) loadPeriods(tx *sqlite.Tx, iccid string) (torn bool, err error) {
-	rows, err := tx.Query(`SELECT window, start, segments, recipients FROM usage_period WHERE iccid = ? ORDER BY window, start`, iccid)
+	rows, err := tx.Query(`SELECT window, start, segments, recipients FROM usage_period WHERE iccid = +? ORDER BY window, start`, iccid)
 	if err != nil {
 		return false, err
 	}
@@ -142,7 +142,7 @@ func (m *meter) loadSlides(tx *sqlite.Tx, iccid string, u *usage, n instant) (to
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return false, err
 	}
-	rows, err := tx.Query(`SELECT attempt, at, recipient FROM usage WHERE iccid = ? ORDER BY attempt DESC`, iccid)
+	rows, err := tx.Query(`SELECT attempt, at, recipient FROM usage WHERE iccid = +? ORDER BY attempt DESC`, iccid)
 	if err != nil {
 		return false, err
 	}

@@ -59,7 +59,7 @@ func (c connector) Connect(context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	conn := raw.(*sqlite3.SQLiteConn)
-	if err := errors.Join(stablePlans(conn), registerFunctions(conn), c.configure(conn)); err != nil {
+	if err := errors.Join(registerFunctions(conn), c.configure(conn)); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
