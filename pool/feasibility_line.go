@@ -151,8 +151,7 @@ func (l *simLine) most(w, lane int) (segments, recipients int, limited [2]bool) 
 		segments, limited[0] = l.warm, true
 	}
 	if lane == 3 {
-		spare := min(max(l.Reserve, 0), 100)
-		segments, recipients = share(segments, 100-spare, 100), share(recipients, 100-spare, 100)
+		segments, recipients = queue.BulkMost(segments, l.Reserve), queue.BulkMost(recipients, l.Reserve)
 	}
 	return segments, recipients, limited
 }

@@ -335,7 +335,7 @@ func (g *gathering) knownTo(ctx context.Context, to []string) ([][4]float64, err
 	for i, sim := range g.sims {
 		a := g.allowed[sim]
 		tight := slices.ContainsFunc(a.Limits[windowDay:], func(l queue.LimitUse) bool {
-			return l.MaxRecipients > 0 && l.UsedRecipients > 0 && l.UsedRecipients+len(to) > l.MaxRecipients*(100-a.Reserve)/100
+			return l.MaxRecipients > 0 && l.UsedRecipients > 0 && l.UsedRecipients+len(to) > queue.BulkMost(l.MaxRecipients, a.Reserve)
 		})
 		if !tight {
 			continue

@@ -83,7 +83,7 @@ func (p *purse) allows(s *payer, m *owing, begins bool) bool {
 	for _, l := range s.limits {
 		most, mostPeople := l.MaxSegments, l.MaxRecipients
 		if m.class == Bulk {
-			most, mostPeople = most*(100-s.reserve)/100, mostPeople*(100-s.reserve)/100
+			most, mostPeople = max(most*(100-s.reserve)/100, 1), max(mostPeople*(100-s.reserve)/100, 1)
 		}
 		used, people := p.used(s, l.Window)
 		if l.MaxSegments > 0 {
@@ -188,7 +188,7 @@ func (p *purse) check(t *rapid.T, s *payer) {
 		if l.MaxSegments > 0 {
 			require.LessOrEqual(t, used, l.MaxSegments, l.Window)
 			if last.class == Bulk {
-				require.LessOrEqual(t, used, l.MaxSegments*(100-s.reserve)/100, "bulk in the %s", l.Window)
+				require.LessOrEqual(t, used, max(l.MaxSegments*(100-s.reserve)/100, 1), "bulk in the %s", l.Window)
 			}
 		}
 		before := &payer{gates: s.gates[:len(s.gates)-1], reset: s.reset}

@@ -287,6 +287,38 @@ func TestBulkLeavesItsReserve(t *testing.T) {
 	require.Equal(t, 1, b.room(l).Recipients[LaneBulk])
 }
 
+func TestBulkIsLeftSomethingOfTheSmallestLimit(t *testing.T) {
+	for _, l := range []Limit{{WindowMinute, 1, 0}, {WindowHour, 0, 1}, {WindowDay, 19, 0}, {WindowMonth, 1, 1}} {
+		b := newBox(t)
+		b.known(line(1))
+		b.limit(line(1), l)
+		b.reserve(line(1), mostReserve)
+		b.to(Bulk, ana, bea, cid)
+		require.Equal(t, 1, b.sends(line(1), 3), l)
+		until := b.room(line(1)).Until
+		require.False(t, until.IsZero(), "somebody knows when there is more of it")
+		b.clock.forward(until.Sub(b.clock.Now()))
+		b.to(Bulk, "+34600111004") // the validity of the others may be over
+		require.Equal(t, 1, b.sends(line(1), 3), l)
+	}
+}
+
+// A new SIM that sends bulk only warms up too.
+func TestASmallNewSIMWarmsUpByBulk(t *testing.T) {
+	b := newBox(t)
+	zone(t, time.UTC)
+	l := line(1)
+	require.NoError(t, b.SawSIM(context.Background(), SIMRow{ICCID: l.ICCID}))
+	b.limit(l, Limit{WindowDay, 10, 0})
+	for _, want := range []int{1, 1, 3, 6, 8} { // 1, 2, 4 and 8, each less a fifth, then all of it less a fifth
+		for range 10 {
+			b.to(Bulk, ana)
+		}
+		require.Equal(t, want, b.sends(l, 20))
+		b.clock.forward(24 * time.Hour)
+	}
+}
+
 func TestALongMessageBeginsWhenItFitsTheDay(t *testing.T) {
 	b := newBox(t)
 	zone(t, time.UTC)

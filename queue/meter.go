@@ -260,12 +260,16 @@ func (m *meter) warming(n instant) int {
 // warmedBy is how much a SIM has sent that needs no warming up.
 const warmedBy = 500
 
+// BulkMost is what bulk may have of a limit (0: none), a percentage of which is kept
+// for the others: rounded down, but something of every limit.
+func BulkMost(limit, reserve int) int { return max(limit*(100-reserve)/100, min(limit, 1)) }
+
 // maxima of a window for a lane, 0: none.
 func (m *meter) maxima(l Limit, lane int) (segments, recipients int, segmentsSet, recipientsSet bool) {
 	segments, recipients = l.MaxSegments, l.MaxRecipients
 	segmentsSet, recipientsSet = segments > 0, recipients > 0
 	if lane == LaneBulk {
-		segments, recipients = segments*(100-m.reserve)/100, recipients*(100-m.reserve)/100
+		segments, recipients = BulkMost(segments, m.reserve), BulkMost(recipients, m.reserve)
 	}
 	return segments, recipients, segmentsSet, recipientsSet
 }

@@ -58,7 +58,8 @@ func (s *Store) dateByAnswer(tx *sqlite.Tx, iccid string, attempt int64) error {
 	if _, err := tx.Exec(`UPDATE usage SET day = ?, month = ? WHERE iccid = ? AND attempt = ?`, is[0], is[1], iccid, attempt); err != nil {
 		return fmt.Errorf("count in the new day: %w", err)
 	}
-	s.usage.forget(iccid) // also for the next gate of this transaction
+	tx.AfterCommit(func() { s.usage.forget(iccid) }) // what was read before in this transaction, too
+	s.usage.forget(iccid)                            // and for its next gate
 	return nil
 }
 

@@ -59,7 +59,7 @@ func meterOf(used, most, reserve int) meterView {
 }
 
 // bulkMost is how far mailings may use a limit.
-func bulkMost(most, reserve int) int { return most * (100 - reserve) / 100 }
+func bulkMost(most, reserve int) int { return queue.BulkMost(most, reserve) }
 
 // limitViews are a SIM's limits in words.
 func (s *Server) limitViews(c echo.Context, limits queue.SIMLimits) []limitView {

@@ -24,6 +24,7 @@ func TestLimitsInAClerksWords(t *testing.T) {
 	require.Equal(t, "3 of 7 different people this month", limitWords(en, "people", "month", 3, 7, 0))
 	require.Equal(t, "1,200 SMS this month, no limit", limitWords(en, "segments", "month", 1200, 0, 20))
 	require.Equal(t, 5, bulkMost(7, 20), "rounded down, as the gate does")
+	require.Equal(t, 1, bulkMost(1, 95), "but something is left")
 	for _, c := range []struct {
 		used, most int
 		tone       string
