@@ -99,7 +99,8 @@ func (p *Pool) TestSIM(ctx context.Context, iccid, who string) ([]queue.Canary, 
 // Quarantine is a SIM that canaries found mute, with what says so.
 type Quarantine struct {
 	queue.Mute
-	// At is since when, NextProbe when it is looked at again; times of day.
+	// At is since when, NextProbe when it is looked at again, zero: not by itself
+	// any more; times of day.
 	At, NextProbe time.Time
 	// Evidence are the canaries that tell against it, as far as they are kept.
 	Evidence []queue.Canary
@@ -129,6 +130,13 @@ func (p *Pool) Quarantine(ctx context.Context, iccid string) (Quarantine, bool, 
 	now, steady := p.clock.Now(), queue.SteadyNow(p.clock)
 	day := func(ms int64) time.Time { return now.Add(time.UnixMilli(ms).Sub(steady)).UTC() }
 	q := Quarantine{Mute: m, At: day(m.Since), NextProbe: day(m.Next)}
+	settings, err := p.store.CanarySettings(ctx)
+	if err != nil {
+		return Quarantine{}, false, err
+	}
+	if l := p.lineOfSIM(iccid); l != nil && probed(l, settings, m, time.UnixMilli(m.Next)) {
+		q.NextProbe = time.Time{}
+	}
 	for _, id := range m.Legs {
 		c, err := p.store.Canary(ctx, id)
 		if errors.Is(err, queue.ErrNotFound) {
@@ -173,6 +181,16 @@ func (p *Pool) mute(key string) (queue.Mute, bool) {
 	m, ok := (*mutes)[key]
 	return m, ok && (m.NoSend || m.NoReceive)
 }
+
+// silenced says that canaries found that a SIM does not send: it is given nothing.
+// One that sends and does not receive is, when no other can.
+func (p *Pool) silenced(key string) bool {
+	m, _ := p.mute(key)
+	return m.NoSend
+}
+
+// doubted is what is likely of a SIM and not proven, one of queue's doubts; "" nothing.
+func (p *Pool) doubted(key string) string { return p.mutesNow()[key].Doubt }
 
 // muteWhy is that in plain words; "" when it is not.
 func (p *Pool) muteWhy(key string) string {
@@ -248,7 +266,7 @@ func (p *Pool) simName(key string) string {
 }
 
 // canaryPeer is whom a SIM should text: another one that could, of those the one
-// that is in no quarantine and has rested longest; itself when there is none.
+// that is in no quarantine, whose number nobody doubts, and that has rested longest; itself when there is none.
 func (p *Pool) canaryPeer(key string) string {
 	me := p.lineOfSIM(key)
 	if me == nil {
@@ -262,6 +280,7 @@ func (p *Pool) canaryPeer(key string) string {
 			continue
 		}
 		_, m := p.mute(its)
+		m = m || p.doubted(its) == queue.DoubtNumber
 		if when := l.lastUsed(); best == key || muted && !m || muted == m && when.Before(used) {
 			best, muted, used = its, m, when
 		}

@@ -28,6 +28,9 @@ const (
 	canaryDark = 3
 	// canaryMost are how many are sent within canaryWindow to find a fault.
 	canaryMost = 16
+	// canaryFollow are how many the box sends by itself after one that a person
+	// asked for, where nobody gave it leave to send any.
+	canaryFollow = 3
 )
 
 // side is what a line does not do.
@@ -49,6 +52,13 @@ type party struct {
 	iccid    string
 	emulated bool // they reach each other, and nobody else
 	fit      bool // ready, in quarantine or not
+	// sure says that its number is its own: what was sent there has arrived on it,
+	// or it is an emulated SIM's. Else what does not arrive tells of the number.
+	sure bool
+	// selves says that the network has carried what this SIM texted itself.
+	selves bool
+	// leave says that canaries may be sent on it by themselves.
+	leave bool
 	// mute are the sides that it is in quarantine for.
 	mute [2]bool
 	// silent says that something else speaks against it too: see suspicion.
@@ -56,8 +66,8 @@ type party struct {
 	// since is when it was last found well, or forgiven: what began before does
 	// not count against it.
 	since time.Time
-	// heard is when it last received anything, a report included; zero: not in
-	// this run.
+	// heard is when it last received anything, a report included; zero: not that
+	// one knows.
 	heard time.Time
 }
 
@@ -78,8 +88,25 @@ type verdict struct {
 	guilty map[blame][]int64
 	// untold are SIMs that only texted themselves: nobody can tell the side.
 	untold map[string][]int64
+	// doubts are SIMs that most likely something is wrong with, and what: somebody
+	// is told, and nothing else follows.
+	doubts map[string]doubtful
 	// ask are the canaries to send to know more.
 	ask []pair
+}
+
+// doubtful is one of queue's doubts, with the canaries that tell of it.
+type doubtful struct {
+	what string
+	legs []int64
+}
+
+func (v verdict) doubt(sim, what string, leg int64) {
+	d := v.doubts[sim]
+	if d.what != "" && d.what != what {
+		return
+	}
+	v.doubts[sim] = doubtful{what, append(d.legs, leg)}
 }
 
 type pair struct{ from, to string }
@@ -116,7 +143,7 @@ func (t *trial) proven(b blame, c *queue.Canary) bool {
 // receiver, and of the two it is the one whose counterpart is shown to work by
 // another canary.
 func (t *trial) judge() verdict {
-	v := verdict{guilty: map[blame][]int64{}, untold: map[string][]int64{}}
+	v := verdict{guilty: map[blame][]int64{}, untold: map[string][]int64{}, doubts: map[string]doubtful{}}
 	t.selves = t.selves || slices.ContainsFunc(t.legs, func(c queue.Canary) bool { return c.From == c.To && c.State == queue.CanaryArrived })
 	said := map[blame][]int64{}
 	var open []*queue.Canary    // whose fault they are is not known
@@ -146,10 +173,16 @@ func (t *trial) judge() verdict {
 			receives := t.proven(r, c)
 			switch {
 			case sends && receives: // the network has lost it
+			case sends && counts(to) && !to.sure:
+				v.doubt(c.To, queue.DoubtNumber, c.ID)
 			case sends && counts(to):
 				said[r] = append(said[r], c.ID)
 			case receives && counts(from):
 				said[s] = append(said[s], c.ID)
+			case c.From == c.To && !from.selves && t.alone(from): // perhaps the network does not carry it
+				if counts(from) && !from.heard.After(c.Start) {
+					v.doubt(c.From, queue.DoubtAlone, c.ID)
+				}
 			case !sends && !receives && counts(from) && counts(to):
 				open = append(open, c)
 			}
@@ -189,8 +222,8 @@ func (t *trial) alone(p *party) bool {
 }
 
 // alones convicts a line without others when two canaries to itself brought
-// nothing, not even a report, and nothing else came in meanwhile; where it is
-// not known that the network carries such messages, not within a day.
+// nothing, not even a report, and nothing else came in meanwhile. The network has
+// carried such messages before: see judge.
 func (t *trial) alones(open []*queue.Canary, v verdict) {
 	for i := range t.parties {
 		p := &t.parties[i]
@@ -205,9 +238,6 @@ func (t *trial) alones(open []*queue.Canary, v verdict) {
 					first = c.Start
 				}
 			}
-		}
-		if !t.selves {
-			first = first.Add(-24 * time.Hour)
 		}
 		if len(ids) >= t.enough() && !p.heard.After(first) {
 			v.untold[p.iccid] = ids
@@ -230,11 +260,19 @@ func (t *trial) plan(open, refused []*queue.Canary, said map[blame][]int64, v *v
 	if !arrived {
 		most = canaryDark
 	}
+	more := t.following()
 	ask := func(q pair, ok bool) {
-		if ok && asked < most && !slices.Contains(v.ask, q) {
-			v.ask = append(v.ask, q)
-			asked++
+		if !ok || asked >= most || slices.Contains(v.ask, q) {
+			return
 		}
+		if from := t.party(q.from); !from.leave {
+			if more <= 0 {
+				return
+			}
+			more--
+		}
+		v.ask = append(v.ask, q)
+		asked++
 	}
 	known := func(b blame) bool { return v.guilty[b] != nil }
 	for _, c := range open {
@@ -264,6 +302,22 @@ func (t *trial) plan(open, refused []*queue.Canary, said map[blame][]int64, v *v
 			ask(t.into(b.sim, c.From, c.Start))
 		}
 	}
+}
+
+// following are how many more may follow what a person asked for last, on lines
+// where none is sent without being asked for.
+func (t *trial) following() int {
+	more := 0
+	for _, c := range t.legs {
+		from := t.party(c.From)
+		switch {
+		case !queue.CanaryByItself(c.AskedBy):
+			more = canaryFollow
+		case c.AskedBy == queue.CanaryConfirm && from != nil && !from.leave:
+			more--
+		}
+	}
+	return more
 }
 
 func (t *trial) leg(id int64) *queue.Canary {
@@ -312,6 +366,9 @@ func (t *trial) next(with func(other string) pair, role side, sim, not string, s
 			continue
 		}
 		r := 1 + 4*n
+		if role == receiving && !o.sure { // what does not arrive there may be its number's fault
+			r++
+		}
 		switch {
 		case o.iccid == sim && t.pairOnly(sim, not):
 			r += 2

@@ -24,17 +24,20 @@ type imagined struct {
 	reports float64 // the share that comes
 	selves  bool    // a SIM may text itself
 	mute    map[blame]bool
+	unsure  map[string]bool // SIMs whose number is not known to be their own
+	unasked bool            // nobody gave leave to send any
 	now     time.Time
 	legs    []queue.Canary
 	arrive  map[int64]time.Time
 	report  map[int64]time.Time
 	muted   map[blame]time.Time
+	doubts  map[string]string
 }
 
 func newImagined(seed uint64, lines int) *imagined {
 	return &imagined{r: rand.New(rand.NewPCG(seed, 7)), lines: lines, median: 5 * time.Second, sigma: 0.5, reports: 1, selves: true,
 		mute: map[blame]bool{}, now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC),
-		arrive: map[int64]time.Time{}, report: map[int64]time.Time{}, muted: map[blame]time.Time{}}
+		arrive: map[int64]time.Time{}, report: map[int64]time.Time{}, muted: map[blame]time.Time{}, unsure: map[string]bool{}, doubts: map[string]string{}}
 }
 
 func sim(i int) string { return fmt.Sprintf("sim%d", i) }
@@ -80,15 +83,18 @@ func (w *imagined) round(d time.Duration) verdict {
 			c.Detail = queue.CanaryDelivered
 		}
 	}
-	t := &trial{now: w.now, slow: slow}
+	t, selves := &trial{now: w.now, slow: slow}, map[string]bool{}
 	for _, c := range w.legs {
 		if w.now.Sub(c.Start) < canaryWindow || c.EndedAt.IsZero() {
 			t.legs = append(t.legs, c)
 		}
-		t.selves = t.selves || c.From == c.To && c.State == queue.CanaryArrived
+		if c.From == c.To && c.State == queue.CanaryArrived {
+			t.selves, selves[c.From] = true, true
+		}
 	}
 	for i := range w.lines {
-		p := party{iccid: sim(i), fit: true}
+		p := party{iccid: sim(i), fit: true, sure: !w.unsure[sim(i)], leave: !w.unasked}
+		p.selves = selves[p.iccid]
 		for s := range p.mute {
 			_, p.mute[s] = w.muted[blame{sim(i), side(s)}]
 		}
@@ -100,6 +106,9 @@ func (w *imagined) round(d time.Duration) verdict {
 	}
 	for key := range v.untold {
 		w.muted[blame{key, sending}], w.muted[blame{key, receiving}] = w.now, w.now
+	}
+	for sim, d := range v.doubts {
+		w.doubts[sim] = d.what
 	}
 	for _, q := range v.ask {
 		w.send(q.from, q.to, queue.CanaryConfirm)
@@ -161,6 +170,31 @@ func TestAMuteLineIsFound(t *testing.T) {
 		}
 		if len(w.legs) > lines+canaryMost {
 			t.Fatalf("%d canaries", len(w.legs))
+		}
+	})
+}
+
+// TestFewFollowWithoutLeave: what a person asked for is there and back, and no more
+// than canaryFollow come after it; a wrong number convicts nobody.
+func TestFewFollowWithoutLeave(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		lines := rapid.IntRange(1, 8).Draw(t, "lines")
+		w := newImagined(rapid.Uint64().Draw(t, "seed"), lines)
+		w.unasked, w.selves = true, rapid.Bool().Draw(t, "selves")
+		w.reports = rapid.Float64Range(0, 1).Draw(t, "reports")
+		wrong := sim(rapid.IntRange(0, lines-1).Draw(t, "wrong"))
+		w.unsure[wrong], w.mute[blame{wrong, receiving}] = true, true
+		w.send(sim(0), sim(lines-1), "ana")
+		if lines > 1 {
+			w.send(sim(lines-1), sim(0), "ana")
+		}
+		asked := len(w.legs)
+		for range 400 {
+			w.round(10 * time.Second)
+		}
+		if len(w.muted) > 0 || len(w.legs) > asked+canaryFollow {
+			w.tell(t)
+			t.Fatalf("%d canaries, found %v", len(w.legs), w.muted)
 		}
 	})
 }

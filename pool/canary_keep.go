@@ -33,6 +33,9 @@ const (
 	// twice as long.
 	probeFirst = 15 * time.Minute
 	probeMost  = 4 * time.Hour
+	// probesWithoutLeave is for how long on a real SIM, where canaries cost money
+	// and nobody has switched them on.
+	probesWithoutLeave = 24 * time.Hour
 
 	// The keeper looks so often while a canary is under way, and so often else: no
 	// look costs anything then.
@@ -311,6 +314,9 @@ func (k *keeper) conclude(ctx context.Context, now time.Time, legs []queue.Canar
 		return err
 	}
 	t := &trial{now: now, legs: legs, parties: k.p.parties(), selves: selves, slow: slow}
+	if err := k.acquaint(ctx, t); err != nil {
+		return err
+	}
 	v := t.judge()
 	if err := k.p.convict(ctx, now, v); err != nil {
 		return err
@@ -328,11 +334,50 @@ func (k *keeper) conclude(ctx context.Context, now time.Time, legs []queue.Canar
 	return nil
 }
 
+// acquaint tells a trial what is known of its lines from before this run, and what
+// they may do.
+func (k *keeper) acquaint(ctx context.Context, t *trial) error {
+	if len(t.legs) == 0 {
+		return nil
+	}
+	proven, err := k.p.store.CanaryNumbers(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range t.parties {
+		one := &t.parties[i]
+		one.leave = one.emulated || k.settings.RealSIMs
+		one.sure = one.emulated && !k.p.numberGiven(one.iccid) || proven.Has(one.iccid, k.p.ownNumber(one.iccid))
+		if !t.alone(one) {
+			continue
+		}
+		if one.selves, err = k.p.store.CanaryWorked(ctx, one.iccid); err != nil {
+			return err
+		}
+		last, err := k.p.store.LastHeard(ctx, one.iccid, 2*canaryWindow)
+		if err != nil {
+			return err
+		}
+		if last.After(one.heard) {
+			one.heard = last
+		}
+	}
+	return nil
+}
+
+// numberGiven says that a person entered the SIM's number, and it is not what is on it.
+func (p *Pool) numberGiven(key string) bool {
+	p.simMu.Lock()
+	defer p.simMu.Unlock()
+	r := p.sims[key]
+	return r != nil && r.row.Number != "" && r.row.Number != r.row.OwnNumber
+}
+
 // carry hands the canaries of lines in quarantine to them: they claim nothing
 // themselves.
 func (k *keeper) carry(ctx context.Context) error {
 	for _, c := range k.last {
-		if _, muted := k.p.mute(c.From); !muted || !c.EndedAt.IsZero() || c.State != queue.CanaryWaiting {
+		if !k.p.silenced(c.From) || !c.EndedAt.IsZero() || c.State != queue.CanaryWaiting {
 			continue
 		}
 		l := k.p.lineOfSIM(c.From)

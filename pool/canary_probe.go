@@ -22,7 +22,7 @@ func (k *keeper) probe(ctx context.Context, now time.Time) error {
 		l := k.p.lineOfSIM(key)
 		modem := l.snapshot().ID
 		moved := m.Modem != "" && m.Modem != modem // it may have been the modem
-		if !moved && now.UnixMilli() < m.Next || !l.open() {
+		if !moved && (now.UnixMilli() < m.Next || probed(l, k.settings, m, now)) || !l.open() {
 			continue
 		}
 		peer := k.p.canaryPeer(key)
@@ -45,7 +45,7 @@ func (k *keeper) probe(ctx context.Context, now time.Time) error {
 				return
 			}
 			if moved {
-				m.Probes = 0
+				m.Probes, m.Asked = 0, now.UnixMilli()
 			} else {
 				m.Probes++
 			}
@@ -60,6 +60,12 @@ func (k *keeper) probe(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// probed says that a line is looked at no more by itself: it has been for so long
+// as may be without leave. A person may test it, or change something about it.
+func probed(l *line, c queue.CanarySettings, m queue.Mute, now time.Time) bool {
+	return !l.port.Emulated && !c.RealSIMs && now.UnixMilli()-max(m.Since, m.Asked) >= probesWithoutLeave.Milliseconds()
 }
 
 // underWay says that a canary of the SIM is.
@@ -95,7 +101,7 @@ func (k *keeper) scheduled(ctx context.Context, now time.Time) error {
 	var rings [2][]string // emulated, real
 	for _, one := range k.p.parties() {
 		switch {
-		case !one.fit || one.mute[sending] || one.mute[receiving]:
+		case !one.fit || one.mute[sending] || one.mute[receiving] || k.p.doubted(one.iccid) == queue.DoubtNumber:
 		case one.emulated:
 			rings[0] = append(rings[0], one.iccid)
 		case k.settings.RealSIMs:
@@ -118,7 +124,7 @@ func (k *keeper) scheduled(ctx context.Context, now time.Time) error {
 // heard ends the quarantine of a line that has received something all the same.
 func (k *keeper) heard(ctx context.Context) {
 	for key, m := range k.p.mutesNow() {
-		if !m.NoReceive || !k.p.receivedSince(key, m) {
+		if !m.NoReceive && m.Doubt != queue.DoubtAlone || !k.p.receivedSince(key, m) {
 			continue
 		}
 		var err error

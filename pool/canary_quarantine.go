@@ -10,7 +10,8 @@ import (
 	"recado/queue"
 )
 
-// parties are the lines as a trial sees them.
+// parties are the lines as a trial sees them, but for what the keeper knows: see
+// acquaint.
 func (p *Pool) parties() []party {
 	var list []party
 	seen := map[string]bool{}
@@ -52,7 +53,7 @@ func (p *Pool) change(ctx context.Context, with func(map[string]queue.Mute)) err
 // convict puts the lines at fault into quarantine.
 func (p *Pool) convict(ctx context.Context, now time.Time, v verdict) error {
 	if len(v.guilty) == 0 && len(v.untold) == 0 {
-		return nil
+		return p.suspectOf(ctx, now, v)
 	}
 	var names []string
 	err := p.change(ctx, func(mutes map[string]queue.Mute) {
@@ -60,7 +61,7 @@ func (p *Pool) convict(ctx context.Context, now time.Time, v verdict) error {
 		add := func(key string, ids []int64, with func(*queue.Mute)) {
 			m := mutes[key]
 			if !m.NoSend && !m.NoReceive {
-				m = queue.Mute{ICCID: key, Since: now.UnixMilli(), Next: now.Add(probeFirst).UnixMilli(), Cleared: m.Cleared}
+				m = queue.Mute{ICCID: key, Since: now.UnixMilli(), Next: now.Add(probeFirst).UnixMilli(), Cleared: m.Cleared} // no mere doubt any more
 			}
 			with(&m)
 			for _, id := range ids {
@@ -92,6 +93,35 @@ func (p *Pool) convict(ctx context.Context, now time.Time, v verdict) error {
 		p.hintAll(key)
 	}
 	p.kick() // what preferred it may go elsewhere
+	return p.suspectOf(ctx, now, v)
+}
+
+// suspectOf keeps what is likely of a SIM and not proven: somebody is told.
+func (p *Pool) suspectOf(ctx context.Context, now time.Time, v verdict) error {
+	news := map[string]doubtful{}
+	for key, d := range v.doubts {
+		m := p.mutesNow()[key]
+		if !m.NoSend && !m.NoReceive && (m.Doubt != d.what || len(m.Legs) < len(d.legs)) {
+			news[key] = d
+		}
+	}
+	if len(news) == 0 {
+		return nil
+	}
+	err := p.change(ctx, func(mutes map[string]queue.Mute) {
+		for key, d := range news {
+			m := mutes[key]
+			m.ICCID, m.Doubt, m.Legs, m.Since = key, d.what, d.legs, now.UnixMilli()
+			mutes[key] = m
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("keep what canaries make likely: %w", err)
+	}
+	for key, d := range news {
+		p.log.Warn("test messages to a SIM do not arrive on it", "sim", key, "likely", d.what, "messages", len(d.legs))
+		p.hintAll(key)
+	}
 	return nil
 }
 
@@ -106,7 +136,7 @@ func (p *Pool) acquit(ctx context.Context, key string) error {
 	err := p.change(ctx, func(mutes map[string]queue.Mute) {
 		mutes[key] = queue.Mute{ICCID: key, Cleared: now}
 		for other, m := range mutes { // nobody looks back so far
-			if !m.NoSend && !m.NoReceive && now-m.Cleared > 2*canaryWindow.Milliseconds() {
+			if !m.NoSend && !m.NoReceive && m.Doubt == "" && now-m.Cleared > 2*canaryWindow.Milliseconds() {
 				delete(mutes, other)
 			}
 		}
@@ -123,15 +153,18 @@ func (p *Pool) acquit(ctx context.Context, key string) error {
 }
 
 // probeSoon has a SIM in quarantine looked at at once: something about it was
-// changed.
+// changed. What was only likely of it is forgotten.
 func (p *Pool) probeSoon(ctx context.Context, key string) error {
 	if _, muted := p.mute(key); !muted {
+		if p.mutesNow()[key].Doubt != "" {
+			return p.acquit(ctx, key)
+		}
 		return nil
 	}
 	now := queue.SteadyNow(p.clock).UnixMilli()
 	err := p.change(ctx, func(mutes map[string]queue.Mute) {
 		m := mutes[key]
-		m.Next, m.Probes = now, 0
+		m.Next, m.Asked, m.Probes = now, now, 0
 		mutes[key] = m
 	})
 	p.canaries.hint()
@@ -146,7 +179,7 @@ func (k *keeper) redeem(ctx context.Context, legs []queue.Canary) error {
 		return nil
 	}
 	for key, m := range *mutes {
-		if !m.NoSend && !m.NoReceive {
+		if !m.NoSend && !m.NoReceive && m.Doubt == "" {
 			continue
 		}
 		sends, receives := false, false
@@ -156,7 +189,7 @@ func (k *keeper) redeem(ctx context.Context, legs []queue.Canary) error {
 			}
 			sends, receives = sends || c.From == key, receives || c.To == key
 		}
-		if !sends && !receives {
+		if !sends && !receives || m.Doubt != "" && !receives {
 			continue
 		}
 		if (sends || !m.NoSend) && (receives || !m.NoReceive) {

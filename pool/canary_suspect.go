@@ -169,7 +169,7 @@ func (k *keeper) suspect(ctx context.Context, now time.Time) error {
 			}
 			peer := k.p.canaryPeer(one.iccid)
 			switch {
-			case looked || peer == one.iccid:
+			case looked || peer == one.iccid || s == receiving && k.p.doubted(one.iccid) == queue.DoubtNumber:
 			case s == sending:
 				list = append(list, pair{one.iccid, peer})
 			default:
@@ -229,8 +229,8 @@ func (p *Pool) mutesNow() map[string]queue.Mute {
 	return nil
 }
 
-// receivedSince says that a message, or for one that nobody can tell of anything,
-// came in on the SIM after a time of the steady clock.
+// receivedSince says that a message, or for one that nobody can tell of or that is
+// only doubted anything, came in on the SIM after a time of the steady clock.
 func (p *Pool) receivedSince(key string, m queue.Mute) bool {
 	steady := queue.SteadyNow(p.clock)
 	c := &p.canaries
@@ -238,7 +238,7 @@ func (p *Pool) receivedSince(key string, m queue.Mute) bool {
 	defer c.mu.Unlock()
 	t := c.of(key)
 	last := t.heard
-	if !m.NoTell {
+	if !m.NoTell && m.Doubt == "" {
 		last = time.Time{}
 		if n := len(t.received); n > 0 {
 			last = t.received[n-1]

@@ -23,9 +23,9 @@ func muteWords(m queue.Mute, language string) string {
 	case m.NoSend && m.NoReceive:
 		return fmt.Sprintf("it neither sends nor receives though it is registered: %d test messages were lost and other lines' arrive; look at the modem, the antenna and the contract", n)
 	case m.NoReceive && es:
-		return fmt.Sprintf("no recibe, aunque está en la red: %d mensajes de prueba a ella no llegaron y a otras líneas sí; mire si su número es el correcto, si su memoria está llena y el contrato", n)
+		return fmt.Sprintf("no recibe, aunque está en la red: %d mensajes de prueba a ella no llegaron y a otras líneas sí; solo se envía por ella si no puede otra; mire si su número es el correcto, si su memoria está llena y el contrato", n)
 	case m.NoReceive:
-		return fmt.Sprintf("it does not receive though it is registered: %d test messages to it did not arrive, and those to other lines did; see whether its number is right, its memory is full, and its contract", n)
+		return fmt.Sprintf("it does not receive though it is registered: %d test messages to it did not arrive, and those to other lines did; it is sent on only when no other can; see whether its number is right, its memory is full, and its contract", n)
 	case es:
 		return fmt.Sprintf("no envía, aunque está en la red y parece que sí: %d mensajes de prueba suyos no llegaron y los de otras líneas sí; mire el saldo y el contrato", n)
 	}

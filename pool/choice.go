@@ -222,10 +222,16 @@ type candidate struct {
 	used time.Time
 }
 
+// muteDoubt is more than all that doubts can count.
+const muteDoubt = 8
+
 // candidate is how an idle line stands.
 func (l *line) candidate(now time.Time) candidate {
 	c := candidate{used: l.lastUsed(), left: l.quality() * l.p.leftOf(l.simKey())}
 	c.doubt = l.doubt(now)
+	if _, mute := l.p.mute(l.simKey()); mute { // it does not receive: last of all
+		c.doubt += muteDoubt
+	}
 	return c
 }
 

@@ -117,6 +117,9 @@ func (l *line) vitals(now time.Time) vitals {
 	// What the modem itself says: the view's reason may be the line's.
 	v.snap.Reason, v.twin, v.sent, v.reports = l.heard.Reason, l.twin, l.took > 0, l.reports
 	v.mute, _ = l.p.mute(l.key)
+	if v.mute.ICCID == "" {
+		v.mute = l.p.mutesNow()[l.key]
+	}
 	return v
 }
 
@@ -309,6 +312,12 @@ func (v vitals) ready() []Finding {
 		} else {
 			add("line_quarantined", FindingWarn, AboutSIM, "reason", v.sim.Reason)
 		}
+	}
+	switch v.mute.Doubt {
+	case queue.DoubtNumber:
+		add("sim_number_doubtful", FindingWarn, AboutSIM, "count", strconv.Itoa(len(v.mute.Legs)))
+	case queue.DoubtAlone:
+		add("line_untested", FindingWarn, AboutSIM, "count", strconv.Itoa(len(v.mute.Legs)))
 	}
 	switch c := v.sim.Credit; {
 	case v.sim.State == SIMNoCredit:

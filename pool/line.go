@@ -128,11 +128,10 @@ func (l *line) able() bool {
 }
 
 func (l *line) ableLocked(now time.Time) bool {
-	_, mute := l.p.mute(l.key)
-	return !mute && l.fitLocked(now)
+	return !l.p.silenced(l.key) && l.fitLocked(now)
 }
 
-// fitLocked is ableLocked but for a quarantine by canaries.
+// fitLocked is ableLocked, also of a SIM that canaries found not to send.
 func (l *line) fitLocked(now time.Time) bool {
 	if l.leaving {
 		return false

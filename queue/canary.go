@@ -35,6 +35,10 @@ const (
 	CanaryProbe     = "auto:probe"   // does a SIM in quarantine work again?
 )
 
+// CanaryByItself says of who asked for a canary that it was the box itself, and
+// no person or application.
+func CanaryByItself(who string) bool { return strings.HasPrefix(who, "auto:") }
+
 // CanaryReference is the reference of the canaries' messages, and their key id:
 // what tells them from people's.
 const CanaryReference = "canary"

@@ -16,8 +16,8 @@ type CanarySettings struct {
 	// 0: no rounds.
 	EveryHours int `json:"every_hours"`
 	// RealSIMs: also on real SIMs, not only on emulated ones. Those that a person
-	// asks for, and those that look whether a line in quarantine works again, need
-	// no leave.
+	// asks for need no leave. Without it a few more follow such a one, to know whose
+	// fault it was, and a line in quarantine is looked at for a day.
 	RealSIMs bool `json:"real_sims"`
 	// Suspicion: one more when a line has grown silent (see the pool).
 	Suspicion bool `json:"suspicion"`
@@ -103,11 +103,27 @@ type Mute struct {
 	Probes int   `json:"probes"`
 	// Modem that it was in then.
 	Modem string `json:"modem,omitempty"`
+	// Asked is when somebody, or something that was changed, last gave cause to look
+	// at it again; 0 not since then.
+	Asked int64 `json:"asked,omitempty"`
+	// Doubt is what canaries make likely and do not prove, with neither side at
+	// fault: the SIM is used as before, and somebody is told.
+	Doubt string `json:"doubt,omitempty"`
 	// Cleared is when it was last found well, or a person ended its quarantine:
 	// what began before does not count against it. With neither side at fault that
 	// is all that is kept.
 	Cleared int64 `json:"cleared,omitempty"`
 }
+
+// What canaries make likely of a SIM.
+const (
+	// DoubtNumber: what is sent to its number does not arrive on it, and nothing
+	// ever did: most likely the number that is kept is another's.
+	DoubtNumber = "number"
+	// DoubtAlone: nobody else can text it, and what it texted itself got lost; but
+	// nothing of the kind ever arrived, and not every network carries it.
+	DoubtAlone = "alone"
+)
 
 // Mutes are the SIMs in quarantine, by ICCID.
 func (s *Store) Mutes(ctx context.Context) (map[string]Mute, error) {

@@ -118,6 +118,9 @@ func (s *Store) CanaryArrived(tx *sqlite.Tx, iccid, text string) (bool, error) {
 		}
 		_, err = tx.Exec(`UPDATE canary SET state = 'arrived', detail = ?, arrived_at = ?, ended_at = ? WHERE id = ?`, late, now, now, id)
 	}
+	if err == nil && iccid == to {
+		err = provenNumber(tx, iccid, id)
+	}
 	if err != nil {
 		return false, fmt.Errorf("note a canary's arrival: %w", err)
 	}
