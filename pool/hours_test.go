@@ -76,6 +76,26 @@ func testQuietHoursHoldAndLetGo(t *testing.T) {
 	r.reaches(late.ID, queue.Sent)
 }
 
+// TestQuietHoursEndToTheMoment: not at the next tick of the dispatcher, however its
+// ticks lie.
+func TestQuietHoursEndToTheMoment(t *testing.T) {
+	for _, off := range []time.Duration{150 * time.Millisecond, 400 * time.Millisecond, 650 * time.Millisecond, 900 * time.Millisecond} {
+		t.Run(off.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := emptyRig(t, emulator.NetworkOptions{ReportDelay: time.Second})
+				r.setTo(9, 3, 0, 0)
+				r.realSIMs(1)
+				bulk := r.submit(queue.Request{To: []string{number(1)}, Text: "x", Class: queue.Bulk})[0]
+				ends := r.waking(number(1), 9, 9, 0)
+				r.clock.advance(ends.Add(-20*time.Second - off).Sub(r.clock.Now()))
+				sent := r.reaches(bulk.ID, queue.Sent).SentAt
+				require.False(t, sent.Before(ends), "%s", sent)
+				require.Less(t, sent.Sub(ends), 50*time.Millisecond, "%s", sent)
+			})
+		})
+	}
+}
+
 // TestQuietHoursOfEmulatedSIMs: nobody is woken by them, so they have none unless
 // somebody chose some.
 func TestQuietHoursOfEmulatedSIMs(t *testing.T) { synctest.Test(t, testQuietHoursOfEmulatedSIMs) }

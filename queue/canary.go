@@ -128,10 +128,11 @@ func CanaryOf(text string) (token string) {
 
 // StartCanary lets the SIM from text the SIM to, whose number is given in any
 // form. It is an ordinary message that only from may send: it counts in the
-// SIM's limits and obeys every pause. It is of class normal, so that no alert is
-// counted that nobody sounded and nothing of the disk's reserve is used, but
+// SIM's limits and obeys every pause. It is of class normal, so that
+// nothing of the disk's reserve is used, but
 // goes in the lane of alerts: behind a campaign it would measure the queue. It
-// is never sent twice. who asked is a person, or CanarySchedule and the like. It
+// is never sent twice, no event tells of it, and nobody finds it among the messages
+// or their counts. who asked is a person, or CanarySchedule and the like. It
 // errs with ErrCanaryRunning, and with *Invalid (field "number") when nothing
 // can be sent to the number.
 func (s *Store) StartCanary(ctx context.Context, from, to, number, who string) (Canary, error) {
@@ -186,7 +187,6 @@ func (s *Store) StartCanary(ctx context.Context, from, to, number, who string) (
 	if err != nil {
 		return Canary{}, fmt.Errorf("start a canary: %w", err)
 	}
-	s.metrics.accepted(d.Class, 1)
 	return s.Canary(ctx, id)
 }
 

@@ -277,3 +277,72 @@ func FuzzCanaryOf(f *testing.F) {
 		require.True(t, token == "" || len(token) == tokenLen && strings.Contains(text, canaryMark+token), "%q", token)
 	})
 }
+
+// TestACanaryIsNobodysMessage: not in the lists, the threads, the counts, the rates
+// and the events, also after a restart; by its id and its reference it is found.
+func TestACanaryIsNobodysMessage(t *testing.T) {
+	b := newBox(t)
+	ctx := context.Background()
+	require.NoError(t, b.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+		_, err := tx.Exec(`INSERT INTO conversation (number, last_at, last_text, iccid) VALUES ('+34600111222', 1, 'hola', ?)`, line(2).ICCID)
+		return err
+	}))
+	before, err := b.LastEvent(ctx)
+	require.NoError(t, err)
+	c := b.canary(1, 2, "+34600111222")
+	gate := b.clock.Now()
+	_, a := b.gated(line(1))
+	b.outcome(a, accepted(9))
+	b.report(line(1), "+34600111222", 9, stDelivered, gate)
+	lost := b.canary(2, 1, "+34600111223")
+	require.NoError(t, b.EndCanary(ctx, lost.ID, CanaryVoid, CanaryNotReady))
+	b.canary(3, 1, "+34600111223")
+	require.Equal(t, []State{Delivered, Cancelled}, []State{b.get(c.Message).State, b.get(lost.Message).State})
+
+	look := func() {
+		t.Helper()
+		list, _, err := b.Messages(ctx, Filter{})
+		require.NoError(t, err)
+		require.Empty(t, list)
+		list, _, err = b.Messages(ctx, Filter{States: []State{Delivered, Cancelled}, To: "+34600111222"})
+		require.NoError(t, err)
+		require.Empty(t, list)
+		thread, err := b.MessagesTo(ctx, "+34600111222", 0, 10)
+		require.NoError(t, err)
+		require.Empty(t, thread)
+		depth, err := b.Depth(ctx)
+		require.NoError(t, err)
+		stats, err := b.Stats(ctx)
+		require.NoError(t, err)
+		require.Equal(t, []int{0, 0, 0}, []int{stats.SentMinute, stats.SentHour, stats.SentDay})
+		for _, state := range States {
+			require.Zero(t, stats.Today[state], state)
+			for class, n := range depth[state] {
+				require.Zero(t, n, "%s %s", state, class)
+			}
+		}
+		told, err := b.Events(ctx, before, 100)
+		require.NoError(t, err)
+		for _, e := range told {
+			require.False(t, strings.HasPrefix(e.Type, "message."), e.Type)
+		}
+		asked, _, err := b.Messages(ctx, Filter{Reference: CanaryReference})
+		require.NoError(t, err)
+		require.Len(t, asked, 3)
+		var last string
+		require.NoError(t, b.db.Read().QueryRow(`SELECT last_text FROM conversation`).Scan(&last))
+		require.Equal(t, "hola", last)
+	}
+	look()
+	b.restart()
+	look()
+
+	b.sent(line(1), 7) // and beside people's
+	stats, err := b.Stats(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 1}, []int{stats.SentDay, stats.Today[Sent]})
+	b.restart()
+	stats, err = b.Stats(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 1, stats.SentDay)
+}

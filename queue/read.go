@@ -17,7 +17,7 @@ type Filter struct {
 	To        string // exact, as Normalize gives it
 	Search    string // part of the number or of the text
 	Class     Class
-	Reference string
+	Reference string // CanaryReference: those of canaries, which are left out else
 	Campaign  string
 	SIM       string    // ICCID
 	Since     time.Time // of acceptance, included
@@ -43,7 +43,8 @@ func (s *Store) Message(ctx context.Context, id string) (Message, error) {
 	return list[0], nil
 }
 
-// Messages lists, newest first; next is "" at the end. It errs with *Invalid
+// Messages lists, newest first; next is "" at the end. The box's own canaries are
+// not among them unless their reference is asked for. It errs with *Invalid
 // for a cursor that it did not give.
 func (s *Store) Messages(ctx context.Context, f Filter) (list []Message, next string, err error) {
 	limit := f.Limit
@@ -101,6 +102,9 @@ func (f Filter) where() (cond []string, args []any, err error) {
 	}
 	if f.Class != "" {
 		add("class = ?", string(f.Class))
+	}
+	if f.Reference != CanaryReference {
+		add("key_id <> ?", CanaryReference)
 	}
 	if f.Reference != "" {
 		add("reference = ? AND reference <> ''", f.Reference)
@@ -193,9 +197,9 @@ func segmentsOf(ctx context.Context, tx *sql.Tx, list []Message) error {
 }
 
 // MessagesTo gives up to limit messages to a number with seq below before
-// (0: from the newest), newest first: one side of a conversation.
+// (0: from the newest), newest first: one side of a conversation, without canaries.
 func (s *Store) MessagesTo(ctx context.Context, number string, before int64, limit int) ([]Message, error) {
-	q, args := `WHERE recipient = ?`, []any{number}
+	q, args := `WHERE recipient = ? AND key_id <> ?`, []any{number, CanaryReference}
 	if before > 0 {
 		q, args = q+` AND seq < ?`, append(args, before)
 	}

@@ -107,9 +107,13 @@ var told = map[State]string{
 func (s State) sent() bool { return s == Sent || s == Delivered || s == Undelivered }
 
 // entered records that the message came from one state into another: the day's
-// count, the event, the metrics. One that a report shows to be delivered before
+// count, the event, the metrics; nothing of a canary's, which nobody wrote to anybody. One that a report shows to be delivered before
 // it was known to be sent counts as both.
 func (s *Store) entered(tx *sqlite.Tx, r *record, was State) error {
+	if r.keyID == CanaryReference {
+		tx.AfterCommit(s.changed)
+		return nil
+	}
 	now := s.clock.Now()
 	counted := []State{r.State}
 	sent := r.State.sent() && !was.sent()

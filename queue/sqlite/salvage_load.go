@@ -94,7 +94,7 @@ func (l *loader) run(ctx context.Context, db *sql.DB) (err error) {
 	for _, t := range l.tables {
 		switch t.name {
 		case "tally":
-			makes = append(makes, `INSERT INTO tally (state, class, n) SELECT state, class, count(*) FROM message GROUP BY state, class`)
+			makes = append(makes, `INSERT INTO tally (state, class, n) SELECT state, class, count(*) FROM message WHERE key_id <> 'canary' GROUP BY state, class`)
 		case "held_tally":
 			makes = append(makes, `INSERT INTO held_tally (reason, class, n) SELECT reason, class, count(*) FROM message WHERE state = 'held' GROUP BY reason, class`)
 		}
@@ -318,7 +318,11 @@ func (l *loader) finish(ctx context.Context) error {
 	}
 	l.s.Broken = slices.Sorted(maps.Keys(l.broken))
 	if l.broken["message"] {
-		l.s.Messages = max(int64(len(l.orphan["message"])), l.counts-l.s.Rows["message"])
+		var canaries int64 // the tally has none
+		if err := l.tx.QueryRowContext(ctx, `SELECT count(*) FROM message WHERE key_id = 'canary'`).Scan(&canaries); err != nil {
+			return err
+		}
+		l.s.Messages = max(int64(len(l.orphan["message"])), l.counts-(l.s.Rows["message"]-canaries))
 	}
 	if !l.broken["inbound"] {
 		return nil
