@@ -337,6 +337,7 @@ func TestACanaryIsNobodysMessage(t *testing.T) {
 	b.restart()
 	look()
 
+	b.submit(Request{Text: "de una persona", SIM: line(1).ICCID})
 	b.sent(line(1), 7) // and beside people's
 	stats, err := b.Stats(ctx)
 	require.NoError(t, err)
