@@ -153,3 +153,40 @@ func testKillSwitchesStopWhatIsClaimed(t *testing.T) {
 	}
 	require.Positive(t, left.after(name, time.Time{}))
 }
+
+// A canary is of class normal and goes in the lane of alerts. While either is paused
+// it waits, and is not tried again and again: what comes behind it leaves.
+func TestAPausedCanaryWaitsQuietly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, emulator.NetworkOptions{Latency: 2 * time.Second, CommandLatency: 10 * time.Millisecond, ReportDelay: time.Second})
+		r.ready(2)
+		from := r.modems[0].ICCID()
+		// The line is busy, and has more to do, when the canary comes.
+		for i := range 2 {
+			r.submit(queue.Request{To: []string{number(i)}, Text: "hola", Class: queue.Bulk, SIM: from})
+		}
+		r.until("it is busy", func() bool { return r.pool.InFlight() == 1 })
+		c, err := r.store.StartCanary(t.Context(), from, r.modems[1].ICCID(), r.modems[1].Number(), "ana")
+		require.NoError(t, err)
+		require.NoError(t, r.pool.PauseClass(t.Context(), queue.Normal, true))
+		alert := r.submit(queue.Request{To: []string{number(7)}, Text: "fuego", Class: queue.Alert, SIM: from})[0].ID
+		claims := func() (claims, attempts int) {
+			require.NoError(t, r.db.Read().QueryRow(`SELECT claims, attempts FROM message WHERE id = ?`, c.Message).Scan(&claims, &attempts))
+			return claims, attempts
+		}
+		r.reaches(alert, queue.Delivered)
+		r.comes(10*time.Second, "the rest", func() bool { return len(r.accepted()) == 3 })
+		time.Sleep(10 * time.Second)
+		n, attempts := claims()
+		require.LessOrEqual(t, n, 4)
+		require.Zero(t, attempts, "no gate was opened for it")
+		require.Equal(t, queue.Queued, r.message(c.Message).State)
+
+		require.NoError(t, r.pool.PauseClass(t.Context(), queue.Alert, true))
+		require.NoError(t, r.pool.PauseClass(t.Context(), queue.Normal, false))
+		time.Sleep(20 * time.Second)
+		require.Len(t, r.accepted(), 3, "its lane is paused")
+		require.NoError(t, r.pool.PauseClass(t.Context(), queue.Alert, false))
+		r.comes(12*time.Second, "it leaves", func() bool { return len(r.accepted()) == 4 })
+	})
+}

@@ -69,6 +69,11 @@ func (s *Store) claimFor(tx *sqlite.Tx, lines []Line, choose func(Head, []int) (
 			}
 			continue
 		}
+		if aside, err := s.setAside(tx, r, l, h.lane); err != nil {
+			return nil, -1, err
+		} else if aside {
+			continue
+		}
 		if moved, err := s.misplaced(tx, r); err != nil {
 			return nil, -1, err
 		} else if moved {

@@ -13,6 +13,9 @@ type Offer struct {
 	// Turn is a lane that goes before its place, -1 none: so that it does not wait
 	// for ever. It goes before the lane Over, and behind those before that.
 	Turn, Over int
+	// Shut are the classes, by their lanes, of which nothing may leave, whatever the
+	// lane that it waits in: see StartCanary.
+	Shut Lanes
 }
 
 // Head is a message that is next for one or more lines.
