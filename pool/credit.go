@@ -71,6 +71,9 @@ type CreditWay struct {
 // somebody has confirmed it.
 func (w CreditWay) trusted() bool { return w.Own || w.Tested }
 
+// charges says that the operator asks for money where it is asked too often.
+func (w CreditWay) charges() bool { return w.Every > 24*time.Hour }
+
 // credits is what the pool knows of all SIMs' credit.
 type credits struct {
 	// stopped counts the SIMs that are out of credit: mostly none is.
@@ -95,11 +98,15 @@ type simCredit struct {
 	// USSD dialogue last moved.
 	notBefore, dialogue, lastAsked time.Time
 	failures                       int
-	// refusals are in a row, of the kind that want of credit brings; stops are
-	// those for them since a message was accepted: what ends them is looked for
-	// ever less often.
-	refusals, stops int
-	stoppedAt       time.Time
+	// refusals are in a row, of the kind that want of credit brings; stops are the
+	// questions put since the SIM was stopped, and tries the messages that it was let
+	// try: what ends a stop is looked for ever less often.
+	// repeats are refusals that did not count, of messages refused before.
+	refusals, repeats, stops, tries int
+	stoppedAt                       time.Time
+	// busySince is since when the balance has been due and the line never idle long
+	// enough; zero: it is not so.
+	busySince time.Time
 }
 
 func (p *Pool) loadCredit(ctx context.Context) error {
@@ -246,7 +253,7 @@ func (p *Pool) IgnoreCredit(ctx context.Context, sim, who string) (Credit, error
 	return p.changeCredit(ctx, sim, func(key string) (queue.SIMCredit, error) {
 		p.credit.mu.Lock()
 		c := p.credit.of(key)
-		c.refusals, c.stops = 0, 0
+		c.refusals, c.stops, c.tries = 0, 0, 0
 		p.credit.mu.Unlock()
 		return p.store.IgnoreCredit(ctx, key, who)
 	})

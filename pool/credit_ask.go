@@ -157,7 +157,11 @@ func (p *Pool) question(ctx context.Context, l *line, way CreditWay, yield time.
 		}
 		return r, nil
 	}
-	switch m, err := credit.Read(a.Text, pattern, way.Currency); {
+	read := credit.Read
+	if way.Own && pattern != nil {
+		read = credit.ReadBy // who gave a pattern of their own wants no guess
+	}
+	switch m, err := read(a.Text, pattern, way.Currency); {
 	case errors.Is(err, credit.ErrManyAmounts):
 		r.Error = balanceMany
 	case err != nil:

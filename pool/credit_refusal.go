@@ -22,8 +22,9 @@ var poorCodes = map[string]bool{"cms_8": true, "cms_21": true, "cms_29": true, "
 
 // creditOutcome draws from an attempt's outcome whether the SIM is out of credit.
 // The network's own words stop it at once. The refusals that have other causes too
-// have the balance asked for: what that says decides.
-func (p *Pool) creditOutcome(ctx context.Context, key string, o modem.Outcome) {
+// have the balance asked for: what that says decides. A message that was refused so
+// before counts less: a number that the network does not like comes again and again.
+func (p *Pool) creditOutcome(ctx context.Context, key string, o modem.Outcome, m queue.Message) {
 	b := &p.credit
 	words := false
 	if e, ok := errors.AsType[*at.TextError](o.Err); ok {
@@ -34,7 +35,7 @@ func (p *Pool) creditOutcome(ctx context.Context, key string, o modem.Outcome) {
 	change := (func(context.Context, string) (queue.SIMCredit, error))(nil)
 	switch {
 	case o.Verdict == modem.Accepted:
-		c.refusals, c.stops = 0, 0
+		c.refusals, c.repeats, c.stops, c.tries = 0, 0, 0, 0
 		if c.Stop == queue.CreditRefused {
 			change = p.store.ResumeCredit
 		}
@@ -43,6 +44,10 @@ func (p *Pool) creditOutcome(ctx context.Context, key string, o modem.Outcome) {
 		c.soon()
 		change = p.store.StopCredit
 	case poorCodes[o.Code]:
+		if m.Error != nil && m.Error.Code == o.Code && c.repeats < repeatsToCount {
+			c.repeats++
+			break
+		}
 		if c.refusals++; c.refusals == refusalsToAsk {
 			c.soon()
 			if c.Known && c.IsLow() {
@@ -50,7 +55,7 @@ func (p *Pool) creditOutcome(ctx context.Context, key string, o modem.Outcome) {
 			}
 		}
 	case o.Verdict == modem.Rejected && o.Class != modem.ClassNetwork:
-		c.refusals = 0
+		c.refusals, c.repeats = 0, 0
 	}
 	b.mu.Unlock()
 	if change == nil {

@@ -368,9 +368,9 @@ func TestRefusalsOfWhoHasCredit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := creditRig(t, emulator.NetworkOptions{ReportDelay: 12 * time.Hour}, false, emulator.ModemOptions{})
 		for i := range 3 {
-			r.submit(queue.Request{To: []string{fmt.Sprintf("+3460%d998021", i)}, Text: "hola"})
+			r.submit(queue.Request{To: []string{fmt.Sprintf("+346%d9998021", i)}, Text: "hola"})
 		}
-		r.comes(20*time.Minute, "the question", func() bool { return len(r.readings(0)) > 0 })
+		r.comes(time.Minute, "the question", func() bool { return len(r.readings(0)) > 0 })
 		time.Sleep(10 * time.Minute)
 		require.NotEqual(t, pool.SIMNoCredit, r.sim(0).State)
 		require.Empty(t, r.credits())

@@ -22,8 +22,16 @@ const (
 	balanceAgain, balanceAgainMost = 10 * time.Minute, 24 * time.Hour
 	// A SIM without credit is asked again for a top-up, ever less often.
 	topUpFirst, topUpMost = 15 * time.Minute, 6 * time.Hour
-	// Where nobody can ask, a message is tried instead.
+	// chargedGap is the least time between two such questions where the operator
+	// charges for many.
+	chargedGap = 24 * time.Hour
+	// Where nobody can ask, or something is left, a message is tried as well.
 	tryFirst, tryMost = 30 * time.Minute, 6 * time.Hour
+	// balancePatience is how long a balance that is due waits for a line that is never
+	// idle; then messages wait for it, up to balanceYieldAsked.
+	balancePatience = 2 * time.Hour
+	// balanceBusyGap is the pause after messages went before such a question.
+	balanceBusyGap = time.Hour
 	// personPause is how long a person's own USSD dialogue is left alone.
 	personPause = 5 * time.Minute
 	// balanceGap is the least time between two questions that nobody asked.
@@ -31,12 +39,22 @@ const (
 	// refusalsToAsk refusals in a row that want of credit brings, and others bring
 	// as well, have the balance asked for.
 	refusalsToAsk = 2
+	// repeatsToCount refusals in a row of messages that were refused before do not
+	// count among them.
+	repeatsToCount = 6
 )
 
 // asked notes how a question ended; credits.mu is held.
 func (c *simCredit) asked(r queue.CreditReading, err error) {
 	now := time.Now()
 	c.lastAsked = now
+	gap := balanceGap
+	if !c.busySince.IsZero() && now.Sub(c.busySince) >= balancePatience {
+		gap = balanceBusyGap
+	}
+	if err == nil {
+		c.busySince = time.Time{}
+	}
 	switch {
 	case err == nil && r.Error == "":
 		c.err, c.failures = "", 0
@@ -50,7 +68,7 @@ func (c *simCredit) asked(r queue.CreditReading, err error) {
 		c.failures++
 		c.notBefore = now.Add(backoff(balanceAgain, c.failures-1, balanceAgainMost))
 	case errors.Is(err, ErrBalanceInterrupted), errors.Is(err, modem.ErrUSSDBusy), errors.Is(err, modem.ErrNotReady), errors.Is(err, context.Canceled):
-		c.notBefore = now.Add(balanceGap)
+		c.notBefore = now.Add(gap)
 	default:
 		c.failures++
 		c.notBefore = now.Add(backoff(balanceAgain, c.failures-1, balanceAgainMost))
@@ -61,7 +79,7 @@ func (c *simCredit) asked(r queue.CreditReading, err error) {
 			c.notBefore = now.Add(backoff(topUpFirst, c.stops-1, topUpMost))
 		}
 	} else if err == nil && r.Known {
-		c.stops = 0
+		c.stops, c.tries = 0, 0
 	}
 }
 
@@ -76,10 +94,16 @@ func (p *Pool) dueLocked(c *simCredit, s SIM, way CreditWay) (time.Time, bool) {
 	if way.Code == "" || b.settings.Check == queue.CreditNever {
 		return time.Time{}, false
 	}
-	if c.Stop > queue.CreditGoes || c.refusals >= refusalsToAsk {
-		return floor, true // the network itself gives cause
+	if b.settings.Check != queue.CreditAlways && !way.trusted() && !s.Emulated {
+		return time.Time{}, false // nobody knows what the code does, or costs
 	}
-	if b.settings.Check != queue.CreditAlways && !way.trusted() && !s.Emulated || !p.clock.Trusted() {
+	if c.Stop > queue.CreditGoes || c.refusals >= refusalsToAsk { // the network itself gives cause
+		if wait := time.Until(c.lastAsked.Add(chargedGap)); way.charges() && !c.lastAsked.IsZero() && now.Add(wait).After(floor) {
+			floor = now.Add(wait)
+		}
+		return floor, true
+	}
+	if !p.clock.Trusted() {
 		return time.Time{}, false
 	}
 	if c.At.IsZero() || c.At.After(now) {
@@ -128,13 +152,18 @@ func (p *Pool) creditRound(ctx context.Context) {
 		}
 		s := sims[i]
 		p.tryWithout(ctx, s)
-		if l.idleFor() < p.idleWanted(key) || l.modem.Snapshot().State != modem.StateReady {
-			continue
+		if p.paused.Load() || !s.Enabled || s.Paused {
+			continue // a person wants nothing to leave
 		}
-		if way, ok := p.beginBalance(s); ok {
+		idle := l.idleFor() >= p.idleWanted(key) && l.modem.Snapshot().State == modem.StateReady
+		yield := balanceYield
+		if !idle {
+			yield = balanceYieldAsked
+		}
+		if way, ok := p.beginBalance(s, idle); ok {
 			p.wg.Go(func() {
 				defer p.endBalance()
-				if _, err := p.askBalance(ctx, l, key, way, balanceYield); err != nil && ctx.Err() == nil {
+				if _, err := p.askBalance(ctx, l, key, way, yield); err != nil && ctx.Err() == nil {
 					p.log.Info("the question for a balance came to nothing", "port", l.port.Name, "error", err)
 				}
 			})
@@ -154,8 +183,9 @@ func (p *Pool) idleWanted(key string) time.Duration {
 	return balanceIdle
 }
 
-// beginBalance takes the turn to ask for a SIM's balance, when that is due.
-func (p *Pool) beginBalance(s SIM) (CreditWay, bool) {
+// beginBalance takes the turn to ask for a SIM's balance, when that is due. idle: its
+// line has nothing to send; else it has to be due for balancePatience.
+func (p *Pool) beginBalance(s SIM, idle bool) (CreditWay, bool) {
 	b := &p.credit
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -168,7 +198,16 @@ func (p *Pool) beginBalance(s SIM) (CreditWay, bool) {
 		return way, false
 	}
 	if at, ok := p.dueLocked(c, s, way); !ok || at.After(p.clock.Now()) {
+		c.busySince = time.Time{}
 		return way, false
+	}
+	if !idle {
+		if c.busySince.IsZero() {
+			c.busySince = time.Now()
+		}
+		if time.Since(c.busySince) < balancePatience {
+			return way, false
+		}
 	}
 	b.checking = true
 	return way, true
@@ -188,16 +227,18 @@ func jitterOf(iccid string, most time.Duration) time.Duration {
 }
 
 // tryWithout lets a SIM send again that the network had refused for want of credit,
-// when its balance cannot be had: the next message shows whether it was topped up.
+// when its balance cannot be had, or says that something is left, which may do: the
+// next message shows it.
 func (p *Pool) tryWithout(ctx context.Context, s SIM) {
 	b := &p.credit
 	b.mu.Lock()
 	c := b.of(s.ICCID)
-	due := c.Stop == queue.CreditRefused && (b.way(s).Code == "" || c.failures > 0 || b.settings.Check == queue.CreditNever) &&
-		!c.stoppedAt.IsZero() && time.Since(c.stoppedAt) >= backoff(tryFirst, c.stops, tryMost)
+	_, asks := p.dueLocked(c, s, b.way(s))
+	due := c.Stop == queue.CreditRefused && (!asks || c.failures > 0 || c.Known && c.Minor > 0) &&
+		!c.stoppedAt.IsZero() && time.Since(c.stoppedAt) >= backoff(tryFirst, c.tries, tryMost)
 	if due {
-		c.stops++
-		c.refusals = 0
+		c.tries++
+		c.refusals, c.repeats = 0, 0
 	}
 	b.mu.Unlock()
 	if !due {

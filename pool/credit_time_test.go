@@ -23,7 +23,7 @@ func asks(p *Pool, d time.Duration, sims []SIM, answer func(s SIM) queue.CreditR
 	at := map[string][]time.Time{}
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Minute) {
 		for _, s := range sims {
-			if _, ok := p.beginBalance(s); !ok {
+			if _, ok := p.beginBalance(s, true); !ok {
 				continue
 			}
 			at[s.ICCID] = append(at[s.ICCID], time.Now())
@@ -117,6 +117,18 @@ func TestATopUpIsLookedForLessAndLess(t *testing.T) {
 	})
 }
 
+// Nor of an operator that charges for it more than once a day.
+func TestATopUpOfAnOperatorThatCharges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := SIM{ICCID: "8934031", IMSI: "214030000000001"}
+		at := asks(creditPool(queue.CreditAlways), 5*24*time.Hour, []SIM{s}, func(SIM) queue.CreditReading { return queue.CreditReading{Known: true} })
+		require.Len(t, at[s.ICCID], 5)
+		for _, gap := range gaps(at[s.ICCID]) {
+			require.GreaterOrEqual(t, gap, 24*time.Hour)
+		}
+	})
+}
+
 // What comes to nothing is tried again with growing pauses; an answer that cannot
 // be read, on the next day.
 func TestAQuestionThatFailsIsPutLessAndLess(t *testing.T) {
@@ -134,19 +146,19 @@ func TestOneQuestionAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := creditPool(queue.CreditAlways)
 		for _, s := range twoSIMs {
-			_, _ = p.beginBalance(s)
+			_, _ = p.beginBalance(s, true)
 		}
 		time.Sleep(time.Hour)
 		p.credit.personal(twoSIMs[0].ICCID)
-		_, ok := p.beginBalance(twoSIMs[0])
+		_, ok := p.beginBalance(twoSIMs[0], true)
 		require.False(t, ok)
-		_, ok = p.beginBalance(twoSIMs[1])
+		_, ok = p.beginBalance(twoSIMs[1], true)
 		require.True(t, ok)
 		time.Sleep(personPause)
-		_, ok = p.beginBalance(twoSIMs[0])
+		_, ok = p.beginBalance(twoSIMs[0], true)
 		require.False(t, ok, "the other one is being asked")
 		p.endBalance()
-		_, ok = p.beginBalance(twoSIMs[0])
+		_, ok = p.beginBalance(twoSIMs[0], true)
 		require.True(t, ok)
 	})
 }

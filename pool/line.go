@@ -247,7 +247,7 @@ func (l *line) send(ctx context.Context, c *queue.Claimed, b *begun) (*queue.Cla
 	}
 	l.p.met.submitted(o, time.Since(start))
 	l.p.record(me.ICCID, o)
-	l.p.creditOutcome(ctx, me.ICCID, o)
+	l.p.creditOutcome(ctx, me.ICCID, o, c.Message)
 	l.learn(o, time.Since(start), attempt)
 	if o.HoldSIM {
 		l.p.hold(me.ICCID, o.Detail, smsc)

@@ -32,15 +32,27 @@ const answerMost = 2000
 
 // Read finds the balance in an answer: by the pattern, and when that does not
 // fit, or is nil, by what most answers look like. currency is that of an amount
-// without one. ErrNoAmount, ErrManyAmounts.
+// without one. That nothing is left, which stops a SIM, it only believes of what is
+// called the balance: an excuse tells as well that it cost 0,00 €. ErrNoAmount,
+// ErrManyAmounts.
 func Read(answer string, pattern *regexp.Regexp, currency string) (Money, error) {
 	answer = tidy(answer)
 	if pattern != nil {
-		if m, ok := byPattern(strings.ReplaceAll(answer, "\n", " "), pattern, currency); ok {
+		m, said, ok := byPattern(strings.ReplaceAll(answer, "\n", " "), pattern, currency)
+		if ok && (m.Minor > 0 || !price.MatchString(said)) {
 			return m, nil
 		}
 	}
 	return find(answer, currency)
+}
+
+// ReadBy finds the balance by the pattern alone, which is somebody's own: what it
+// does not fit is no balance. ErrNoAmount.
+func ReadBy(answer string, pattern *regexp.Regexp, currency string) (Money, error) {
+	if m, _, ok := byPattern(strings.ReplaceAll(tidy(answer), "\n", " "), pattern, currency); ok {
+		return m, nil
+	}
+	return Money{}, ErrNoAmount
 }
 
 // tidy makes every run of blanks and control characters one blank, or one line
@@ -71,10 +83,11 @@ func tidy(s string) string {
 	return b.String()
 }
 
-func byPattern(answer string, re *regexp.Regexp, currency string) (Money, bool) {
+// byPattern also gives what the pattern fits, up to the number.
+func byPattern(answer string, re *regexp.Regexp, currency string) (m Money, before string, ok bool) {
 	at := re.FindStringSubmatchIndex(answer)
 	if at == nil {
-		return Money{}, false
+		return Money{}, "", false
 	}
 	group := func(name string) (text string, from, to int) {
 		if i := re.SubexpIndex(name); i >= 0 && at[2*i] >= 0 {
@@ -83,25 +96,26 @@ func byPattern(answer string, re *regexp.Regexp, currency string) (Money, bool) 
 		return "", -1, -1
 	}
 	said, _, _ := group("currency")
-	if cents, _, _ := group("cents"); cents != "" {
+	if cents, from, _ := group("cents"); cents != "" {
 		n, err := strconv.ParseInt(digitsOf(cents), 10, 64)
 		if err != nil || n > mostMinor {
-			return Money{}, false
+			return Money{}, "", false
 		}
 		if negative(cents) {
 			n = -n
 		}
-		return Money{n, currencyOf(said, currency)}, true
+		return Money{n, currencyOf(said, currency)}, answer[at[0]:from], true
 	}
 	number, from, to := group("amount")
 	if number == "" {
-		return Money{}, false
+		return Money{}, "", false
 	}
 	if minusBehind.MatchString(answer[to:]) {
 		number += "-"
 	}
 	said = cmp.Or(said, unitBehind.FindString(answer[to:]), unitBefore.FindString(answer[:from]))
-	return amount(number, said, answer[to:], currency)
+	m, ok = amount(number, said, answer[to:], currency)
+	return m, answer[at[0]:from], ok
 }
 
 const unitsBefore = `€|£|\$|\b(?:eur|gbp|usd|ron|lei|pln|chf)`
@@ -123,11 +137,19 @@ var amounts = regexp.MustCompile(`(?i)(?P<sign>[\-−])?(?P<before>(?:` + unitsB
 // word comes before the amount that is meant.
 var word = regexp.MustCompile(`(?i)\b(?:saldo|cr[eé]dito|credit|balance|disponibles?|available)\b[^0-9]{0,60}$`)
 
+// itself is the balance's own word, and price what calls the amount behind it
+// something else.
+var (
+	itself = regexp.MustCompile(`(?i)\b(?:saldo|cr[eé]dito|credit|balance)\b([^0-9]{0,60})$`)
+	price  = regexp.MustCompile(`(?i)\b(?:coste?s?|precios?|tarifas?|cargos?|consum(?:o|ido)s?|gast(?:o|ado)s?|cost|costs|price|charges?|charged|fee)\b`)
+)
+
 // candidate is a number that may be the balance.
 type candidate struct {
 	money  Money
 	priced bool // a currency stands by it
 	called bool // a word for the balance stands before it
+	surely bool // that word says balance or credit, and no other word stands between
 }
 
 // find looks for the balance without knowing how the operator writes it: what a
@@ -151,7 +173,8 @@ func find(answer, currency string) (Money, error) {
 			continue
 		}
 		if m, ok := amount(part("sign")+number+part("minus"), said, answer[at[1]:], currency); ok {
-			list = append(list, candidate{m, said != "", called})
+			own := itself.FindStringSubmatch(before)
+			list = append(list, candidate{m, said != "", called, own != nil && !price.MatchString(own[1])})
 			taken = at[1] + len(and.FindString(behind))
 		}
 	}
@@ -169,6 +192,9 @@ func find(answer, currency string) (Money, error) {
 		}
 		switch {
 		case len(fit) == 1, len(fit) > 1 && fit[0].called && fit[0].priced:
+			if fit[0].money.Minor <= 0 && !fit[0].surely {
+				return Money{}, ErrNoAmount
+			}
 			return fit[0].money, nil // of several that are called so the first is the SIM's
 		case len(fit) > 1:
 			return Money{}, ErrManyAmounts

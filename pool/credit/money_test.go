@@ -68,6 +68,10 @@ func TestReadsNoMoneyWhereThereIsNone(t *testing.T) {
 		"Marque *123#":                                     ErrNoAmount,
 		"99999999999999999999 €":                           ErrNoAmount,
 		"Saldo €":                                          ErrNoAmount,
+		"Servicio no disponible, coste 0,00 €":             ErrNoAmount,
+		"No se pudo consultar su saldo. Coste: 0,00 EUR":   ErrNoAmount,
+		"Your balance cannot be shown. Cost: 0.00 EUR":     ErrNoAmount,
+		"0,00 €": ErrNoAmount,
 	} {
 		for _, p := range []*regexp.Regexp{nil, pattern} {
 			_, err := Read(answer, p, "EUR")
@@ -88,6 +92,12 @@ func TestAPatternOfOnesOwnDecides(t *testing.T) {
 	m, err = Read("saldo -1250", re, "EUR")
 	require.NoError(t, err)
 	require.Equal(t, Money{-1250, "EUR"}, m)
+
+	_, err = ReadBy("Saldo 12,50 EUR", re, "EUR")
+	require.ErrorIs(t, err, ErrNoAmount, "what a pattern of one's own does not fit is not guessed at")
+	m, err = ReadBy("su saldo 0", re, "EUR")
+	require.NoError(t, err)
+	require.Equal(t, Money{0, "EUR"}, m)
 
 	for _, bad := range []string{`(`, `saldo (\d+)`, strings.Repeat("a", patternMost+1)} {
 		_, err := Compile(bad)
@@ -158,6 +168,9 @@ func FuzzRead(f *testing.F) {
 				text := m.Text(language)
 				if language == "en" && !dotted(m.Currency) && strings.Contains(text, ",") {
 					continue // 1,234.56 of who writes 1.234,56 has two kinds of marks: it is read as well
+				}
+				if m.Minor <= 0 {
+					text = "Saldo " + text
 				}
 				if again, err := Read(text, nil, m.Currency); err != nil || again != m {
 					if len(digitsOf(text)) >= 9 {
