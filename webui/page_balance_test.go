@@ -103,7 +103,7 @@ func TestCodesOfOnesOwnForTheBalance(t *testing.T) {
 	require.Equal(t, []any{"always", 210, 300}, []any{set.Check, set.From, set.To})
 	require.Len(t, set.Rules, 1, "the rest stays")
 	require.Equal(t, 303, b.browse("POST", "/rules/balance/confirm", admin, url.Values{"operator": {"Digi"}, "works": {"1"}}).StatusCode)
-	require.Contains(t, string(b.browse("GET", "/rules/balance", admin, nil).body), `No funciona<span class="vh"> Digi`)
+	require.Contains(t, string(b.browse("GET", "/rules/balance", admin, nil).body), `Marcar que no funciona<span class="vh"> Digi`)
 	require.Equal(t, 303, b.browse("POST", "/rules/balance/confirm", admin, url.Values{"operator": {"Digi"}}).StatusCode)
 	require.Empty(t, b.pool.CreditSettings().Confirmed)
 	require.Equal(t, 422, b.browse("POST", "/rules/balance/confirm", admin, url.Values{"operator": {"Nobody"}, "works": {"1"}}).StatusCode)

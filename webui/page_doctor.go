@@ -95,6 +95,13 @@ func (s *Server) aboutOne(ctx context.Context, l *locale, who auth.Principal, f 
 	if technology := f.Facts["technology"]; technology != "" {
 		f.Facts["technology"] = l.tor("tech."+technology, technology)
 	}
+	if names := f.Facts["classes"]; names != "" {
+		var kinds []string
+		for _, class := range strings.Split(names, ", ") {
+			kinds = append(kinds, l.tor("class."+class, class))
+		}
+		f.Facts["classes"] = strings.Join(kinds, ", ")
+	}
 	delete(f.Facts, "reasons") // codes, which the page that the button leads to has words for
 	id := f.Facts["modem"]
 	m, there := s.pool.Modem(id)

@@ -17,7 +17,9 @@ type simView struct {
 	pool.SIM
 	Why   string // what is wrong and what to do; "" when all is well, or when the findings say it
 	NowTo string // to whom it sends, when it does
-	Tail  string // the ICCID's last digits, for a SIM without name and operator
+	// Stopped: by the kill switch, and not out of use otherwise.
+	Stopped bool
+	Tail    string // the ICCID's last digits, for a SIM without name and operator
 	// Tight is the limit it is near or at, or its credit; nil: none.
 	Tight *tightView
 	// Findings are what the doctor says of it and its network.
@@ -89,7 +91,7 @@ func (s *Server) simView(c echo.Context, sim pool.SIM) simView {
 	default:
 		v.Why = l.t("sim_help." + sim.State)
 	}
-	if sim.Paused && v.Why == "" {
+	if v.Stopped = sim.Paused && sim.Enabled; v.Stopped && (v.Why == "" || sim.State == pool.SIMDisabled) {
 		v.Why = l.t("sim_help.paused")
 	}
 	if sim.Now != "" {
@@ -117,6 +119,7 @@ func (s *Server) showLines(c echo.Context) error {
 	p := linesPage{SIMs: sims}
 	all := s.findings(c.Request().Context())
 	p.Fails, p.Looks = tally(all)
+	all = slices.DeleteFunc(all, onBanners)
 	l := s.words(c)
 	shown := map[string]bool{} // modems whose SIM has a row
 	told := map[string]bool{}  // and whose row says what is wrong
@@ -126,7 +129,7 @@ func (s *Server) showLines(c echo.Context) error {
 			continue
 		}
 		shown[sim.Modem] = true
-		sim.Findings = s.about(c, slices.DeleteFunc(ofModem(all, sim.Modem), func(f pool.Finding) bool { return !ofSubscription(f) }))
+		sim.Findings = s.about(c, slices.DeleteFunc(ofModem(all, sim.Modem), func(f pool.Finding) bool { return !ofSubscription(f) || sim.says(f) }))
 		if len(sim.Findings) > 0 {
 			sim.Why, told[sim.Modem] = "", true
 		}
@@ -144,6 +147,17 @@ func (s *Server) showLines(c echo.Context) error {
 		return line
 	}))
 	return s.page(c, http.StatusOK, "lines", "lines", p)
+}
+
+// onBanners says that a finding stands over every page, with who did it and the
+// button that undoes it.
+func onBanners(f pool.Finding) bool {
+	return f.Code == "sending_paused" || f.Code == "class_paused" || f.Code == "sim_paused"
+}
+
+// says that what a finding has to say stands beside the SIM already.
+func (v simView) says(f pool.Finding) bool {
+	return v.Tight != nil && (f.Code == "sim_limit" || f.Code == "sim_credit_low" || f.Code == "sim_no_credit")
 }
 
 // ofSubscription says that a finding belongs to a SIM's row, not to its modem's.

@@ -85,7 +85,7 @@ func (s *Server) modemPage(c echo.Context, status int, errs []string) error {
 	if m.StorageTotal > 0 {
 		p.Fill = min(100, 100*m.StorageUsed/m.StorageTotal)
 	}
-	p.Findings = s.about(c, ofModem(s.findings(c.Request().Context()), m.ID))
+	p.Findings = s.about(c, slices.DeleteFunc(ofModem(s.findings(c.Request().Context()), m.ID), onBanners))
 	for i := range p.Findings { // the form for it is on this very page
 		if p.Findings[i].Go == p.Href+"#unlock" {
 			p.Findings[i].Label = ""

@@ -169,6 +169,19 @@ func TestKillSwitchesOnTheStartPage(t *testing.T) {
 	require.Regexp(t, `La SIM .* está parada\.</strong> Lo hizo the operator \(\d\d:\d\d\)\.`, page)
 	require.Equal(t, pool.Pauses{SIMs: []string{b.iccid(0)}, Classes: []queue.Class{queue.Bulk}}, b.pool.Pauses())
 	require.NotContains(t, string(b.browse("GET", "/", b.cookie(auth.RoleReader), nil).body), `action="/sending`)
+	// What the banner says is not said again on the same page, and nobody is told to
+	// send a POST; a SIM that is stopped is not called out of use.
+	lines, sim := string(b.browse("GET", "/lines", cookie, nil).body), string(b.browse("GET", "/lines/"+b.iccid(0), cookie, nil).body)
+	for path, page := range map[string]string{"/lines": lines, "the SIM": sim} {
+		require.Equal(t, 1, strings.Count(page, "está parada.</strong> Lo hizo")-strings.Count(page, "La clase"), path)
+		require.NotContains(t, page, "en pausa", path)
+		require.Contains(t, page, "</svg>Parada</span>", path)
+		require.NotContains(t, page, "Desactivada", path)
+	}
+	doctor := string(b.browse("GET", "/doctor", cookie, nil).body)
+	require.Contains(t, doctor, "para algunas clases: Envío general")
+	require.Contains(t, doctor, "Reanúdelas cuando quiera")
+	require.NotContains(t, doctor, "/api/v1")
 	require.Equal(t, 303, b.browse("POST", "/sending/resume", cookie, url.Values{"class": {"bulk"}}).StatusCode)
 	require.Equal(t, 303, b.browse("POST", "/sending/resume", cookie, url.Values{"sim": {b.iccid(0)}}).StatusCode)
 	require.Empty(t, b.pool.Pauses().SIMs)
@@ -187,6 +200,11 @@ func TestCreditAndTestMessagesOnTheSIMsPage(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(2050), sim.Credit.Limit())
 	require.Contains(t, string(b.browse("GET", "/", cookie, nil).body), "Queda poco saldo (12,34 €)")
+	for _, path := range []string{"/lines", here} {
+		page := string(b.browse("GET", path, cookie, nil).body)
+		require.Contains(t, page, "Queda poco saldo (12,34 €)", path)
+		require.NotContains(t, page, "le queda poco saldo", "%s: once is enough", path)
+	}
 	require.Equal(t, 422, b.browse("POST", here+"/credit", cookie, url.Values{"low": {"poco"}}).StatusCode)
 	require.Equal(t, 303, b.browse("POST", here+"/canary", cookie, url.Values{}).StatusCode)
 	a = b.browse("POST", here+"/canary", cookie, url.Values{})

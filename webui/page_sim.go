@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,7 +95,7 @@ func (s *Server) simPage(c echo.Context, status int, sim pool.SIM, f simForm, er
 		p.Away = true
 	}
 	if ok {
-		p.SIM.Findings = s.about(c, ofModem(s.findings(c.Request().Context()), m.ID))
+		p.SIM.Findings = s.about(c, slices.DeleteFunc(ofModem(s.findings(c.Request().Context()), m.ID), func(f pool.Finding) bool { return onBanners(f) || p.SIM.says(f) }))
 	}
 	if len(p.SIM.Findings) > 0 {
 		p.SIM.Why = ""

@@ -106,15 +106,51 @@ export async function pool(page, { at, now, sim }) {
   await bigEnough(page, 'the rules');
   await page.goto(at('/rules'));
   await looked('the rules');
-  for (const name of ['Francia', 'Portugal']) {
-    await page.getByRole('link', { name, exact: true }).click();
-    await page.getByText('Borrar esta ruta').click();
-    await button('Borrarla').click();
-    await page.getByText('Ruta borrada.').waitFor();
-  }
+  await page.getByRole('link', { name: 'Francia', exact: true }).click();
+  await page.getByText('Borrar esta ruta').click();
+  await button('Borrarla').click();
+  await page.getByText('Ruta borrada.').waitFor();
+  const route = new URL(await page.getByRole('link', { name: 'Portugal', exact: true }).getAttribute('href'), at('/')).pathname;
+
+  now('two have a form open: the second to save is told');
+  await page.goto(at(route));
+  const other = await page.context().newPage();
+  await other.goto(at(route));
+  await other.getByLabel('Nombre').fill('Portugal y Brasil');
+  await other.getByRole('button', { name: 'Guardar la ruta' }).click();
+  await other.getByText('Rutas guardadas.').waitFor();
+  await other.close();
+  await page.getByLabel('Nombre').fill('Lusofonía');
+  await button('Guardar la ruta').click();
+  await page.getByRole('alert').getByText('Alguien ha cambiado esto').waitFor();
+  assert.equal(await page.getByLabel('Nombre').inputValue(), 'Portugal y Brasil', 'what holds is shown');
+  await looked('a form that was overtaken');
+
+  now('a code of one\'s own for the balance, tried before it is kept');
+  await page.goto(at(sim));
+  await page.getByRole('link', { name: 'Usar otro código' }).click();
+  const own = page.locator('#rule');
+  assert.equal(await own.getByLabel('Una respuesta de la red').inputValue(), 'Su saldo es 12,34 EUR.');
+  await button('Probarlo').click();
+  await page.getByText('El saldo sería 12,34 €.').waitFor();
+  await looked('an answer that was tried');
+  await own.getByLabel('Las de una red').check();
+  await own.getByLabel('Una parte del nombre').waitFor({ state: 'hidden' });
+  await own.getByLabel('País y red').fill('móvil');
+  await page.keyboard.press('Enter'); // saves, though another button comes first
+  await page.getByRole('alert').getByText('La red son cinco o seis cifras').waitFor();
+  await looked('a code that is refused');
+  await own.getByLabel('País y red').fill('20801');
+  await button('Guardar el código').click();
+  await page.getByText('Cambios guardados.').waitFor();
+  await page.locator('#own .row-to').getByText('red 20801').waitFor();
+  await bigEnough(page, 'the codes for the balance');
+  await button('Quitar red 20801').click();
+  await page.locator('#own').getByText('No hay ninguno').waitFor();
   await page.goto(at(sim));
   await page.getByText('Cambiar los límites').click();
   await button('Volver a los límites habituales').click();
   await page.getByText('Límites guardados.').waitFor();
   await page.setViewportSize({ width: 1280, height: 900 });
+  return route;
 }

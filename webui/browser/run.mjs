@@ -46,7 +46,7 @@ async function visitor(options, expected) {
 }
 
 try {
-  await visitor({ locale: 'es-ES' }, [/status of 4(04|22)/]);
+  await visitor({ locale: 'es-ES' }, [/status of 4(04|09|22)/]);
   const at = (path) => box.url + path;
   const button = (name) => page.getByRole('button', { name });
 
@@ -250,7 +250,7 @@ try {
   await page.getByText('SIM desbloqueada.').waitFor();
   await page.locator('#modem .head .pill', { hasText: 'Listo' }).waitFor();
 
-  await pool(page, { at, now, sim });
+  const route = await pool(page, { at, now, sim });
 
   now('the balance by USSD, a menu, and a code that is not sent');
   await page.goto(at(sim));
@@ -274,7 +274,7 @@ try {
   await accessible(page, 'a code that is refused');
 
   now('every page: axe in both themes and languages, nothing wider than a phone');
-  const pages = ['/', '/write?to=%2B34600111222', '/messages', message, '/inbox', '/inbox?with=%2B34600111222', '/lines', sim, modem, modemLocked, '/doctor', '/settings', '/settings/webhooks', '/nowhere'];
+  const pages = ['/', '/write?to=%2B34600111222', '/messages', message, '/inbox', '/inbox?with=%2B34600111222', '/lines', sim, '/rules', '/rules/new', route, '/rules/balance', `/rules/balance?sim=${sim.split('/').pop()}`, modem, modemLocked, '/doctor', '/settings', '/settings/webhooks', '/nowhere'];
   for (const [lang, scheme] of [['es', 'light'], ['en', 'dark']]) {
     await page.emulateMedia({ colorScheme: scheme });
     await page.goto(at('/'));

@@ -1,0 +1,54 @@
+import { chromium } from 'playwright-core';
+import { execFile, spawn } from 'node:child_process';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+const binary = process.argv[2], out = process.argv[3];
+const data = await mkdtemp(join(tmpdir(), 'webshots-'));
+const made = promisify(execFile)(binary, ['user','create','--name','ana','--role','admin','--data',data]);
+made.child.stdin.end('una frase muy larga\n'); await made;
+const child = spawn(binary, ['serve','--data',data,'--listen','127.0.0.1:0','--emulate','3','--trust-clock']);
+let said=''; const url = await new Promise((r)=>{ const f=(c)=>{said+=c; const u=said.match(/http:\/\/127\.0\.0\.1:\d+/); if(u&&/msg=ready/.test(said)) r(u[0]);}; child.stdout.on('data',f); child.stderr.on('data',f);});
+const key = (await promisify(execFile)(binary, ['key','create','--name','Tienda','--scope','admin','--data',data]).catch((e)=>({stdout:''+e}))).stdout.match(/rk_\w+/)?.[0];
+console.log(key);
+const api = async (m,p,b)=>{ const r=await fetch(url+'/api/v1'+p,{method:m,headers:{authorization:'Bearer '+key,'content-type':'application/json'},body:b&&JSON.stringify(b)}); const t=await r.text(); if(!r.ok) console.log(m,p,r.status,t); return t?JSON.parse(t):null; };
+await new Promise((r)=>setTimeout(r,3000));
+const sims=(await api('GET','/sims')).items; const s=sims[0].iccid, s2=sims[1].iccid;
+await api('PATCH','/sims/'+s,{name:'Centralita',limits:[{window:'minute',max_segments:10},{window:'hour',max_segments:100},{window:'day',max_segments:500},{window:'month',max_segments:5000,max_recipients:500}],credit_low:2000});
+await api('PATCH','/sims/'+s,{warm_up:true});
+await api('PATCH','/sims/'+s2,{limits:[{window:'day',max_segments:4}]});
+await api('POST','/messages',{to:['600111222','600111333','600111444','600111555'],text:'Su cita es mañana.',sim:s2});
+await api('POST','/messages',{to:['600111222','600111333','600111444'],text:'Su cita es mañana.',sim:s});
+await api('POST','/sims/'+s+'/balance'); 
+await api('POST','/sims/'+s2+'/canary');
+await api('POST','/routes',{name:'Portugal',prefixes:['+351'],countries:['PT'],classes:['bulk','otp'],sims:[{sim:s,weight:3},{sim:s2}],fallback:'wait'});
+await api('POST','/routes',{name:'Códigos a Digi',operators:['Digi'],classes:['otp'],sims:[{sim:s2}],enabled:false});
+await api('PATCH','/balance-settings',{rules:[{sim:s,code:'*111#',reply:'1',pattern:'principal: (?P<amount>[0-9.,]+)'},{network:'20801',code:'#123#',currency:'EUR'},{operator:'Pepephone'}],confirm:'Movistar'});
+await api('POST','/sending/pause',{class:'bulk'});
+await api('POST','/sending/pause',{sim:sims[2].iccid});
+await new Promise((r)=>setTimeout(r,4000));
+const browser=await chromium.launch({executablePath:'/usr/bin/chromium',args:['--headless','--no-sandbox','--disable-gpu']});
+for (const [lang,locale,scheme] of [['es','es-ES','light'],['en','en-GB','dark']]) {
+  const ctx=await browser.newContext({locale,timezoneId:'Europe/Madrid',colorScheme:scheme});
+  const page=await ctx.newPage();
+  await page.goto(url+'/login');
+  await page.locator('#name, [name=name]').first().fill('ana'); await page.locator('[name=password]').fill('una frase muy larga'); await page.keyboard.press('Enter'); await page.waitForURL(url+'/');
+  const shot=async (name,path,f,w)=>{ await page.setViewportSize({width:w,height:800}); await page.goto(url+path); if(f) await f(); await page.screenshot({path:`${out}/${name}-${lang}-${w}.png`,fullPage:true}); };
+  const open=async()=>{ await page.$$eval('main details',(a)=>a.forEach((d)=>{d.open=true;})); };
+  for (const w of [360,1280]) {
+    await shot('start','/',null,w);
+    await shot('lines','/lines',null,w);
+    await shot('sim','/lines/'+s,null,w);
+    await shot('sim-open','/lines/'+s,open,w);
+    await shot('sim2','/lines/'+s2,null,w);
+    await shot('rules','/rules',null,w);
+    await shot('rules-open','/rules',open,w);
+    await shot('route','/rules/1',null,w);
+    await shot('balance','/rules/balance',null,w);
+    await shot('balance-edit','/rules/balance?rule=0',open,w);
+    await shot('write','/write',async()=>{ await page.locator('#to').fill('600111222\n600111223\n600111224'); await page.locator('#text').fill('Corte de agua el martes.'); await page.locator('details.more > summary').click(); await page.locator('#sim').selectOption(s2); await page.waitForTimeout(1500); },w);
+  }
+  await ctx.close();
+}
+await browser.close(); child.kill('SIGTERM'); setTimeout(()=>process.exit(0),3000);
