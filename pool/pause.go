@@ -51,13 +51,20 @@ func (p *Pool) Paused() bool { return p.paused.Load() }
 
 // Pause is the kill switch: from its return on no gate opens. The queue stays.
 func (p *Pool) Pause(ctx context.Context) error {
-	p.shut(func() { p.paused.Store(true) })
+	throw := func() { p.shut(func() { p.paused.Store(true) }) }
+	throw() // at once, whether it can be kept or not, and whatever else is being kept
 	p.changed()
+	p.pausing.Lock()
+	defer p.pausing.Unlock()
+	throw() // somebody's Resume may have come between
+	defer p.changed()
 	return p.store.SetSetting(ctx, settingPaused, "1")
 }
 
 // Resume undoes Pause, not what was paused beside it.
 func (p *Pool) Resume(ctx context.Context) error {
+	p.pausing.Lock()
+	defer p.pausing.Unlock()
 	if err := p.store.SetSetting(ctx, settingPaused, "0"); err != nil {
 		return err
 	}
@@ -82,7 +89,12 @@ func (p *Pool) PauseSIM(ctx context.Context, iccid string, paused bool) error {
 		p.simMu.Unlock()
 	}
 	if paused {
-		p.shut(set) // at once, whether it can be kept or not
+		p.shut(set) // as in Pause
+	}
+	p.pausing.Lock()
+	defer p.pausing.Unlock()
+	if paused {
+		p.shut(set)
 	}
 	if err := p.store.UpdateSIM(ctx, iccid, queue.SIMPatch{Paused: &paused}); err != nil {
 		return err
@@ -101,13 +113,17 @@ func (p *Pool) PauseClass(ctx context.Context, c queue.Class, paused bool) error
 	if !slices.Contains(everyClass, c) {
 		return &queue.Invalid{Field: "class", Detail: "is one of otp, alert, normal, bulk", Value: string(c)}
 	}
+	throw := func() { p.shut(func() { p.ruled(func(r *rules) { r.paused |= queue.LanesOf(c) }) }) }
+	if paused {
+		throw() // as in Pause
+	}
 	p.pausing.Lock()
 	defer p.pausing.Unlock()
-	lanes := p.rules.Load().paused
 	if paused {
-		lanes |= queue.LanesOf(c)
-		p.shut(func() { p.ruled(func(r *rules) { r.paused = lanes }) })
-	} else {
+		throw()
+	}
+	lanes := p.rules.Load().paused
+	if !paused {
 		lanes &^= queue.LanesOf(c)
 	}
 	list := []queue.Class{}
@@ -123,7 +139,9 @@ func (p *Pool) PauseClass(ctx context.Context, c queue.Class, paused bool) error
 	if err := p.store.SetSetting(ctx, settingPausedClasses, string(v)); err != nil {
 		return fmt.Errorf("keep which classes are paused: %w", err)
 	}
-	p.ruled(func(r *rules) { r.paused = lanes })
+	if !paused {
+		p.ruled(func(r *rules) { r.paused &^= queue.LanesOf(c) })
+	}
 	p.changed()
 	return nil
 }

@@ -190,3 +190,40 @@ func TestAPausedCanaryWaitsQuietly(t *testing.T) {
 		r.comes(12*time.Second, "it leaves", func() bool { return len(r.accepted()) == 4 })
 	})
 }
+
+// Two people who pause and resume at once: who comes last decides, in memory and on
+// disk alike.
+func TestWhatIsKeptOfAPauseIsWhatHolds(t *testing.T) {
+	r := newRig(t, 1, emulator.NetworkOptions{})
+	r.ready(1)
+	sim, ctx := r.modems[0].ICCID(), t.Context()
+	for _, flip := range []func(on bool) error{
+		func(on bool) error { return r.pool.PauseSIM(ctx, sim, on) },
+		func(on bool) error { _, err := r.pool.UpdateSIM(ctx, sim, queue.SIMPatch{Paused: &on}); return err },
+		func(on bool) error { return r.pool.PauseClass(ctx, queue.Bulk, on) },
+		func(on bool) error {
+			if on {
+				return r.pool.Pause(ctx)
+			}
+			return r.pool.Resume(ctx)
+		},
+	} {
+		for range 40 {
+			var both sync.WaitGroup
+			for _, on := range []bool{true, false, true, false} {
+				both.Go(func() { require.NoError(t, flip(on)) })
+			}
+			both.Wait()
+			holds := r.pool.Pauses()
+			rows, err := r.store.SIMs(ctx)
+			require.NoError(t, err)
+			require.Equal(t, len(holds.SIMs) > 0, rows[0].Paused)
+			all, err := r.store.Setting(ctx, "sending_paused")
+			require.NoError(t, err)
+			require.Equal(t, holds.All, all == "1")
+			classes, err := r.store.Setting(ctx, "sending_paused_classes")
+			require.NoError(t, err)
+			require.Equal(t, len(holds.Classes) > 0, classes == `["bulk"]`)
+		}
+	}
+}

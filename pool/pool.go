@@ -86,7 +86,7 @@ type Pool struct {
 	openLimits bool
 	home       *time.Location
 	// rules are those in force; ruling is held while they are changed, pausing
-	// while a class is paused or let go.
+	// while a kill switch is kept on disk.
 	rules      atomic.Pointer[rules]
 	ruling     sync.Mutex
 	pausing    sync.Mutex

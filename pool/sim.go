@@ -398,6 +398,7 @@ func (p *Pool) UpdateSIM(ctx context.Context, iccid string, patch queue.SIMPatch
 		if err := p.PauseSIM(ctx, iccid, *patch.Paused); err != nil {
 			return SIM{}, err
 		}
+		patch.Paused = nil // it is kept: somebody else may have changed it since
 	}
 	if err := p.store.UpdateSIM(ctx, iccid, patch); err != nil {
 		return SIM{}, err
