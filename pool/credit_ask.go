@@ -129,6 +129,7 @@ func (p *Pool) question(ctx context.Context, l *line, way CreditWay, yield time.
 		l.yieldTo(over, yield, func() { interrupt(ErrBalanceInterrupted) })
 	}()
 
+	defer l.dials()()
 	a, err := l.modem.USSD(ctx, way.Code)
 	if err == nil && a.Status == modem.USSDReplyWanted && way.Reply != "" {
 		a, err = l.modem.USSDReply(ctx, way.Reply)

@@ -26,6 +26,9 @@ type line struct {
 	alive sync.WaitGroup
 	// following: another segment of the message in hand is to go.
 	following atomic.Bool
+	// dialling counts who waits for the network's answer to a USSD code: nothing can
+	// be sent meanwhile.
+	dialling atomic.Int32
 
 	mu sync.Mutex
 	// heard is the modem's last snapshot; snap the same with an ID of its own.

@@ -188,6 +188,9 @@ type standing struct {
 	// doubtful: something speaks against its health while others are well. What
 	// cannot wait is not tried on it.
 	doubtful bool
+	// dials: the network's answer to a USSD code is awaited; what others could send
+	// would wait for it.
+	dials bool
 	// candidate is what choose goes by.
 	candidate candidate
 }
@@ -195,7 +198,7 @@ type standing struct {
 // standing of the line's SIM by the rules r.
 func (l *line) standing(key string, r *rules) standing {
 	p := l.p
-	s := standing{sim: key, emulated: l.port.Emulated, lanes: queue.AllLanes &^ r.paused}
+	s := standing{sim: key, emulated: l.port.Emulated, lanes: queue.AllLanes &^ r.paused, dials: l.dialling.Load() > 0}
 	now := time.Now()
 	s.doubtful = l.doubt(now) > 0 && p.othersAreWell(l, now)
 	p.simMu.Lock()
@@ -250,6 +253,9 @@ func (p *Pool) offer(r *rules, s standing) *queue.Offer {
 		if s.doubtful {
 			lanes &= pacedLanes
 		}
+		if s.dials {
+			lanes &^= p.spare(r, b.Route, s.sim)
+		}
 		if lanes = p.turnOn(r, b.Route, s.sim, lanes); lanes != 0 {
 			o.Any = append(o.Any, queue.Open{Bucket: b.ID, Lanes: lanes})
 		}
@@ -301,6 +307,24 @@ func (p *Pool) turnOn(r *rules, id int64, sim string, mine queue.Lanes) queue.La
 		}
 	}
 	return mine
+}
+
+// spare are the lanes of a route that another line could send, busy or not, whose
+// modem does not dial.
+func (p *Pool) spare(r *rules, id int64, sim string) (spare queue.Lanes) {
+	able := *p.able.Load()
+	for _, l := range p.all() {
+		key := l.simKey()
+		if key == sim || l.dialling.Load() > 0 || !l.able() {
+			continue
+		}
+		its := able[key].lanes & p.onRoute(r, id, key)
+		if able[key].doubtful { // what cannot wait is not tried on it
+			its &= pacedLanes
+		}
+		spare |= its
+	}
+	return spare
 }
 
 // asks is the line with what it may take now.

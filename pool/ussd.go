@@ -90,6 +90,7 @@ func (p *Pool) USSD(ctx context.Context, sim, code string) (modem.USSDAnswer, er
 	if err != nil {
 		return modem.USSDAnswer{}, err
 	}
+	defer l.dials()()
 	answer, err := l.modem.USSD(ctx, code)
 	p.toldUSSD(l, "began", code, answer, err)
 	return answer, err
@@ -113,6 +114,7 @@ func (p *Pool) USSDReply(ctx context.Context, sim, text string) (modem.USSDAnswe
 	if err != nil {
 		return modem.USSDAnswer{}, err
 	}
+	defer l.dials()()
 	answer, err := l.modem.USSDReply(ctx, text)
 	p.toldUSSD(l, "replied", "", answer, err)
 	return answer, err
@@ -128,6 +130,16 @@ func (p *Pool) USSDEnd(ctx context.Context, sim string) error {
 	err = l.modem.USSDEnd(ctx)
 	p.toldUSSD(l, "ended", "", modem.USSDAnswer{}, err)
 	return err
+}
+
+// dials notes that the line's modem waits for the network's answer to a code until
+// the function that it gives is called: what others can send is not given to it.
+func (l *line) dials() (over func()) {
+	l.dialling.Add(1)
+	return func() {
+		l.dialling.Add(-1)
+		l.p.kick()
+	}
 }
 
 // lineWith finds the line whose modem is ready and has the SIM.

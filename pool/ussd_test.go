@@ -182,3 +182,34 @@ func loggingRig(t *testing.T, w io.Writer) *rig {
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
 	return r
 }
+
+// A line whose modem waits for the network's answer to a code is given nothing that
+// another could send, be that busy for a moment; what only it may send waits for it.
+func TestNothingWaitsBehindACode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, emulator.NetworkOptions{Latency: 2 * time.Second, ReportDelay: 12 * time.Hour})
+		r.ready(2)
+		dials, other := r.modems[0].ICCID(), r.modems[1].ICCID()
+		over := make(chan error, 1)
+		go func() {
+			_, err := r.pool.USSD(t.Context(), dials, "*108#") // answers after 20 s
+			over <- err
+		}()
+		time.Sleep(2 * time.Second)
+		own := r.submit(queue.Request{To: []string{number(9)}, Text: "hola", SIM: dials})[0]
+		for i := range 4 {
+			begun := time.Now()
+			m := r.submit(queue.Request{To: []string{number(i)}, Text: "su código es 4321", Class: queue.OTP})[0]
+			again := r.submit(queue.Request{To: []string{number(i)}, Text: "su código es 1234", Class: queue.OTP})[0]
+			require.Equal(t, other, r.reaches(m.ID, queue.Sent).SIM)
+			require.Equal(t, other, r.reaches(again.ID, queue.Sent).SIM)
+			require.Less(t, time.Since(begun), 4500*time.Millisecond)
+		}
+		require.NotEqual(t, queue.Sent, r.message(own.ID).State)
+		require.NoError(t, <-over)
+		r.reaches(own.ID, queue.Sent)
+		m := r.submit(queue.Request{To: []string{number(1)}, Text: "hola"})[0]
+		require.NoError(t, r.pool.PauseSIM(t.Context(), other, true))
+		r.reaches(m.ID, queue.Sent)
+	})
+}
