@@ -319,7 +319,7 @@ func (l *simLine) able(b *simBatch, t time.Duration) bool {
 	if open, _ := l.gate.at(t); l.Out != "" || !open || l.Urgent && b.lane >= queue.LaneNormal {
 		return false
 	}
-	moment := t + max(letGoAfter, l.Pace+time.Duration(paceJitter*float64(l.Pace))+time.Second)
+	moment := t + momentOf(l.Pace)
 	for w := range l.Limits {
 		segments, recipients, has := l.most(w, b.lane)
 		for kind, most := range [2]int{segments, recipients} {

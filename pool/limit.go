@@ -113,10 +113,11 @@ func (p *Pool) look(ctx context.Context, key string) {
 }
 
 // moment is how soon a SIM must have room again for its limits not to count as
-// reached: soon, or when its pace has it wait as long; simMu is held.
-func (r *simRecord) moment() time.Duration {
-	return max(letGoAfter, pause(r.pace(), 1)+time.Second)
-}
+// reached: soon, or as its pace has it wait. That is as fast as the minute allows, so
+// chance decides which of them is in the way. simMu is held.
+func (r *simRecord) moment() time.Duration { return momentOf(pause(r.pace(), 0.5)) }
+
+func momentOf(pace time.Duration) time.Duration { return max(letGoAfter, 3*pace) }
 
 // letGo lets what only prefers a SIM leave on others, when that SIM cannot send:
 // at once when a limit, a fault or a person is in the way, after letGoAfter when

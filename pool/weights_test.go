@@ -231,3 +231,42 @@ func TestALostAnswerKeepsNoCodesAwayForEver(t *testing.T) {
 		require.Positive(t, on())
 	})
 }
+
+// TestAFullMinuteIsNoState: a SIM that sends as fast as its minute allows stays
+// ready, and keeps what prefers it.
+func TestAFullMinuteIsNoState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpeedRigOf(t, false, 7, time.Second, time.Second)
+		its := s.sims[0]
+		s.limit(its, queue.Limit{Window: queue.WindowMinute, MaxSegments: 4})
+		s.limit(s.sims[1], queue.Limit{Window: queue.WindowMinute, MaxSegments: 4})
+		before := len(s.states(its))
+		full := 0
+		for i := range 20 {
+			m := s.submit(queue.Request{To: []string{number(1)}, Text: "x"})[0]
+			if i == 0 {
+				m = s.submit(queue.Request{To: []string{number(1)}, Text: "x", SIM: its})[0]
+			}
+			for range 600 {
+				if s.message(m.ID).State != queue.Queued {
+					break
+				}
+				if l, err := s.pool.Limits(t.Context(), its); err == nil && l.Room.Segments[queue.LaneNormal] == 0 {
+					full++
+				}
+				s.pass(100 * time.Millisecond)
+			}
+			if i > 0 {
+				require.Equal(t, its, s.message(m.ID).SIM, "message %d", i)
+			}
+		}
+		require.Greater(t, full, 10, "its minute was full now and then")
+		states := 0
+		for _, one := range s.states(its)[before:] {
+			if one == "ready" || one == "limit_reached" {
+				states++
+			}
+		}
+		require.LessOrEqual(t, states, 2, "%v", s.states(its))
+	})
+}
