@@ -223,3 +223,31 @@ func testPace(t *testing.T) {
 	}
 	require.Less(t, r.clock.Now().Sub(begun), 6*time.Second)
 }
+
+// TestAWindowByADoubtfulClock: while nobody knows the time, a SIM with a send window
+// sends what is urgent, whatever the clock says, and its route waits for no other.
+func TestAWindowByADoubtfulClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, emulator.NetworkOptions{ReportDelay: time.Second})
+		r.ready(2)
+		its, other := r.modems[0].ICCID(), r.modems[1].ICCID()
+		r.route(queue.FallbackAny, queue.RouteSIM{ICCID: its, Weight: 1})
+		local := time.Now().Local()
+		from := (60*local.Hour() + local.Minute() + 120) % (24 * 60)
+		r.clock.doubt(true)
+		_, err := r.pool.UpdateSIM(t.Context(), its, queue.SIMPatch{Window: &queue.SendWindow{From: from, To: (from + 60) % (24 * 60), Days: 127}})
+		require.NoError(t, err)
+		normal := r.each(1, queue.Normal)[0]
+		time.Sleep(50 * time.Second)
+		for range 12 {
+			id := r.each(1, queue.OTP)[0]
+			time.Sleep(3 * time.Second)
+			require.Equal(t, its, r.message(id).SIM)
+		}
+		require.Equal(t, other, r.message(normal).SIM, "none of its route's SIMs sends that")
+		s, err := r.pool.SIM(t.Context(), its)
+		require.NoError(t, err)
+		require.Equal(t, pool.SIMUnavailable, s.State)
+		require.NotContains(t, s.Reason, "outside", "nobody knows")
+	})
+}

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -162,7 +163,18 @@ func (p *Pool) letGo(ctx context.Context, lines []*line, told bool, next *due) {
 		free = append(free, key)
 	}
 	p.simMu.Unlock()
-	for _, key := range free {
+	if len(free) == 0 {
+		return
+	}
+	preferred, err := p.store.Preferred(ctx)
+	if err != nil {
+		p.complain(ctx, "looking what prefers a SIM that cannot send", err)
+		return
+	}
+	for _, key := range preferred {
+		if !slices.Contains(free, key) {
+			continue
+		}
 		if _, err := p.store.LetGo(ctx, key); err != nil {
 			p.complain(ctx, "letting go what prefers a SIM", err)
 			return

@@ -256,6 +256,9 @@ func (p *Pool) withheld(key string) (state, why string) {
 	case p.openLimits, r.row.Window.None():
 		return "", ""
 	}
+	if !p.clock.Trusted() {
+		return SIMUnavailable, "the time of day is not certain: in case these are not the hours in which it may send, only codes and alerts leave on it"
+	}
 	if open, change := windowUntil(r.row.Window, p.clock.Now(), p.home); !open {
 		why = "outside the hours in which it may send"
 		if !change.IsZero() {

@@ -203,6 +203,26 @@ func (s *Store) LetGo(ctx context.Context, iccid string) (n int, err error) {
 	return n, nil
 }
 
+// preferredSQL lists the SIMs that something prefers.
+const preferredSQL = `SELECT DISTINCT sim FROM message INDEXED BY message_prefers WHERE prefer_until > 0`
+
+// Preferred are the SIMs that something waits for by preference only.
+func (s *Store) Preferred(ctx context.Context) (list []string, err error) {
+	rows, err := s.db.Read().QueryContext(ctx, preferredSQL)
+	if err != nil {
+		return nil, fmt.Errorf("look which SIMs are preferred: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var sim string
+		if err := rows.Scan(&sim); err != nil {
+			return nil, fmt.Errorf("look which SIMs are preferred: %w", err)
+		}
+		list = append(list, sim)
+	}
+	return list, rows.Err()
+}
+
 // letGoAll ends the preference of what a query lists, in portions.
 func (s *Store) letGoAll(ctx context.Context, query string, arg any) (n int, err error) {
 	for {
