@@ -2,6 +2,7 @@ package pool
 
 import (
 	"cmp"
+	"context"
 	"math"
 	"slices"
 	"time"
@@ -17,6 +18,10 @@ const (
 	simulationHorizon = 366 * 24 * time.Hour
 	// simulationSteps bound its work, whatever it is given.
 	simulationSteps = 1_000_000
+	// simulationLook is after how many steps it looks whether anybody still waits for
+	// it, simulationMost how long a Forecast takes: it is asked for while one types.
+	simulationLook = 64
+	simulationMost = 2 * time.Second
 	// Up to so many messages are taken one by one: with few it matters which goes
 	// where. Of more a line's part is cut into simulationSlices, at least, and
 	// smaller ones towards the end: so all lines end together, to one message.
@@ -37,15 +42,15 @@ const (
 // Simulate works out what becomes of the work: the lines take from the queue as
 // the pool's do, within all limits. It takes from each line as many submissions
 // at once as nothing can come between, and fewer towards the end. It is pure,
-// and ends whatever it is given.
-func Simulate(s Situation) Forecast { return simulate(s, simulationFine) }
+// and ends whatever it is given, or with ctx: what it knows by then is Cut.
+func Simulate(ctx context.Context, s Situation) Forecast { return simulate(ctx, s, simulationFine) }
 
 // simulate takes up to fine messages one by one.
-func simulate(s Situation, fine int) Forecast {
+func simulate(ctx context.Context, s Situation, fine int) Forecast {
 	m := newSimulation(s, fine)
 	if m.left > 0 && !s.Paused {
-		for range simulationSteps {
-			if m.left == 0 || !m.step() {
+		for n := 0; m.left > 0; n++ {
+			if m.cut = n == simulationSteps || n%simulationLook == 0 && ctx.Err() != nil; m.cut || !m.step() {
 				break
 			}
 		}
@@ -58,6 +63,7 @@ type simulation struct {
 	Situation
 	lines   []*simLine
 	batches []*simBatch // of all lanes: the better lane first
+	later   []*simBatch // of what is ahead: not before their From, the first first
 	left    int         // messages of the work
 	lane    int         // of the work
 	horizon time.Duration
@@ -69,6 +75,7 @@ type simulation struct {
 	begun, done time.Duration // of the work; begun never: not yet
 	covered     time.Duration // until then something of the work is being sent
 	expired     int
+	cut         bool // it was ended before its end
 	waits       []Wait
 	hits        []LimitHit
 }
@@ -97,19 +104,24 @@ func newSimulation(s Situation, fine int) *simulation {
 		m.add(s.Work[i], true)
 	}
 	slices.SortStableFunc(m.batches, func(a, b *simBatch) int { return cmp.Compare(a.lane, b.lane) })
+	slices.SortStableFunc(m.later, func(a, b *simBatch) int { return cmp.Compare(a.From, b.From) })
 	return m
 }
 
 func (m *simulation) add(b Batch, work bool) {
 	sane := b.sane()
 	given := &sane
-	if given.Messages <= 0 {
+	if given.Messages <= 0 || !work && given.Why != "" {
 		return
 	}
 	sim := &simBatch{Batch: given, lane: queue.Lane(given.Class), work: work, gate: newGate(given.Hours, m.Now), total: given.Segments}
 	sim.only, sim.other = m.those(given.Only), m.those(given.Else)
 	if len(given.Weights) == len(m.lines) && m.worn[given.Route] == nil {
 		m.worn[given.Route] = newWorn(len(m.lines), given.Worn)
+	}
+	if !work && given.From > 0 {
+		m.later = append(m.later, sim)
+		return
 	}
 	m.batches = append(m.batches, sim)
 	if work {
@@ -163,7 +175,8 @@ func (m *simulation) step() bool {
 // first. wake is when something may be otherwise: when it finds nothing the time
 // to look again, else the end of what can be taken at once.
 func (m *simulation) choose(l *simLine, t time.Duration) (*simBatch, time.Duration) {
-	wake := never
+	m.comes(t)
+	wake := m.next()
 	var best [lanes]*simBatch
 	for i := 0; i < len(m.batches); i++ {
 		b := m.batches[i]
@@ -212,6 +225,24 @@ func (m *simulation) choose(l *simLine, t time.Duration) (*simBatch, time.Durati
 		}
 	}
 	return b, wake
+}
+
+// comes moves what may go from t on to the rest. Time never goes back.
+func (m *simulation) comes(t time.Duration) {
+	n := 0
+	for n < len(m.later) && m.later[n].From <= t {
+		n++
+	}
+	m.batches = append(m.batches, m.later[:n]...)
+	m.later = m.later[n:]
+}
+
+// next is when the next of what is scheduled ahead of the work comes.
+func (m *simulation) next() time.Duration {
+	if len(m.later) == 0 {
+		return never
+	}
+	return m.later[0].From
 }
 
 // turn is whose a line that asks has, as turns does it.
@@ -331,6 +362,7 @@ func (m *simulation) take(l *simLine, b *simBatch, t, until time.Duration) {
 		m.gap(l, max(m.covered, 0), t)
 	}
 	gap := l.gap(b)
+	until = min(until, m.next())
 	for _, other := range m.batches { // what comes meanwhile may go before
 		if other.From > t {
 			until = min(until, other.From)

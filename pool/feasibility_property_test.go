@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -108,14 +109,14 @@ func TestSimulateInPortions(t *testing.T) {
 				}
 			}
 		}
-		f := simulate(s, 0)
+		f := simulate(context.Background(), s, 0)
 		checkForecast(t, s, f)
 		eta := func(percent int) time.Duration {
 			some := s
 			some.Work = []Batch{*w}
 			some.Work[0].Messages = w.Messages * percent / 100
 			some.Work[0].Segments = each * some.Work[0].Messages
-			return simulate(some, unlimited).ETA
+			return simulate(context.Background(), some, unlimited).ETA
 		}
 		less, more := eta(95), eta(105)
 		if less < 0 {
@@ -195,12 +196,12 @@ func TestSimulateMoreIsNeverEarlier(t *testing.T) {
 			slowest = max(slowest, l.Took*time.Duration(each+1), l.Pace)
 		}
 		s.Work[0].Segments = each * s.Work[0].Messages
-		less := Simulate(s)
+		less := Simulate(context.Background(), s)
 		more := 1 + rapid.IntRange(0, 500).Draw(t, "more")
 		s.Work[0].Messages += more
 		s.Work[0].Segments += each * more
 		s.Work[0].Last += int64(more)
-		f := Simulate(s)
+		f := Simulate(context.Background(), s)
 		if less.ETA < 0 {
 			require.Negative(t, f.ETA)
 		} else if f.ETA >= 0 {
@@ -265,7 +266,7 @@ func FuzzSimulate(f *testing.F) {
 			}
 		}
 		began := time.Now()
-		got := Simulate(s)
+		got := Simulate(context.Background(), s)
 		if took := time.Since(began); took > 30*time.Second {
 			t.Fatalf("it took %v: %+v", took, s)
 		}
@@ -290,7 +291,7 @@ func TestSimulateEvenly(t *testing.T) {
 	lines[0].Limits[windowMinute].Segments = 10
 	lines[1].Limits[windowHour].Segments = 100
 	lines[0].Reserve, lines[1].Reserve = 20, 20
-	f, one := Simulate(situation(lines, batch(queue.Bulk, 40_000, 1))), simulate(situation(lines, batch(queue.Bulk, 40_000, 1)), unlimited)
+	f, one := Simulate(context.Background(), situation(lines, batch(queue.Bulk, 40_000, 1))), simulate(context.Background(), situation(lines, batch(queue.Bulk, 40_000, 1)), unlimited)
 	require.InEpsilon(t, one.ETA.Seconds(), f.ETA.Seconds(), 0.005)
 	for sim, n := range shares(one) {
 		require.InEpsilon(t, n, shares(f)[sim], 0.01)
@@ -312,7 +313,7 @@ func BenchmarkSimulate(b *testing.B) {
 				s.Lines = append(s.Lines, l)
 			}
 			for b.Loop() {
-				Simulate(s)
+				Simulate(context.Background(), s)
 			}
 		})
 	}

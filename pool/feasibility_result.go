@@ -56,7 +56,9 @@ func (m *simulation) wait(why string, from, to time.Duration) {
 func (m *simulation) forecast() Forecast {
 	f := Forecast{ETA: -1, Expired: m.expired, Unsent: m.left, Waits: m.waits}
 	end := m.done
-	if m.left > 0 {
+	if f.Cut = m.cut; m.cut {
+		f.Waits = append(f.Waits, Wait{Why: WaitAhead, From: m.Now.Add(m.covered)})
+	} else if m.left > 0 {
 		f.Waits = append(f.Waits, m.forever())
 	} else {
 		f.ETA, f.Finish = end, m.Now.Add(end)

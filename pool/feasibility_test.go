@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func shares(f Forecast) map[string]int {
 }
 
 func TestSimulateSharesBySpeed(t *testing.T) {
-	f := Simulate(situation(idleLines(2*sec, 4*sec), batch(queue.Normal, 30, 1)))
+	f := Simulate(context.Background(), situation(idleLines(2*sec, 4*sec), batch(queue.Normal, 30, 1)))
 	require.True(t, f.Feasible)
 	require.Equal(t, 40*sec, f.ETA)
 	require.Equal(t, map[string]int{"sim0": 20, "sim1": 10}, shares(f))
@@ -55,7 +56,7 @@ func TestSimulateSharesBySpeed(t *testing.T) {
 }
 
 func TestSimulateLongMessageStaysOnOneLine(t *testing.T) {
-	f := Simulate(situation(idleLines(2*sec, 2*sec, 2*sec), batch(queue.Normal, 1, 10)))
+	f := Simulate(context.Background(), situation(idleLines(2*sec, 2*sec, 2*sec), batch(queue.Normal, 1, 10)))
 	require.Equal(t, 20*sec, f.ETA)
 	require.Equal(t, map[string]int{"sim0": 10}, shares(f))
 }
@@ -64,7 +65,7 @@ func TestSimulateMinuteAndHour(t *testing.T) {
 	lines := idleLines(sec)
 	lines[0].Limits[windowMinute].Segments = 10
 	lines[0].Limits[windowHour].Segments = 25
-	f := Simulate(situation(lines, batch(queue.Normal, 27, 1)))
+	f := Simulate(context.Background(), situation(lines, batch(queue.Normal, 27, 1)))
 	// From the answers: 0–9, 61–70, 122–126; then the first of the hour is free again
 	// at 3601, the second a second later.
 	require.Equal(t, 3603*sec, f.ETA)
@@ -81,7 +82,7 @@ func TestSimulateUsesOfBeforeCount(t *testing.T) {
 	lines := idleLines(sec)
 	lines[0].Limits[windowMinute].Segments = 10
 	lines[0].Uses = []Use{{50 * sec, 4, 4}, {5 * sec, 5, 5}} // one is free
-	f := Simulate(situation(lines, batch(queue.Normal, 3, 1)))
+	f := Simulate(context.Background(), situation(lines, batch(queue.Normal, 3, 1)))
 	require.Equal(t, 12*sec, f.ETA, "one at once, two when the four have left after ten seconds")
 }
 
@@ -89,14 +90,14 @@ func TestSimulateReserve(t *testing.T) {
 	lines := idleLines(sec)
 	lines[0].Reserve = 20
 	lines[0].Limits[windowDay] = SimLimit{Segments: 501, UsedSegments: 100}
-	f := Simulate(situation(lines, batch(queue.Bulk, 400, 1)))
+	f := Simulate(context.Background(), situation(lines, batch(queue.Bulk, 400, 1)))
 	// 401 less a fifth rounded down: 400 of 501 are bulk's, 300 are left today.
 	require.Equal(t, 12*time.Hour+100*sec, f.ETA)
 	require.Equal(t, LimitHit{"sim0", "day", false, noon.Add(299 * sec)}, *f.FirstLimit())
 	require.Equal(t, []Left{{"sim0", 401, 101, -1}}, f.Left)
 	require.Equal(t, []Wait{{WaitDay, noon.Add(300 * sec), noon.Add(12 * time.Hour)}}, f.Waits)
 
-	f = Simulate(situation(lines, batch(queue.Normal, 401, 1)))
+	f = Simulate(context.Background(), situation(lines, batch(queue.Normal, 401, 1)))
 	require.Equal(t, 401*sec, f.ETA, "what is not bulk may use all of it")
 	require.Equal(t, LimitHit{"sim0", "day", false, noon.Add(400 * sec)}, *f.FirstLimit())
 	require.Equal(t, 0, f.Left[0].Segments)
@@ -105,16 +106,16 @@ func TestSimulateReserve(t *testing.T) {
 func TestSimulateLongMessageMustFitTheDay(t *testing.T) {
 	lines := idleLines(sec)
 	lines[0].Limits[windowDay] = SimLimit{Segments: 10, UsedSegments: 2}
-	f := Simulate(situation(lines, batch(queue.Normal, 3, 3)))
+	f := Simulate(context.Background(), situation(lines, batch(queue.Normal, 3, 3)))
 	require.Equal(t, 12*time.Hour+3*sec, f.ETA, "two fit today")
-	f = Simulate(situation(lines, batch(queue.Normal, 1, 20)))
+	f = Simulate(context.Background(), situation(lines, batch(queue.Normal, 1, 20)))
 	require.Equal(t, 12*time.Hour+20*sec, f.ETA, "what never fits goes when nothing is used yet")
 }
 
 func TestSimulateLongMessageWaitsBetweenSegments(t *testing.T) {
 	lines := idleLines(sec)
 	lines[0].Limits[windowMinute].Segments = 4
-	f := Simulate(situation(lines, batch(queue.Normal, 2, 3)))
+	f := Simulate(context.Background(), situation(lines, batch(queue.Normal, 2, 3)))
 	require.Equal(t, 63*sec, f.ETA, "four at once, two of the second message a minute after their answers")
 }
 
@@ -122,7 +123,7 @@ func TestSimulateMonthAndResetDay(t *testing.T) {
 	lines := idleLines(sec)
 	lines[0].ResetDay = 31
 	lines[0].Limits[windowMonth] = SimLimit{Recipients: 500, UsedRecipients: 490}
-	f := Simulate(situation(lines, batch(queue.Normal, 20, 1)))
+	f := Simulate(context.Background(), situation(lines, batch(queue.Normal, 20, 1)))
 	require.Equal(t, time.Date(2026, 3, 31, 0, 0, 10, 0, time.UTC), f.Finish)
 	require.Equal(t, LimitHit{"sim0", "month", true, noon.Add(9 * sec)}, *f.FirstLimit())
 	require.Equal(t, WaitRecipients, f.Waits[0].Why)
@@ -130,7 +131,7 @@ func TestSimulateMonthAndResetDay(t *testing.T) {
 
 	s := situation(lines, batch(queue.Normal, 20, 1))
 	s.Trusted = false
-	f = Simulate(s)
+	f = Simulate(context.Background(), s)
 	require.False(t, f.Feasible, "a clock that is not trusted ends no month")
 	require.Equal(t, 10, f.Unsent)
 	require.Negative(t, f.ETA)
@@ -142,7 +143,7 @@ func TestSimulateKnownRecipients(t *testing.T) {
 	lines[0].Limits[windowMonth] = SimLimit{Recipients: 500, UsedRecipients: 490}
 	b := batch(queue.Normal, 20, 1)
 	b.Known = [][4]float64{{0, 0, 0, 0.5}}
-	f := Simulate(situation(lines, b))
+	f := Simulate(context.Background(), situation(lines, b))
 	require.Equal(t, 20*sec, f.ETA)
 	require.Equal(t, 0, f.Left[0].Recipients)
 }
@@ -150,19 +151,19 @@ func TestSimulateKnownRecipients(t *testing.T) {
 func TestSimulatePaceIsOfLowerLanesOnly(t *testing.T) {
 	lines := idleLines(2 * sec)
 	lines[0].Pace = 6 * sec
-	require.Equal(t, 56*sec, Simulate(situation(lines, batch(queue.Bulk, 10, 1))).ETA)
-	require.Equal(t, 20*sec, Simulate(situation(lines, batch(queue.OTP, 10, 1))).ETA)
-	require.Equal(t, 68*sec, Simulate(situation(lines, batch(queue.Normal, 2, 6))).ETA, "the pace is of submissions")
+	require.Equal(t, 56*sec, Simulate(context.Background(), situation(lines, batch(queue.Bulk, 10, 1))).ETA)
+	require.Equal(t, 20*sec, Simulate(context.Background(), situation(lines, batch(queue.OTP, 10, 1))).ETA)
+	require.Equal(t, 68*sec, Simulate(context.Background(), situation(lines, batch(queue.Normal, 2, 6))).ETA, "the pace is of submissions")
 	s := situation(lines, batch(queue.Normal, 1, 1))
 	s.Ahead = []Batch{batch(queue.OTP, 1, 1)}
-	require.Equal(t, 8*sec, Simulate(s).ETA, "what is urgent keeps no pace, and sets it")
+	require.Equal(t, 8*sec, Simulate(context.Background(), s).ETA, "what is urgent keeps no pace, and sets it")
 }
 
 func TestSimulateWarmUp(t *testing.T) {
 	lines := idleLines(sec)
 	lines[0].Limits[windowDay] = SimLimit{Segments: 500}
 	lines[0].Warm = 50
-	f := Simulate(situation(lines, batch(queue.Normal, 50+100+200+400+500+1, 1)))
+	f := Simulate(context.Background(), situation(lines, batch(queue.Normal, 50+100+200+400+500+1, 1)))
 	require.Equal(t, time.Date(2026, 3, 7, 0, 0, 1, 0, time.UTC), f.Finish)
 }
 
@@ -170,22 +171,22 @@ func TestSimulateWhatIsAhead(t *testing.T) {
 	s := situation(idleLines(2*sec, 2*sec), batch(queue.Normal, 10, 1))
 	s.Work[0].First, s.Work[0].Last = 1000, 1010
 	s.Ahead = []Batch{batch(queue.Bulk, 20, 1), batch(queue.Alert, 40, 1), batch(queue.Normal, 20, 1)}
-	f := Simulate(s)
+	f := Simulate(context.Background(), s)
 	require.InDelta(t, 70, f.ETA.Seconds(), 4, "alerts and what was accepted before go first, bulk does not")
 	require.Equal(t, []Wait{{WaitAhead, noon, f.Begins}}, f.Waits)
 	require.Equal(t, map[string]int{"sim0": 5, "sim1": 5}, shares(f))
 
 	s.Work = []Batch{batch(queue.OTP, 1, 1)}
-	require.Equal(t, 2*sec, Simulate(s).ETA)
+	require.Equal(t, 2*sec, Simulate(context.Background(), s).ETA)
 }
 
 func TestSimulateBulkDoesNotStarve(t *testing.T) {
 	s := situation(idleLines(sec), batch(queue.Bulk, 3, 1))
 	s.Ahead = []Batch{batch(queue.Normal, 10_000, 1)}
-	require.Equal(t, 153*sec, Simulate(s).ETA, "one after every fifty")
+	require.Equal(t, 153*sec, Simulate(context.Background(), s).ETA, "one after every fifty")
 	s = situation(idleLines(sec), batch(queue.Normal, 2, 1))
 	s.Ahead = []Batch{batch(queue.OTP, 10_000, 1)}
-	require.Equal(t, 52*sec, Simulate(s).ETA, "one after every twenty-five")
+	require.Equal(t, 52*sec, Simulate(context.Background(), s).ETA, "one after every twenty-five")
 }
 
 func TestSimulateRoutesAndFallback(t *testing.T) {
@@ -193,18 +194,18 @@ func TestSimulateRoutesAndFallback(t *testing.T) {
 	lines[0].Out, lines[2].Limits[windowDay].Segments = WaitLine, 5
 	b := batch(queue.Normal, 10, 1)
 	b.Only, b.Fallback = []int{0}, 60*sec
-	f := Simulate(situation(lines, b))
+	f := Simulate(context.Background(), situation(lines, b))
 	require.Equal(t, 65*sec, f.ETA, "its only SIM cannot: any may after a minute")
 	require.Equal(t, map[string]int{"sim1": 5, "sim2": 5}, shares(f))
 	b.Fallback = 0
-	f = Simulate(situation(lines, b))
+	f = Simulate(context.Background(), situation(lines, b))
 	require.Equal(t, 10, f.Unsent)
 	require.Equal(t, []Wait{{Why: WaitLine, From: noon}}, f.Waits)
 	b.Only = []int{1, 2}
-	f = Simulate(situation(lines, b))
+	f = Simulate(context.Background(), situation(lines, b))
 	require.Equal(t, map[string]int{"sim1": 5, "sim2": 5}, shares(f))
 	b.Only, b.Messages, b.Segments = []int{2}, 6, 6
-	require.Equal(t, 12*time.Hour+sec, Simulate(situation(lines, b)).ETA, "its route waits for tomorrow")
+	require.Equal(t, 12*time.Hour+sec, Simulate(context.Background(), situation(lines, b)).ETA, "its route waits for tomorrow")
 }
 
 func TestSimulateFallbackWhenTheRouteIsFull(t *testing.T) {
@@ -212,26 +213,26 @@ func TestSimulateFallbackWhenTheRouteIsFull(t *testing.T) {
 	lines[0].Limits[windowDay].Segments = 5
 	b := batch(queue.Normal, 10, 1)
 	b.Only, b.Fallback = []int{0}, 60*sec
-	f := Simulate(situation(lines, b))
+	f := Simulate(context.Background(), situation(lines, b))
 	require.Equal(t, 69*sec, f.ETA, "a minute after its last submission the others may")
 	require.Equal(t, map[string]int{"sim0": 5, "sim1": 5}, shares(f))
 
 	b = batch(queue.Normal, 10, 1)
 	b.Only, b.Later, b.LetGo = []int{0}, 60*sec, true
-	require.Equal(t, map[string]int{"sim0": 5, "sim1": 5}, shares(Simulate(situation(lines, b))))
+	require.Equal(t, map[string]int{"sim0": 5, "sim1": 5}, shares(Simulate(context.Background(), situation(lines, b))))
 	lines[0].Out = WaitSIMPaused
-	require.Equal(t, 10*sec, Simulate(situation(lines, b)).ETA, "what only prefers a SIM that cannot goes at once")
+	require.Equal(t, 10*sec, Simulate(context.Background(), situation(lines, b)).ETA, "what only prefers a SIM that cannot goes at once")
 }
 
 func TestSimulateWeights(t *testing.T) {
 	lines := idleLines(sec, sec)
 	b := batch(queue.Normal, 400, 1)
 	b.Route, b.Only, b.Weights = 7, []int{0, 1}, []int{3, 1}
-	f := Simulate(situation(lines, b))
+	f := Simulate(context.Background(), situation(lines, b))
 	require.InDelta(t, 300, shares(f)["sim0"], 4)
 	require.InDelta(t, 300, f.ETA.Seconds(), 5, "the lighter one waits for the heavier")
 	lines[0].Out = WaitLine
-	require.Equal(t, 400*sec, Simulate(situation(lines, b)).ETA, "one alone waits for nobody")
+	require.Equal(t, 400*sec, Simulate(context.Background(), situation(lines, b)).ETA, "one alone waits for nobody")
 }
 
 // fixedHours are open from a minute of the day to another, UTC.
@@ -251,13 +252,13 @@ func (h fixedHours) At(t time.Time) (bool, time.Time) {
 func TestSimulateHours(t *testing.T) {
 	b := batch(queue.Bulk, 100, 1)
 	b.Hours = fixedHours{9 * time.Hour, 12*time.Hour + time.Minute}
-	f := Simulate(situation(idleLines(sec), b))
+	f := Simulate(context.Background(), situation(idleLines(sec), b))
 	require.Equal(t, 21*time.Hour+40*sec, f.ETA, "sixty before quiet hours, forty in the morning")
 	require.Equal(t, []Wait{{WaitQuiet, noon.Add(time.Minute), noon.Add(21 * time.Hour)}}, f.Waits)
 
 	lines := idleLines(sec)
 	lines[0].Hours = fixedHours{13 * time.Hour, 20 * time.Hour}
-	f = Simulate(situation(lines, batch(queue.Normal, 1, 1)))
+	f = Simulate(context.Background(), situation(lines, batch(queue.Normal, 1, 1)))
 	require.Equal(t, time.Hour+sec, f.ETA)
 	require.Equal(t, []Wait{{WaitWindow, noon, noon.Add(time.Hour)}}, f.Waits)
 }
@@ -265,7 +266,7 @@ func TestSimulateHours(t *testing.T) {
 func TestSimulateScheduledAndValidity(t *testing.T) {
 	b := batch(queue.Normal, 100, 1)
 	b.From, b.Expires, b.LastExpires = time.Hour, time.Hour+time.Minute, time.Hour+time.Minute
-	f := Simulate(situation(idleLines(sec), b))
+	f := Simulate(context.Background(), situation(idleLines(sec), b))
 	require.False(t, f.Feasible)
 	require.Equal(t, 40, f.Expired, "sixty leave within the minute that they are valid")
 	require.Equal(t, time.Hour+time.Minute, f.ETA)
@@ -275,19 +276,54 @@ func TestSimulateScheduledAndValidity(t *testing.T) {
 	s.Ahead = []Batch{batch(queue.Normal, 100, 1)}
 	s.Ahead[0].Expires, s.Ahead[0].LastExpires = 20*sec, 20*sec
 	s.Work[0].First, s.Work[0].Last = 101, 110
-	require.Equal(t, 30*sec, Simulate(s).ETA, "what expires stands in nobody's way")
+	require.Equal(t, 30*sec, Simulate(context.Background(), s).ETA, "what expires stands in nobody's way")
 }
 
 func TestSimulatePausedAndNothing(t *testing.T) {
 	s := situation(idleLines(sec), batch(queue.Normal, 10, 1))
 	s.Paused = true
-	f := Simulate(s)
+	f := Simulate(context.Background(), s)
 	require.Equal(t, []Wait{{Why: WaitPaused, From: noon}}, f.Waits)
 	require.Equal(t, 10, f.Unsent)
 	require.Negative(t, f.ETA)
 	b := batch(queue.Bulk, 10, 1)
 	b.Why = WaitClass
-	require.Equal(t, WaitClass, Simulate(situation(idleLines(sec), b)).Waits[0].Why)
-	require.Equal(t, WaitLine, Simulate(situation(nil, batch(queue.Bulk, 10, 1))).Waits[0].Why)
-	require.Negative(t, Simulate(Situation{Now: noon}).ETA)
+	require.Equal(t, WaitClass, Simulate(context.Background(), situation(idleLines(sec), b)).Waits[0].Why)
+	require.Equal(t, WaitLine, Simulate(context.Background(), situation(nil, batch(queue.Bulk, 10, 1))).Waits[0].Why)
+	require.Negative(t, Simulate(context.Background(), Situation{Now: noon}).ETA)
+}
+
+// TestSimulateEndsWithItsContext: what is worked out for nobody any more, or takes
+// too long, is cut short.
+func TestSimulateEndsWithItsContext(t *testing.T) {
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	f := Simulate(done, situation(idleLines(sec), batch(queue.Normal, 30, 1)))
+	require.True(t, f.Cut)
+	require.False(t, f.Feasible)
+	require.Equal(t, 30, f.Unsent)
+	require.Negative(t, f.ETA)
+
+	// Thirty-two lines with thirteen thousand scheduled groups, and no day of theirs
+	// has room for the work.
+	var lines []SimLine
+	for i := range 32 {
+		l := SimLine{ICCID: fmt.Sprint(i), Took: sec}
+		l.Limits[windowMonth].Recipients = 1
+		lines = append(lines, l)
+	}
+	s := situation(lines, batch(queue.Bulk, 1000, 1))
+	for i := range 13_000 {
+		b := batch(queue.Normal, 10, 1)
+		b.From = time.Duration(i) * time.Hour / 2
+		s.Ahead = append(s.Ahead, b)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	f = Simulate(short, s)
+	require.Less(t, time.Since(began), 5*time.Second)
+	require.True(t, f.Cut)
+	require.Equal(t, WaitAhead, f.Waits[len(f.Waits)-1].Why)
+	require.True(t, f.Waits[len(f.Waits)-1].Until.IsZero())
 }

@@ -52,6 +52,8 @@ type Forecast struct {
 	// Expired messages would not have left before their validity ends, Unsent ones
 	// never, by what is known.
 	Expired, Unsent int
+	// Cut: it would have taken too long to work out; of the Unsent nothing is known.
+	Cut bool
 	// Guessed: of a SIM that sends it no submission has been measured yet.
 	Guessed bool
 }

@@ -25,7 +25,10 @@ func (p *Pool) Forecast(ctx context.Context, w Work) (Forecast, error) {
 	if err != nil {
 		return Forecast{}, err
 	}
-	return Simulate(s), nil
+	short, cancel := context.WithTimeout(ctx, simulationMost)
+	defer cancel()
+	f := Simulate(short, s)
+	return f, ctx.Err()
 }
 
 // situation is all that a forecast goes by, as it is now.
