@@ -138,7 +138,9 @@ func (l *line) dials() (over func()) {
 	l.dialling.Add(1)
 	return func() {
 		l.dialling.Add(-1)
-		l.p.kick()
+		if len(l.p.all()) > 1 { // else nothing was kept back
+			l.p.kick()
+		}
 	}
 }
 
