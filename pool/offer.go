@@ -228,7 +228,7 @@ func (l *line) standing(key string, r *rules) standing {
 
 // offer is what a SIM may take now, by the rules.
 func (p *Pool) offer(r *rules, s standing) *queue.Offer {
-	o := &queue.Offer{Own: []queue.Open{}, Any: []queue.Open{}, Shut: r.paused}
+	o := &queue.Offer{Own: []queue.Open{}, Any: []queue.Open{}, Shut: r.paused, Rules: r.number}
 	o.Turn, o.Over = p.turns.next()
 	if s.lanes == 0 {
 		return o

@@ -18,6 +18,7 @@ type rules struct {
 	paused  queue.Lanes
 	buckets []bucket
 	routes  map[int64]*route
+	number  int64 // of the routes, queue.Store.Rules
 }
 
 // bucket is a set of messages that the same lines may send at the same times.
@@ -65,7 +66,9 @@ func (p *Pool) loadRules(ctx context.Context) error {
 // routed takes over the routes and buckets that the store has by now. It is
 // called on the store's writer.
 func (p *Pool) routed(list []queue.Route, buckets []queue.Bucket) {
+	number := p.store.Rules()
 	p.ruled(func(r *rules) {
+		r.number = number
 		r.routes = make(map[int64]*route, len(list))
 		for _, one := range list {
 			to := &route{Route: one, weights: map[string]int{}}

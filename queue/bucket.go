@@ -179,6 +179,10 @@ func (s *Store) OnRoutes(f func([]Route, []Bucket)) {
 	f(slices.Clone(t.routes), slices.Clone(t.buckets))
 }
 
+// Rules is the number of the present routes, another one after each change of them,
+// never 0. It reads nothing from the disk, and may be called by what OnRoutes has set.
+func (s *Store) Rules() int64 { return s.routes.now.Load().gen }
+
 // Buckets that there are. It reads nothing from the disk.
 func (s *Store) Buckets() []Bucket { return slices.Clone(s.routes.now.Load().buckets) }
 

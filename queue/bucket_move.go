@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -108,8 +109,14 @@ func (s *Store) isRestored(ctx context.Context) (bool, error) {
 // startRoutes has New see to what waits, or waits to be released: again, when its
 // buckets may not be there.
 func (s *Store) startRoutes(ctx context.Context, again bool) error {
-	if err := s.beginMove(ctx, again || s.routes.pending.Load()); err != nil {
+	again = again || s.routes.pending.Load()
+	if err := s.beginMove(ctx, again); err != nil {
 		return err
+	}
+	if again {
+		if err := s.db.Write(ctx, sqlite.Ordinary, s.house); err != nil {
+			return err
+		}
 	}
 	var any bool
 	err := s.db.Read().QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM message INDEXED BY message_prefer WHERE prefer_until > 0)`).Scan(&any)
@@ -117,6 +124,46 @@ func (s *Store) startRoutes(ctx context.Context, again bool) error {
 		return err
 	}
 	return s.db.Write(ctx, sqlite.Ordinary, s.unstick)
+}
+
+// house puts what has begun, which no move touches, into a bucket that is there: of
+// one that is not nobody is offered anything.
+func (s *Store) house(tx *sqlite.Tx) error {
+	ids := []int64{}
+	for _, b := range s.routes.now.Load().buckets {
+		ids = append(ids, b.ID)
+	}
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return err
+	}
+	rows, err := tx.Query(`SELECT seq, recipient, key_id, class FROM message INDEXED BY message_state
+		WHERE (state IN ('held','sending','uncertain') OR state = 'queued' AND segments > 1) AND bucket NOT IN (SELECT value FROM json_each(?))`, string(list))
+	if err != nil {
+		return fmt.Errorf("look what is in no bucket: %w", err)
+	}
+	defer rows.Close()
+	var stray []waiting
+	for rows.Next() {
+		var w waiting
+		if _, err := Scanned(rows, &w.seq, &w.to, &w.key, &w.class); err != nil {
+			return fmt.Errorf("look what is in no bucket: %w", err)
+		}
+		stray = append(stray, w)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for _, w := range stray {
+		bucket, err := s.bucketIn(tx, s.placeOf(w.to, w.class, w.key).spot)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`UPDATE message SET bucket = ? WHERE seq = ?`, bucket, w.seq); err != nil {
+			return fmt.Errorf("put a message into a bucket: %w", err)
+		}
+	}
+	return nil
 }
 
 // waiting is a message as moveOn sees it.

@@ -116,6 +116,23 @@ func TestNothingLeavesOffItsRouteDuringTheMove(t *testing.T) {
 	require.Equal(t, ids[1], b.claimed(b.offer(line(2))).Message.ID)
 }
 
+// A message that has begun, in a bucket whose row was lost, is offered all the same.
+func TestWhatHasBegunIsInABucketThatIsThere(t *testing.T) {
+	b := newBox(t)
+	b.sees(2)
+	long := b.submit(Request{Text: strings.Repeat("largo ", 60), Delivery: AtLeastOnce})
+	_, a := b.gated(line(2))
+	b.outcome(a, accepted(1))
+	held := b.submit(Request{})
+	b.raw(`UPDATE message SET bucket = 77`)
+	b.raw(`UPDATE message SET state = 'held' WHERE seq = ?`, held.Seq)
+	require.NoError(t, b.SetSetting(context.Background(), settingEpoch, "salvaged"))
+	b.restart()
+	for _, m := range []Message{long, held} {
+		require.True(t, slices.ContainsFunc(b.Buckets(), func(k Bucket) bool { return k.ID == b.get(m.ID).Bucket }), "%d", b.get(m.ID).Bucket)
+	}
+}
+
 func TestWhatHasBegunIsNotMoved(t *testing.T) {
 	b := newBox(t)
 	ctx := context.Background()

@@ -257,7 +257,7 @@ func (s *Store) drop(tx *sqlite.Tx, seqs []int64, _ time.Time) error {
 func RaiseFloors(tx *sqlite.Tx) error {
 	for _, q := range []string{
 		`UPDATE floor SET value = max(value, coalesce((SELECT max(seq) FROM message), 0)) WHERE name = 'message'`,
-		`UPDATE floor SET value = max(value, coalesce((SELECT max(id) FROM attempt), 0)) WHERE name = 'attempt'`,
+		`UPDATE floor SET value = max(value, coalesce((SELECT max(id) FROM attempt), 0), coalesce((SELECT max(attempt) FROM usage), 0)) WHERE name = 'attempt'`,
 		`UPDATE floor SET value = max(value, coalesce((SELECT max(seq) FROM inbound), 0)) WHERE name = 'inbound'`,
 	} {
 		if _, err := tx.Exec(q); err != nil {

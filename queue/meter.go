@@ -50,6 +50,11 @@ type meter struct {
 
 	// The day and the month of a minute: they are asked for all the time.
 	labels atomic.Pointer[labels]
+
+	// By pick: what waits that the SIM may not send, and how many gates it has
+	// followed. Of the writer's goroutine.
+	passed map[waits]passed
+	adds   int64
 }
 
 type labels struct {

@@ -16,6 +16,9 @@ type Offer struct {
 	// Shut are the classes, by their lanes, of which nothing may leave, whatever the
 	// lane that it waits in: see StartCanary.
 	Shut Lanes
+	// Rules are those that it was made by (Store.Rules): by older ones than the
+	// present nothing is taken of Any. 0: whatever they are.
+	Rules int64
 }
 
 // Head is a message that is next for one or more lines.

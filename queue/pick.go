@@ -34,19 +34,7 @@ SELECT g.sim, g.k >> 2, g.k & 3, m.seq, m.recipient, m.avoid_sim, m.segments, m.
 FROM g CROSS JOIN message m ON m.seq = (SELECT seq FROM message INDEXED BY message_ready
   WHERE sim = g.sim AND bucket = g.k >> 2 AND lane = g.k & 3 AND ` + ready + ` AND ` + alive + ` ORDER BY seq LIMIT 1)`
 
-// deepSQL looks behind the first message of a bucket's lane (?1 SIM, ?3 bucket, ?4
-// lane), for a SIM (?5) that may not send that: its first rows but those that have
-// just failed on it. ?6 and ?8: only whom the SIM has texted in a day, a month that
-// began then, or then (?7, ?9).
-const deepSQL = `
-SELECT seq, recipient, avoid_sim, segments, next, error_code FROM (
-  SELECT seq, recipient, avoid_sim, segments, next, error_code FROM message INDEXED BY message_ready
-  WHERE sim = ?1 AND bucket = ?3 AND lane = ?4 AND ` + ready + ` AND ` + alive + ` AND avoid_sim <> ?5 ORDER BY seq LIMIT 200) m
-WHERE (?6 IS NULL OR EXISTS (SELECT 1 FROM usage_recipient u WHERE u.iccid = ?5 AND u.window = 'day' AND u.start IN (?6, ?7) AND u.recipient = m.recipient))
-  AND (?8 IS NULL OR EXISTS (SELECT 1 FROM usage_recipient u WHERE u.iccid = ?5 AND u.window = 'month' AND u.start IN (?8, ?9) AND u.recipient = m.recipient))
-ORDER BY seq`
-
-// spot is where a message waits.
+// waits is where a message waits.
 type waits struct {
 	sim    string
 	bucket int64
@@ -76,6 +64,7 @@ type view struct {
 	turn     int
 	over     int
 	meter    *meter // nil: no limits
+	shut     bool   // what its SIM may send cannot be seen: it takes nothing
 }
 
 func (s *Store) view(tx *sqlite.Tx, l Line, n instant) (v view, err error) {
@@ -86,9 +75,25 @@ func (s *Store) view(tx *sqlite.Tx, l Line, n instant) (v view, err error) {
 	if o := l.Offer; o != nil {
 		v.offered, v.turn, v.over = true, o.Turn, o.Over
 		v.own, v.any = opened(o.Own), opened(o.Any)
+		if o.Rules != 0 && o.Rules != s.Rules() {
+			v.any = nil
+		}
 	}
-	v.meter, err = s.meter(tx, l.ICCID, n)
+	if v.meter, err = s.meter(tx, l.ICCID, n); err != nil && !sqlite.OfStorage(err) {
+		// The SIM's own trouble hinders no other.
+		s.unseen(l.ICCID, err)
+		v.shut, err = true, nil
+	} else if err == nil {
+		s.blind.Delete(l.ICCID)
+	}
 	return v, err
+}
+
+// unseen tells, once, of a SIM whose limits cannot be looked at.
+func (s *Store) unseen(iccid string, err error) {
+	if _, told := s.blind.Swap(iccid, true); !told {
+		s.log.Error("it cannot be seen what a SIM may send, and it sends nothing: check the disk, and set its limits anew", "iccid", iccid, "error", err)
+	}
 }
 
 func opened(list []Open) map[int64]Lanes {
@@ -103,6 +108,8 @@ func opened(list []Open) map[int64]Lanes {
 // a segment of the lane.
 func (v *view) open(w waits, n instant) bool {
 	switch {
+	case v.shut:
+		return false
 	case !v.offered:
 	case w.sim == "" && !v.any[w.bucket].Has(w.lane), w.sim != "" && !v.own[w.bucket].Has(w.lane):
 		return false
@@ -176,7 +183,7 @@ func (s *Store) pick(tx *sqlite.Tx, lines []Line, choose func(Head, []int) (int,
 		slices.SortStableFunc(heads, func(a, b *head) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.seq, b.seq)) })
 		h := heads[0]
 		heads = heads[1:]
-		var able []int
+		var able, not []int
 		for _, i := range h.who {
 			fits, err := s.fits(tx, &views[i], h, n)
 			if err != nil {
@@ -184,8 +191,23 @@ func (s *Store) pick(tx *sqlite.Tx, lines []Line, choose func(Head, []int) (int,
 			}
 			if fits {
 				able = append(able, i)
-				continue
+			} else {
+				not = append(not, i)
 			}
+		}
+		if len(able) > 0 {
+			if h.sim != "" || choose == nil {
+				return h, able[0], h.why(WhyFirst), nil
+			}
+			i, why := choose(Head{Seq: h.seq, Bucket: h.bucket, Class: classOf(h.lane), Segments: h.left(), Failover: h.failover()}, able)
+			if i >= 0 && !slices.Contains(able, i) {
+				return nil, 0, "", fmt.Errorf("line %d was chosen, which cannot send the message", i)
+			}
+			if i >= 0 {
+				return h, i, h.why(why), nil
+			}
+		}
+		for _, i := range not { // nobody has it: what is behind is dear to find
 			behind, err := s.behind(tx, &views[i], i, h, n)
 			if err != nil {
 				return nil, 0, "", err
@@ -194,20 +216,6 @@ func (s *Store) pick(tx *sqlite.Tx, lines []Line, choose func(Head, []int) (int,
 				heads = append(heads, behind)
 			}
 		}
-		if len(able) == 0 {
-			continue
-		}
-		if h.sim != "" || choose == nil {
-			return h, able[0], h.why(WhyFirst), nil
-		}
-		i, why := choose(Head{Seq: h.seq, Bucket: h.bucket, Class: classOf(h.lane), Segments: h.left(), Failover: h.failover()}, able)
-		if i < 0 {
-			continue
-		}
-		if !slices.Contains(able, i) {
-			return nil, 0, "", fmt.Errorf("line %d was chosen, which cannot send the message", i)
-		}
-		return h, i, h.why(why), nil
 	}
 	return nil, 0, "", nil
 }
@@ -252,45 +260,6 @@ func (v *view) rank(lane int) int {
 		return min(2*v.over-1, 2*lane)
 	}
 	return 2 * lane
-}
-
-// behind is the first message behind a head that the line may take; nil.
-func (s *Store) behind(tx *sqlite.Tx, v *view, i int, first *head, n instant) (*head, error) {
-	var starts [4]any
-	if v.meter != nil {
-		full, _ := v.meter.crowded(first.lane, n)
-		for w := daily; w <= monthly; w++ {
-			if full[w] {
-				starts[2*(w-daily)], starts[2*(w-daily)+1] = v.meter.start(w, n), v.meter.label(w, n)
-			}
-		}
-	}
-	now := int64(0)
-	if n.trusted {
-		now = ms(n.now)
-	}
-	rows, err := tx.Query(deepSQL, first.sim, now, first.bucket, first.lane, v.ICCID, starts[0], starts[1], starts[2], starts[3])
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		h := &head{waits: first.waits, who: []int{i}, rank: v.rank(first.lane)}
-		if h.torn, err = Scanned(rows, &h.seq, &h.recipient, &h.avoid, &h.segments, &h.next, &h.code); err != nil {
-			return nil, err
-		}
-		if h.seq <= first.seq {
-			continue
-		}
-		fits, err := s.fits(tx, v, h, n)
-		if err != nil {
-			return nil, err
-		}
-		if fits {
-			return h, nil
-		}
-	}
-	return nil, rows.Err()
 }
 
 // failover is the error with which another SIM has just failed it.

@@ -2,8 +2,10 @@ package queue
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -158,4 +160,141 @@ func TestWhatIsBehindIsFound(t *testing.T) {
 	require.Zero(t, b.sends(l, 1))
 	b.to(OTP, ana)
 	require.Equal(t, 1, b.sends(l, 1), "another lane")
+}
+
+// What was found behind messages that a SIM may not send stays found, and nothing
+// that comes later, or comes back, is missed for it.
+func TestWhatIsBehindIsLookedAtOnce(t *testing.T) {
+	b := newBox(t)
+	ctx := context.Background()
+	l := line(1)
+	b.known(l)
+	b.limit(l, Limit{WindowMonth, 0, 2})
+	b.to(Normal, ana, cid)
+	require.Equal(t, 2, b.sends(l, 2))
+	looks := func() (n int) {
+		for _, p := range b.usage.sims[l.ICCID].passed {
+			if p.end {
+				n++
+			}
+		}
+		return n
+	}
+	b.to(Normal, bea, bea, bea)
+	require.Nil(t, b.claimed(l))
+	require.Equal(t, 1, looks())
+	last := b.submit(Request{To: []string{ana}})
+	c := b.claimed(l)
+	require.Equal(t, last.ID, c.Message.ID, "what is new")
+	require.NoError(t, b.Unclaim(ctx, l.ICCID, c.Message.Seq, Outcome{}))
+	require.Equal(t, last.ID, b.claimed(l).Message.ID, "what came back")
+	require.Nil(t, b.claimed(l))
+	require.NoError(t, b.Unclaim(ctx, l.ICCID, c.Message.Seq, Outcome{Retry: true, AvoidSIM: true, After: time.Second, Code: "cms_38"}))
+	b.clock.forward(2 * time.Second)
+	b.wake()
+	require.Nil(t, b.claimed(l), "it has just failed it")
+	b.clock.forward(2 * avoidFor)
+	b.wake()
+	require.Equal(t, 1, b.sends(l, 1), "no other came")
+
+	// A number becomes one that it knows: in the reserve bulk may not use.
+	b.limit(l, Limit{WindowMonth, 0, 4})
+	b.to(Bulk, bea, cid)
+	require.Equal(t, 1, b.sends(l, 1), "three of four are all that bulk may have")
+	b.raw(`UPDATE message SET state = 'cancelled' WHERE state = 'queued'`)
+	const dan = "+34600111009"
+	b.to(Bulk, dan, dan)
+	require.Nil(t, b.claimed(l))
+	b.to(Normal, dan)
+	require.Equal(t, 3, b.sends(l, 5))
+	b.clock.forward(31 * 24 * time.Hour)
+	b.wake()
+
+	// Two hundred that it may not send, and one behind them: it is found, later.
+	b.limit(l, Limit{WindowMonth, 0, 1})
+	b.raw(`UPDATE message SET state = 'cancelled' WHERE state = 'queued'`)
+	b.to(Normal, ana)
+	require.Equal(t, 1, b.sends(l, 1))
+	for range 10 {
+		var to []string
+		for i := range 30 {
+			to = append(to, fmt.Sprintf("+3460022%04d", i))
+		}
+		_, err := b.Submit(ctx, Request{To: to, Text: "a"}, nil)
+		require.NoError(t, err)
+	}
+	b.to(Normal, ana)
+	require.Nil(t, b.claimed(l))
+	require.Nil(t, b.claimed(l), "it has looked")
+	b.clock.forward(deepRest * time.Millisecond)
+	require.Equal(t, 1, b.sends(l, 1))
+}
+
+// A line that may not write to new numbers costs nothing while another takes what is
+// first, and nobody looks twice.
+func TestCappedLinesAreNotAskedForWhatAnotherTakes(t *testing.T) {
+	b := newBox(t)
+	b.known(line(1))
+	b.limit(line(1), Limit{WindowMonth, 0, 1})
+	b.to(Normal, ana)
+	require.Equal(t, 1, b.sends(line(1), 1))
+	b.unlimited(line(2))
+	b.to(Normal, bea, cid, ana)
+	c, who, err := b.ClaimFor(context.Background(), []Line{line(1), line(2)}, nil)
+	require.NoError(t, err)
+	require.Equal(t, []any{1, bea}, []any{who, c.Message.To})
+	require.Empty(t, b.usage.sims[line(1).ICCID].passed, "nothing was looked for")
+	c, who, err = b.ClaimFor(context.Background(), []Line{line(1), line(2)}, func(_ Head, who []int) (int, string) { return slices.Index(who, 0), WhyFirst })
+	require.NoError(t, err)
+	require.Equal(t, []any{0, ana}, []any{who, c.Message.To}, "the other is not chosen")
+}
+
+// A SIM whose limits cannot be looked at opens nothing, and hinders nobody.
+func TestAViewThatCannotBeReadHindersNobody(t *testing.T) {
+	b := newBox(t)
+	ctx := context.Background()
+	blind, other := line(1), line(2)
+	b.known(blind, other)
+	b.to(Normal, ana)
+	require.Equal(t, 1, b.sends(blind, 1))
+	b.submit(Request{SIM: blind.ICCID})
+	b.to(Normal, bea)
+	b.raw(`UPDATE usage_period SET segments = 'torn' WHERE iccid = ?`, blind.ICCID)
+	b.raw(`CREATE TRIGGER stuck BEFORE UPDATE ON usage_period BEGIN SELECT RAISE(ABORT, 'stuck'); END`)
+	b.restart()
+	c, who, err := b.ClaimFor(ctx, []Line{blind, other}, nil)
+	require.NoError(t, err)
+	require.Equal(t, []any{1, bea}, []any{who, c.Message.To})
+	c, err = b.Claim(ctx, blind)
+	require.NoError(t, err)
+	require.Nil(t, c)
+	b.raw(`DROP TRIGGER stuck`)
+	b.limit(blind)
+	b.raw(`DELETE FROM usage_period`)
+	b.restart()
+	require.NotNil(t, b.claimed(blind))
+}
+
+// What was offered by routes that have changed since is not taken by them.
+func TestAClaimByOldRoutesTakesNothingOfAnybodys(t *testing.T) {
+	b := newBox(t)
+	sims := b.sees(2)
+	told := int64(0)
+	b.OnRoutes(func([]Route, []Bucket) { told = b.Rules() })
+	require.NotZero(t, told)
+	r := b.route(Route{Name: "x", Fallback: FallbackWait}, sims...)
+	now := b.Rules()
+	require.Equal(t, told, now)
+	m := b.submit(Request{To: []string{ana}})
+	own := b.submit(Request{To: []string{ana}, SIM: sims[0]})
+	all := []Open{{b.get(m.ID).Bucket, AllLanes}}
+	offer := Offer{Own: all, Any: all, Turn: -1, Rules: now}
+	r.SIMs = r.SIMs[1:]
+	_, err := b.UpdateRoute(context.Background(), r)
+	require.NoError(t, err)
+	require.NotEqual(t, now, b.Rules())
+	require.Equal(t, own.ID, b.claimed(offered(line(1), offer)).Message.ID, "its own it takes")
+	require.Nil(t, b.claimed(offered(line(1), offer)))
+	offer.Rules = b.Rules()
+	require.Equal(t, m.ID, b.claimed(offered(line(2), offer)).Message.ID)
 }

@@ -51,6 +51,10 @@ type Store struct {
 	ready   atomic.Pointer[func()]
 	proof   atomic.Pointer[func(attempt int64)]
 	holding atomic.Bool // by HoldAll: nothing is claimed meanwhile
+	// turns and joined count the commits of readied, of accepted; blind has the
+	// ICCIDs of which unseen has told.
+	turns, joined atomic.Int64
+	blind         sync.Map
 
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
@@ -175,8 +179,20 @@ func (s *Store) changed() {
 	}
 }
 
-// readied is called after commits.
+// readied is called after commits that let a message come back, or that change who
+// may send one.
 func (s *Store) readied() {
+	s.turns.Add(1)
+	s.kick()
+}
+
+// accepted is called after commits of new messages.
+func (s *Store) accepted() {
+	s.joined.Add(1)
+	s.kick()
+}
+
+func (s *Store) kick() {
 	if f := s.ready.Load(); f != nil {
 		(*f)()
 	}

@@ -79,7 +79,7 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 			}
 			res.Messages[i] = out[i].Message
 		}
-		tx.AfterCommit(s.readied)
+		tx.AfterCommit(s.accepted)
 		if key == nil {
 			return failpoint.Err(failpoint.SubmitBefore)
 		}

@@ -318,6 +318,7 @@ func (u *usage) add(iccid string, m *meter, e entry, labels [2]string, fresh [2]
 		delete(u.sims, iccid)
 		return
 	}
+	m.adds++
 	for w := range m.slides {
 		if s := &m.slides[w]; s.kept {
 			s.add(e, spans[w], n.steady)

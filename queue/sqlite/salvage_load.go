@@ -300,7 +300,8 @@ func (l *loader) finish(ctx context.Context) error {
 	for _, query := range []string{
 		`INSERT OR IGNORE INTO floor (name, value) VALUES ('message', 0), ('attempt', 0), ('inbound', 0)`,
 		`UPDATE floor SET value = max(value, coalesce((SELECT max(seq) FROM message), 0), (SELECT coalesce(max(last_seq), 0) FROM idempotency)) WHERE name = 'message'`,
-		`UPDATE floor SET value = max(value, coalesce((SELECT max(id) FROM attempt), 0)) WHERE name = 'attempt'`,
+		// What a SIM has used outlives its attempts, and names them.
+		`UPDATE floor SET value = max(value, coalesce((SELECT max(id) FROM attempt), 0), coalesce((SELECT max(attempt) FROM usage), 0)) WHERE name = 'attempt'`,
 		`UPDATE floor SET value = max(value, coalesce((SELECT max(seq) FROM inbound), 0), coalesce((SELECT max(inbound) FROM inbound_raw), 0),
 			coalesce((SELECT max(last_in) FROM conversation), 0)) WHERE name = 'inbound'`,
 	} {
@@ -310,6 +311,11 @@ func (l *loader) finish(ctx context.Context) error {
 	}
 	for name, seq := range highest {
 		if _, err := l.tx.ExecContext(ctx, `UPDATE floor SET value = max(value, ?) WHERE name = ?`, seq, name); err != nil {
+			return err
+		}
+	}
+	if l.broken["sim_limit"] { // those that are lost would be none
+		if _, err := l.tx.ExecContext(ctx, `UPDATE sim SET limits_set = 0 WHERE limits_set = 1 AND iccid NOT IN (SELECT iccid FROM sim_limit)`); err != nil {
 			return err
 		}
 	}

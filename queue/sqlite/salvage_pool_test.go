@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -104,6 +105,45 @@ func TestSalvageKeepsThePool(t *testing.T) {
 	db, err = Open(t.Context(), out, Options{ReserveWAL: -1, ReserveFree: -1})
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
+}
+
+// TestSalvageOfLimits: what a SIM has used goes on to name attempts that are lost, and
+// one whose limits are lost has the usual ones, not none.
+func TestSalvageOfLimits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "recado.db")
+	db, err := Open(t.Context(), path, Options{ReserveWAL: -1, ReserveFree: -1})
+	require.NoError(t, err)
+	var root, size int
+	require.NoError(t, db.Write(t.Context(), Urgent, func(tx *Tx) error {
+		for _, name := range []string{"sim", "sim_limit", "usage", "message"} {
+			for _, n := range []int{7, 900} {
+				if _, err := tx.Exec(poolTables[name], n); err != nil {
+					return err
+				}
+			}
+		}
+		return errors.Join(tx.QueryRow(`SELECT rootpage FROM sqlite_schema WHERE name = 'sim_limit'`).Scan(&root), tx.QueryRow(`PRAGMA page_size`).Scan(&size))
+	}))
+	require.NoError(t, db.Close())
+	salvaged := func() (chosen, attempt int) {
+		out := filepath.Join(t.TempDir(), "out.db")
+		_, err := Salvage(t.Context(), path, out, nil)
+		require.NoError(t, err)
+		db, err := sql.Open("sqlite3", "file:"+out+"?mode=ro")
+		require.NoError(t, err)
+		defer func() { require.NoError(t, db.Close()) }()
+		require.NoError(t, db.QueryRow(`SELECT (SELECT sum(limits_set) FROM sim), (SELECT value FROM floor WHERE name = 'attempt')`).Scan(&chosen, &attempt))
+		return chosen, attempt
+	}
+	chosen, attempt := salvaged()
+	require.Equal(t, []int{2, 900}, []int{chosen, attempt})
+
+	file, err := os.ReadFile(path)
+	require.NoError(t, err)
+	clear(file[(root-1)*size : root*size])
+	require.NoError(t, os.WriteFile(path, file, 0o600))
+	chosen, attempt = salvaged()
+	require.Equal(t, []int{0, 900}, []int{chosen, attempt})
 }
 
 // TestMigrateToThePool: what waits keeps its class's place, and a SIM that has been
