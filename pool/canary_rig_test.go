@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -83,7 +82,7 @@ type lasting struct {
 }
 
 func newLasting(t testing.TB, modems int, o emulator.NetworkOptions) *lasting {
-	r := &lasting{rig: &rig{t: t, clock: &manualClock{}, net: emulator.NewNetwork(o)}, path: filepath.Join(t.TempDir(), "recado.db")}
+	r := &lasting{rig: &rig{t: t, clock: &manualClock{}, net: emulator.NewNetwork(o)}, path: newDatabase(t)}
 	for range modems {
 		r.modems = append(r.modems, r.net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond}))
 	}
@@ -100,7 +99,7 @@ func (r *lasting) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	log := slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var err error
-	r.db, err = sqlite.Open(ctx, r.path, sqlite.Options{Log: log})
+	r.db, err = sqlite.Open(ctx, r.path, sqlite.Options{Log: log, ReserveWAL: -1, ReserveFree: -1})
 	require.NoError(r.t, err)
 	r.store, err = queue.New(ctx, r.db, queue.Options{Clock: r.clock, Log: log})
 	require.NoError(r.t, err)

@@ -132,7 +132,8 @@ func TestOneSIM(t *testing.T) {
 					require.NoError(t, err)
 					return len(list) == 1
 				})
-				time.Sleep(time.Hour)
+				r.clock.advance(time.Hour)
+				time.Sleep(time.Minute)
 				r.modems[0].Inject(m.fault)
 				r.test(0)
 				took := r.inTime(20*time.Minute, "the quarantine", func() bool { _, ok := r.quarantine(0); return ok })
@@ -178,7 +179,8 @@ func TestANetworkThatIsDown(t *testing.T) {
 					m.Inject(mutes[fault].fault)
 				}
 				r.test(0)
-				time.Sleep(time.Hour)
+				time.Sleep(20 * time.Minute)
+				r.passes(1, 1)
 				for i := range r.modems {
 					_, ok := r.quarantine(i)
 					require.False(t, ok)
@@ -221,7 +223,8 @@ func TestAPersonEndsAQuarantine(t *testing.T) {
 		require.NoError(t, r.pool.EndQuarantine(t.Context(), r.modems[0].ICCID()))
 		_, ok := r.quarantine(0)
 		require.False(t, ok)
-		time.Sleep(time.Hour)
+		time.Sleep(15 * time.Minute)
+		r.passes(1, 1)
 		_, ok = r.quarantine(0)
 		require.False(t, ok)
 		r.test(0)
@@ -300,7 +303,8 @@ func TestTheSchedule(t *testing.T) {
 		r := newRig(t, 3, usual)
 		r.ready(3)
 		r.settings(queue.CanarySettings{EveryHours: 2})
-		time.Sleep(119 * time.Minute)
+		r.clock.advance(109 * time.Minute)
+		time.Sleep(10 * time.Minute)
 		require.Empty(t, r.accepted())
 		time.Sleep(2 * time.Minute)
 		sent, got := map[string]int{}, map[string]int{}
@@ -317,8 +321,9 @@ func TestTheSchedule(t *testing.T) {
 		}
 		// One of them is mute from now on: nobody needs to ask.
 		r.modems[1].Inject(mutes[0].fault)
-		took := r.inTime(2*time.Hour+15*time.Minute, "the quarantine", func() bool { _, ok := r.quarantine(1); return ok })
-		t.Logf("found %s after the round", took-119*time.Minute)
+		r.clock.advance(110 * time.Minute)
+		took := r.inTime(25*time.Minute, "the quarantine", func() bool { _, ok := r.quarantine(1); return ok })
+		t.Logf("found %s after the round", took-9*time.Minute)
 		r.settings(queue.CanarySettings{})
 	})
 }

@@ -68,7 +68,7 @@ func newPINRig(t *testing.T, pin, puk string) *pinRig {
 func (p *pinRig) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	log := slog.New(slog.NewTextHandler(p.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	db, err := sqlite.Open(ctx, p.path, sqlite.Options{Log: log})
+	db, err := sqlite.Open(ctx, p.path, sqlite.Options{Log: log, ReserveWAL: -1, ReserveFree: -1})
 	require.NoError(p.t, err)
 	p.store, err = queue.New(ctx, db, queue.Options{Clock: p.clock, Log: log, Key: bytes.Repeat([]byte{3}, queue.KeySize)})
 	require.NoError(p.t, err)

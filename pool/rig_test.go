@@ -2,8 +2,10 @@ package pool_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -63,6 +65,35 @@ type rig struct {
 	people int // that were texted at (each)
 }
 
+// blank is the path of a database with all tables and nothing in them: to make one
+// takes longer than many a test.
+var blank = sync.OnceValues(func() (content []byte, err error) {
+	dir, err := os.MkdirTemp("", "recado-pool")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "recado.db")
+	db, err := sqlite.Open(context.Background(), path, sqlite.Options{ReserveWAL: -1, ReserveFree: -1})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+// newDatabase is the path of an empty database of the test's own.
+func newDatabase(t testing.TB) string {
+	t.Helper()
+	content, err := blank()
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "recado.db")
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	return path
+}
+
 // newRig has that many emulated modems, one a port.
 func newRig(t testing.TB, modems int, o emulator.NetworkOptions) *rig {
 	t.Helper()
@@ -81,7 +112,7 @@ func emptyRig(t testing.TB, o emulator.NetworkOptions) *rig {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &rig{t: t, clock: &manualClock{}}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	db, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "recado.db"), sqlite.Options{Log: log})
+	db, err := sqlite.Open(ctx, newDatabase(t), sqlite.Options{Log: log, ReserveWAL: -1, ReserveFree: -1})
 	require.NoError(t, err)
 	r.db = db
 	r.store, err = queue.New(ctx, db, queue.Options{Clock: r.clock, Log: log})

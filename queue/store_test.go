@@ -3,7 +3,9 @@ package queue
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -58,9 +60,31 @@ type box struct {
 	time  Clock // what the store goes by; nil: clock
 }
 
+// blank is a database with all tables and nothing in them: to make one takes longer
+// than many a test.
+var blank = sync.OnceValues(func() (content []byte, err error) {
+	dir, err := os.MkdirTemp("", "recado-queue")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "recado.db")
+	db, err := sqlite.Open(context.Background(), path, sqlite.Options{ReserveWAL: -1, ReserveFree: -1})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
 func newBox(t testing.TB) *box {
 	t.Helper()
 	b := &box{t: t, path: filepath.Join(t.TempDir(), "recado.db"), clock: newClock()}
+	content, err := blank()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(b.path, content, 0o600))
 	b.open()
 	t.Cleanup(func() { _ = b.db.Close() })
 	return b
@@ -69,7 +93,7 @@ func newBox(t testing.TB) *box {
 func (b *box) open() {
 	b.t.Helper()
 	var err error
-	b.db, err = sqlite.Open(context.Background(), b.path, sqlite.Options{})
+	b.db, err = sqlite.Open(context.Background(), b.path, sqlite.Options{ReserveWAL: -1, ReserveFree: -1})
 	require.NoError(b.t, err)
 	o := Options{Clock: b.clock}
 	if b.time != nil {
