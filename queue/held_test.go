@@ -338,7 +338,7 @@ const holdKillEnv = "RECADO_TEST_HOLDER"
 
 // holder opens a restored database, and says so when that is done.
 func holder(path string) {
-	db, err := sqlite.Open(context.Background(), path, sqlite.Options{})
+	db, err := sqlite.Open(context.Background(), path, sqlite.Options{ReserveWAL: -1, ReserveFree: -1})
 	if err == nil {
 		fmt.Println("opening")
 		_, err = New(context.Background(), db, Options{})

@@ -25,7 +25,7 @@ const killEnv = "RECADO_TEST_VICTIM"
 func victim(path string) {
 	say := func(v ...any) { _, _ = fmt.Fprintln(os.Stdout, v...) } // one write a line
 	ctx := context.Background()
-	db, err := sqlite.Open(ctx, path, sqlite.Options{})
+	db, err := sqlite.Open(ctx, path, sqlite.Options{ReserveWAL: -1, ReserveFree: -1})
 	if err != nil {
 		say("error", err)
 		return

@@ -43,7 +43,7 @@ func spender(arg string) {
 		return
 	}
 	ctx := context.Background()
-	db, err := sqlite.Open(ctx, path, sqlite.Options{})
+	db, err := sqlite.Open(ctx, path, sqlite.Options{ReserveWAL: -1, ReserveFree: -1})
 	if err != nil {
 		return
 	}

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -26,6 +27,13 @@ func TestMain(m *testing.M) {
 	if os.Getenv(holdKillEnv) != "" {
 		holder(os.Getenv(holdKillEnv))
 		return
+	}
+	// The models work on files, a hundred operations on each: so many are enough for
+	// every day. RAPID_CHECKS and -rapid.checks say otherwise.
+	if os.Getenv("RAPID_CHECKS") == "" {
+		if err := flag.Set("rapid.checks", "40"); err != nil {
+			panic(err)
+		}
 	}
 	goleak.VerifyTestMain(m)
 }

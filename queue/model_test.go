@@ -484,12 +484,9 @@ func (k *machine) check(t *rapid.T) {
 }
 
 func TestTheStoreAgreesWithItsModel(t *testing.T) {
-	dir := t.TempDir()
-	run := 0
+	fresh := copies(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		run++
-		b := &box{t: t, path: fmt.Sprintf("%s/%d.db", dir, run), clock: newClock()}
-		b.open()
+		b := fresh()
 		defer func() { require.NoError(t, errors.Join(b.db.Close())) }()
 		k := &machine{box: b}
 		rt.Repeat(map[string]func(*rapid.T){

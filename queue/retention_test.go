@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -270,12 +269,9 @@ func TestWhatIsDueIsFoundByIndex(t *testing.T) {
 // Whatever is sent, answered, reported, decided, deleted and erased: what is not
 // at its end keeps its text, and nothing refers to what is not there.
 func TestRetentionTouchesNothingThatIsNotAtItsEnd(t *testing.T) {
-	dir := t.TempDir()
-	run := 0
+	fresh := copies(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		run++
-		b := &box{t: t, path: filepath.Join(dir, fmt.Sprintf("%d.db", run)), clock: newClock()}
-		b.open()
+		b := fresh()
 		defer func() { require.NoError(t, b.db.Close()) }()
 		ctx := context.Background()
 		ret := DefaultRetention()

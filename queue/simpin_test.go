@@ -28,7 +28,7 @@ const (
 // pinStore is a store with a key, and a way to open it anew with another.
 func pinStore(t *testing.T, path string, key []byte) (*Store, *sqlite.DB) {
 	t.Helper()
-	db, err := sqlite.Open(context.Background(), path, sqlite.Options{})
+	db, err := sqlite.Open(context.Background(), path, sqlite.Options{ReserveWAL: -1, ReserveFree: -1})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	s, err := New(context.Background(), db, Options{Clock: newClock(), Key: key})
@@ -197,7 +197,7 @@ func TestSealedPINsTellNothing(t *testing.T) {
 // then would it be sent.
 func pinVictim(path string) {
 	ctx := context.Background()
-	db, err := sqlite.Open(ctx, path, sqlite.Options{})
+	db, err := sqlite.Open(ctx, path, sqlite.Options{ReserveWAL: -1, ReserveFree: -1})
 	if err != nil {
 		fmt.Println("error", err)
 		return

@@ -60,7 +60,7 @@ func newBox(t *testing.T) *box {
 func (b *box) open() {
 	b.t.Helper()
 	var err error
-	b.db, err = sqlite.Open(context.Background(), b.path, sqlite.Options{})
+	b.db, err = sqlite.Open(context.Background(), b.path, sqlite.Options{ReserveWAL: -1, ReserveFree: -1})
 	require.NoError(b.t, err)
 	b.queue, err = queue.New(context.Background(), b.db, queue.Options{Clock: b.clock})
 	require.NoError(b.t, err)
