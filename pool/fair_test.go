@@ -16,6 +16,7 @@ import (
 	"recado/modem/emulator"
 	"recado/pool"
 	"recado/queue"
+	"recado/queue/sqlite"
 )
 
 // campaign submits that many messages of a class to as many numbers.
@@ -229,6 +230,32 @@ func testAnUnhealthySIMIsLast(t *testing.T) {
 		used[r.reaches(r.submit(queue.Request{To: []string{number(100 + i)}, Text: "x"})[0].ID, queue.Delivered).SIM]++
 	}
 	require.Positive(t, used[sick], "%v", used)
+}
+
+// TestWearIsOfTheMonth: what is left of a minute, which is used up again and again,
+// says nothing of how worn a SIM is.
+func TestWearIsOfTheMonth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, emulator.NetworkOptions{ReportDelay: time.Second})
+		r.ready(2)
+		worn, fresh := r.modems[0].ICCID(), r.modems[1].ICCID()
+		for _, sim := range []string{worn, fresh} {
+			r.limit(sim, queue.Limit{Window: queue.WindowMinute, MaxSegments: 10}, queue.Limit{Window: queue.WindowMonth, MaxSegments: 1000})
+		}
+		require.NoError(t, r.db.Write(t.Context(), sqlite.Ordinary, func(tx *sqlite.Tx) error {
+			_, err := tx.Exec(`INSERT INTO usage_period (iccid, window, start, segments, recipients) VALUES (?, 'month', ?, 900, 0)`,
+				worn, r.clock.Now().Local().Format("2006-01")+"-01")
+			return err
+		}))
+		r.limit(worn, queue.Limit{Window: queue.WindowMinute, MaxSegments: 10}, queue.Limit{Window: queue.WindowMonth, MaxSegments: 1000})
+		used := map[string]int{}
+		for i := range 80 { // 8 a minute, of 20 that there could be
+			id := r.submit(queue.Request{To: []string{number(i)}, Text: "x"})[0].ID
+			time.Sleep(7500 * time.Millisecond)
+			used[r.message(id).SIM]++
+		}
+		require.GreaterOrEqual(t, used[fresh], 70, "%v", used)
+	})
 }
 
 // TestEvenWear: SIMs with unlike allowances left share by what is left.

@@ -379,12 +379,12 @@ func (l *simLine) counted(w int, t time.Duration) int {
 // stride is how far a submission takes the line on its route's account.
 func (l *simLine) stride(b *simBatch, t time.Duration) float64 {
 	left := 1.0
-	for w := range l.Limits {
+	for w := windowDay; w <= windowMonth; w++ { // as queue.Room.Left
 		segments, recipients, has := l.most(w, queue.LaneNormal)
 		if has[0] {
 			left = min(left, 1-float64(l.counted(w, t))/float64(segments))
 		}
-		if has[1] && w >= windowDay {
+		if has[1] {
 			left = min(left, 1-l.used[w].recipients/float64(recipients))
 		}
 	}

@@ -83,10 +83,12 @@ type Room struct {
 	// Longest is of how many segments a message may be that begins now, by what day
 	// and month have left, whether minute and hour have room or not; math.MaxInt: any.
 	Longest [laneCount]int
-	// Tight is the window with the least left, "" when there is no limit, and Left
-	// the share of it that is left, from 0 to 1.
+	// Tight is the window with the least left, "" when there is no limit.
 	Tight Window
-	Left  float64
+	// Left is the least share, from 0 to 1, that is left of what a day or month
+	// allows: what SIMs are to use up evenly. Minutes and hours come again by
+	// themselves.
+	Left float64
 }
 
 // noLimits is the Room of a SIM without limits.

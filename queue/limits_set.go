@@ -22,53 +22,64 @@ func (s *Store) SetLimits(ctx context.Context, iccid string, p LimitsPatch) erro
 	if err := p.check(); err != nil {
 		return err
 	}
-	err := s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error {
-		n := s.instant()
-		m, err := s.meter(tx, iccid, n)
-		if err != nil {
-			return err
-		}
-		if m == nil {
-			return ErrNoSIM
-		}
-		if p.Limits != nil {
-			if err := setLimits(tx, iccid, *p.Limits); err != nil {
-				return err
-			}
-		}
-		if p.ReservePercent != nil {
-			if _, err := tx.Exec(`UPDATE sim SET reserve_percent = ? WHERE iccid = ?`, *p.ReservePercent, iccid); err != nil {
-				return err
-			}
-		}
-		if p.ResetDay != nil && *p.ResetDay != m.reset {
-			if err := setResetDay(tx, iccid, m, *p.ResetDay, n); err != nil {
-				return err
-			}
-		}
-		if p.WarmUp != nil {
-			if m, err = s.load(tx, iccid, n); err != nil {
-				return err
-			}
-			warm := -1
-			if full := m.base[daily].MaxSegments; *p.WarmUp && full > 0 {
-				warm = max(1, full/10)
-			} else if *p.WarmUp {
-				return &Invalid{"warm_up", "needs a limit of segments a day, of which it begins with a tenth", true}
-			}
-			if _, err := tx.Exec(`UPDATE sim SET warm = ?, warm_day = '' WHERE iccid = ?`, warm, iccid); err != nil {
-				return err
-			}
-		}
-		tx.AfterCommit(func() {
-			s.usage.forget(iccid)
-			s.readied()
-		})
-		return nil
-	})
+	err := s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error { return s.changeLimits(tx, iccid, p) })
 	if err != nil {
 		return fmt.Errorf("set the SIM's limits: %w", err)
 	}
+	return nil
+}
+
+func (s *Store) changeLimits(tx *sqlite.Tx, iccid string, p LimitsPatch) error {
+	n := s.instant()
+	m, err := s.meter(tx, iccid, n)
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		return ErrNoSIM
+	}
+	// With the gates of this transaction, of which memory does not know yet.
+	if m, err = s.load(tx, iccid, n); err != nil {
+		return err
+	}
+	if p.Limits != nil {
+		if err := setLimits(tx, iccid, *p.Limits); err != nil {
+			return err
+		}
+		if m.shut { // who sets the limits is told that the rest is the default now
+			if _, err := tx.Exec(healSQL, iccid); err != nil {
+				return err
+			}
+		}
+	}
+	if p.ReservePercent != nil {
+		if _, err := tx.Exec(`UPDATE sim SET reserve_percent = ? WHERE iccid = ?`, *p.ReservePercent, iccid); err != nil {
+			return err
+		}
+	}
+	if p.ResetDay != nil && (*p.ResetDay != m.reset || m.shut) {
+		if err := setResetDay(tx, iccid, m, *p.ResetDay, n); err != nil {
+			return err
+		}
+	}
+	if p.WarmUp != nil {
+		if m, err = s.load(tx, iccid, n); err != nil {
+			return err
+		}
+		warm := -1
+		if full := m.base[daily].MaxSegments; *p.WarmUp && full > 0 {
+			warm = max(1, full/10)
+		} else if *p.WarmUp {
+			return &Invalid{"warm_up", "needs a limit of segments a day, of which it begins with a tenth", true}
+		}
+		if _, err := tx.Exec(`UPDATE sim SET warm = ?, warm_day = '' WHERE iccid = ?`, warm, iccid); err != nil {
+			return err
+		}
+	}
+	tx.AfterCommit(func() {
+		s.usage.forget(iccid)
+		s.readied()
+	})
 	return nil
 }
 

@@ -349,6 +349,7 @@ func (m *meter) room(n instant) Room {
 	if m.shut && !m.open {
 		return Room{Tight: WindowDay}
 	}
+	least := 1.0
 	var blocked [laneCount][2]int64 // until when, for segments and for recipients; -1 nobody knows
 	for w := range windows {
 		l := m.limit(w, n)
@@ -380,8 +381,12 @@ func (m *meter) room(n instant) Room {
 			if part[0] == 0 {
 				continue
 			}
-			if left := float64(max(part[0]-part[1], 0)) / float64(part[0]); r.Tight == "" || left < r.Left {
-				r.Tight, r.Left = Windows[w], left
+			left := float64(max(part[0]-part[1], 0)) / float64(part[0])
+			if r.Tight == "" || left < least {
+				r.Tight, least = Windows[w], left
+			}
+			if w >= daily {
+				r.Left = min(r.Left, left)
 			}
 		}
 	}

@@ -133,6 +133,9 @@ func (m *meter) astray(n instant) bool {
 	if !n.firm {
 		return false
 	}
+	if m.warmDay > m.start(daily, n) && m.warmDay > horizon(daily, n) {
+		return true
+	}
 	for w := daily; w <= monthly; w++ {
 		// They are in order.
 		if list := m.periods[w-daily]; len(list) > 0 && list[len(list)-1].start > m.start(w, n) && list[len(list)-1].start > horizon(w, n) {
@@ -169,6 +172,10 @@ func mergePeriods(tx *sqlite.Tx, iccid string, m *meter, n instant) error {
 				return err
 			}
 		}
+	}
+	// Of a SIM that warms up, too, the days would not be over for years.
+	if _, err := tx.Exec(`UPDATE sim SET warm_day = ?2 WHERE iccid = ?1 AND warm_day > ?3`, iccid, m.start(daily, n), horizon(daily, n)); err != nil {
+		return err
 	}
 	_, err := tx.Exec(`UPDATE usage SET day = iif(day > ?2, ?3, day), month = iif(month > ?4, ?5, month) WHERE iccid = ?1`,
 		iccid, horizon(daily, n), m.start(daily, n), horizon(monthly, n), m.start(monthly, n))

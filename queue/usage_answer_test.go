@@ -102,9 +102,9 @@ func TestWhatWasOpenWhenItStoppedCountsFromTheStart(t *testing.T) {
 
 // An answer after midnight is of the new day, as the network may count it.
 func TestAnAnswerAfterMidnightCountsInTheNewDay(t *testing.T) {
+	zone(t, time.UTC)
 	for _, restarts := range []bool{false, true} {
 		b := newBox(t)
-		zone(t, time.UTC)
 		b.clock.now = time.Date(2026, 11, 30, 23, 59, 59, 0, time.UTC)
 		l := line(1)
 		b.known(l)

@@ -47,7 +47,7 @@ func (s *Store) shutTold(tx *sqlite.Tx, iccid string, shut bool) error {
 	if !shut {
 		return nil
 	}
-	return s.toldTorn(tx, iccid, "the SIM's limits cannot be read: it sends nothing until somebody sets its limits, its reserve and the beginning of its month anew; check the disk")
+	return s.toldTorn(tx, iccid, "the SIM's limits cannot be read: it sends nothing until somebody sets them anew, and its reserve and the beginning of its month; check the disk")
 }
 
 func (s *Store) toldTorn(tx *sqlite.Tx, iccid, detail string) error {
@@ -57,3 +57,8 @@ func (s *Store) toldTorn(tx *sqlite.Tx, iccid, detail string) error {
 	})
 	return s.AppendEvent(tx, "system.damaged", DamagedEvent{DamagedSIM, iccid, detail})
 }
+
+// healSQL puts the defaults for what cannot be read beside the limits.
+const healSQL = `UPDATE sim SET emulated = iif(typeof(emulated) = 'integer', emulated, 0),
+	reserve_percent = iif(typeof(reserve_percent) = 'integer' AND reserve_percent BETWEEN 0 AND 95, reserve_percent, 20),
+	reset_day = iif(typeof(reset_day) = 'integer', reset_day, 1) WHERE iccid = ?`
