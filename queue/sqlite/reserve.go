@@ -28,6 +28,9 @@ const (
 	// moves them into the file: just before SQLite would, which tells nobody
 	// when it fails.
 	checkpointAt = 900
+	// framesAStatement is more than what a statement writes, as a rule: a row and its
+	// indexes, of which others of the transaction touch the same.
+	framesAStatement = 4
 )
 
 type reserve struct {
@@ -80,6 +83,22 @@ func (w *writer) frames() (all, moved int64, err error) {
 	return all, moved, err
 }
 
+// shortenLog moves the WAL into the file when it is long enough. To ask for its
+// length costs as much as some statements: that waits for as many as it takes to
+// make it so long.
+func (w *writer) shortenLog() error {
+	if w.ran < w.lookAfter || w.ran == 0 {
+		return nil
+	}
+	all, moved, err := w.frames()
+	if err == nil && all-moved >= checkpointAt {
+		var locked int64
+		err = w.one("PRAGMA wal_checkpoint(PASSIVE)", &locked, &all, &moved)
+	}
+	w.ran, w.lookAfter = 0, (checkpointAt-(all-moved))/framesAStatement
+	return err
+}
+
 // upkeep moves the WAL into the file when it is due, and looks after the
 // reserve, a step at a time. It says whether there is more to do at once. busy:
 // work waits.
@@ -87,15 +106,11 @@ func (w *writer) upkeep(busy bool) (more bool) {
 	if w.stopped() {
 		return false
 	}
-	all, moved, err := w.frames()
-	if err == nil && all-moved >= checkpointAt {
-		var locked int64
-		err = w.one("PRAGMA wal_checkpoint(PASSIVE)", &locked, &all, &moved)
-	}
-	if err != nil {
+	if err := w.shortenLog(); err != nil {
 		w.trouble(err)
 		return false
 	}
+	var err error
 	r := &w.reserve
 	now := time.Now()
 	if r.wal <= 0 && r.free <= 0 || now.Sub(r.looked) < reserveRound && (busy || !r.more) {

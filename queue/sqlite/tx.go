@@ -22,6 +22,7 @@ type Tx struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 	after []func()
+	ran   int64 // statements
 }
 
 // Statements run without a cancellable context: a write is never cut in half,
@@ -29,6 +30,7 @@ type Tx struct {
 var background = context.Background()
 
 func (tx *Tx) prepare(query string) (*sql.Stmt, error) {
+	tx.ran++
 	if s, ok := tx.stmts[query]; ok {
 		return s, nil
 	}

@@ -78,8 +78,11 @@ type writer struct {
 	done chan struct{} // the goroutine has ended
 	// commitTook is about what a commit takes on this disk.
 	commitTook time.Duration
-	over       atomic.Pointer[error]
-	progress   atomic.Pointer[time.Time]
+	// ran are the statements since the WAL's length was asked for; it is asked for
+	// again after lookAfter of them.
+	ran, lookAfter int64
+	over           atomic.Pointer[error]
+	progress       atomic.Pointer[time.Time]
 }
 
 // attach takes the connection that it writes through from a pool of one.
@@ -361,6 +364,7 @@ func (w *writer) apply(j *job, shared bool) error {
 	tx := &Tx{conn: w.conn, stmts: w.stmts}
 	err := named(call(j.fn, tx, w.log))
 	j.after = tx.after
+	w.ran += tx.ran
 	if w.raw.AutoCommit() {
 		if err == nil {
 			err = errors.New("the function ended the transaction")
