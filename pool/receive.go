@@ -32,7 +32,7 @@ func (s sink) Store(ctx context.Context, r modem.Received) error {
 		if me.ICCID == "" {
 			me.ICCID = standIn(l.port.Name) // until follow knows better
 		}
-		return l.p.store.Report(ctx, queue.ReportIn{ICCID: me.ICCID, IMSI: me.IMSI, Modem: me.Modem, PDU: r.PDU, At: r.At})
+		return l.p.store.Report(ctx, queue.ReportIn{ICCID: me.ICCID, IMSI: me.IMSI, Modem: me.Modem, PDU: r.PDU, At: r.At, Unhurried: true})
 	}
 	return l.p.inbox.Ingest(ctx, inbox.In{
 		PDU: r.PDU, ICCID: me.ICCID, IMSI: me.IMSI, Number: me.Number, Modem: me.Modem,

@@ -17,6 +17,9 @@ type ReportIn struct {
 	Modem       string
 	PDU         pdu.Received
 	At          time.Time
+	// Unhurried: nobody waits for it, so that it may wait a moment for a transaction
+	// of others (sqlite.Unhurried).
+	Unhurried bool
 }
 
 // report is a row of the table.
@@ -43,7 +46,11 @@ func (s *Store) Report(ctx context.Context, in ReportIn) error {
 	}
 	hash := reportHash(in)
 	result := ""
-	err := s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error {
+	lane := sqlite.Urgent
+	if in.Unhurried {
+		lane = sqlite.Unhurried
+	}
+	err := s.db.Write(ctx, lane, func(tx *sqlite.Tx) error {
 		rep := report{iccid: in.ICCID, mr: int(in.PDU.MR), recipient: in.PDU.Address, status: in.PDU.ST,
 			scts: ms(in.PDU.SCTS), dt: ms(in.PDU.DT), arrive: ms(in.At)}
 		again, twin, err := s.repeats(tx, hash, rep)

@@ -22,6 +22,10 @@ const (
 	Urgent Lane = iota
 	// Ordinary is everything else: enqueue, settings.
 	Ordinary
+	// Unhurried is what only has to be on disk before it is acknowledged: status
+	// reports. It waits up to patience for a transaction of others that it can share,
+	// since each costs a look at the disk.
+	Unhurried
 	// hooks is what OnReopen's functions write, before anybody else.
 	hooks
 	lanes
@@ -35,6 +39,9 @@ const (
 	leastHold, leastUrgent = 5 * time.Millisecond, 2 * time.Millisecond
 	// maxWaiting functions of a lane; beyond, Write gives ErrOverloaded.
 	maxWaiting = 8192
+	// patience is how long what is Unhurried waits for others, unless crowd of it do.
+	patience = 100 * time.Millisecond
+	crowd    = 16
 	// idleProof is how often an idle writer shows that it is alive.
 	idleProof = time.Second
 )
@@ -70,6 +77,9 @@ type writer struct {
 	mu      sync.Mutex
 	waiting [lanes][]*job
 	closing bool
+	// hurried: what is Unhurried has waited long enough, or others came with whom it
+	// can share a transaction.
+	hurried bool
 	// hooking: OnReopen's functions run, and only they are served.
 	hooking bool
 	given   []func()
@@ -136,6 +146,10 @@ func (db *DB) Write(ctx context.Context, lane Lane, fn func(*Tx) error) error {
 	if err := db.w.put(lane, j); err != nil {
 		return err
 	}
+	if lane == Unhurried {
+		t := time.AfterFunc(patience, db.w.hurry)
+		defer t.Stop()
+	}
 	select {
 	case err := <-j.done:
 		return err
@@ -160,16 +174,30 @@ func (w *writer) put(lane Lane, j *job) error {
 		return ErrOverloaded
 	}
 	w.waiting[lane] = append(w.waiting[lane], j)
-	w.nudge()
+	if lane != Unhurried || len(w.waiting[lane]) >= crowd {
+		w.hurryLocked()
+		w.nudge()
+	}
 	return nil
 }
 
-// take gives the next job that its caller still wants; nil when none waits.
+// hurry lets what is Unhurried wait no longer for others.
+func (w *writer) hurry() {
+	w.mu.Lock()
+	w.hurryLocked()
+	w.mu.Unlock()
+	w.nudge()
+}
+
+func (w *writer) hurryLocked() { w.hurried = w.hurried || len(w.waiting[Unhurried]) > 0 }
+
+// take gives the next job that its caller still wants; nil when none waits. What is
+// Unhurried comes last, and only with others or when it has waited.
 func (w *writer) take() *job {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, lane := range [...]Lane{hooks, Urgent, Ordinary} {
-		if w.hooking && lane != hooks {
+	for _, lane := range [...]Lane{hooks, Urgent, Ordinary, Unhurried} {
+		if w.hooking && lane != hooks || lane == Unhurried && !w.hurried {
 			break
 		}
 		q := w.waiting[lane]
@@ -183,6 +211,7 @@ func (w *writer) take() *job {
 			}
 		}
 		w.waiting[lane] = nil // lets the grown array go
+		w.hurried = w.hurried && lane != Unhurried
 	}
 	return nil
 }
@@ -250,7 +279,7 @@ func (w *writer) busy() bool {
 		return len(w.waiting[hooks]) > 0
 	}
 	for lane := range w.waiting {
-		if len(w.waiting[lane]) > 0 {
+		if len(w.waiting[lane]) > 0 && (Lane(lane) != Unhurried || w.hurried) {
 			return true
 		}
 	}
@@ -446,6 +475,7 @@ func (w *writer) progressAt() time.Time { return *w.progress.Load() }
 func (w *writer) close() error {
 	w.mu.Lock()
 	w.closing = true
+	w.hurryLocked()
 	w.mu.Unlock()
 	w.stop()
 	w.nudge()
