@@ -62,13 +62,15 @@ type line struct {
 	echoes int       // lines that were echoes
 	echo   [2]string // the last command line and PDU, which ATE1 brings back
 
-	debt     int           // command lines written that no final result has followed
-	strays   int           // final results that belonged to nobody
-	stray    chan struct{} // a hint that strays has grown
-	lastRead time.Time
-	lastEnd  time.Time // of the last command
-	editing  bool      // the modem waits for a PDU that may not come: an ESC of at is due
-	escaped  int       // strays when an ESC was written; -1 when none waits for its answer
+	debt      int           // command lines written that no final result has followed
+	strays    int           // final results that belonged to nobody
+	stray     chan struct{} // a hint that strays has grown
+	lastRead  time.Time
+	lastEnd   time.Time // of the last command
+	editing   bool      // the modem waits for a PDU that may not come: an ESC of at is due
+	escaped   int       // strays when an ESC was written; -1 when none waits for its answer
+	writes    int       // to the port
+	escapedAt time.Time // when Escape has written its ESC
 
 	cause error // why it is gone
 	gone  chan struct{}

@@ -44,13 +44,18 @@ func (c *Channel) Resync(ctx context.Context) error {
 	// comes last: when Ctrl-Z was lost, it is what frees the modem.
 	// At the start of a channel an earlier program may have left it there.
 	escape := c.line.maybeEditing()
+	greeted := c.line.onlyEscaped()
 	for try := range escapes {
-		if escape {
+		enough := quiet
+		switch {
+		case !greeted.IsZero() && try == 0: // Escape has just done that, and drained what came
+			enough = 2 * hush
+		case escape:
 			if err := c.line.sendLoose(esc + "\r"); err != nil {
 				return err
 			}
 		}
-		if err := c.silence(ctx); err != nil {
+		if err := c.silence(ctx, enough); err != nil {
 			return err
 		}
 		if !escape {
@@ -165,17 +170,22 @@ func (c *Channel) Escape(ctx context.Context) error {
 	if err := c.line.sendLoose(esc + "\r"); err != nil {
 		return err
 	}
+	c.line.escapedNow()
 	return c.wait(ctx, 2*hush)
 }
 
-// silence waits until the modem has said nothing for a while.
-func (c *Channel) silence(ctx context.Context) error {
+// silence waits until the modem has said nothing for so long, of which what has
+// passed since an ESC counts.
+func (c *Channel) silence(ctx context.Context, enough time.Duration) error {
 	for began := time.Now(); ; {
 		since := began
+		if escaped := c.line.onlyEscaped(); !escaped.IsZero() {
+			since = escaped
+		}
 		if heard := c.line.heard(); heard.After(since) {
 			since = heard
 		}
-		left := quiet - time.Since(since)
+		left := enough - time.Since(since)
 		if left <= 0 || time.Since(began) >= quietMax {
 			return nil
 		}
@@ -201,6 +211,13 @@ func (c *Channel) awaitEscaped(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// escapedNow notes that Escape has written its ESC.
+func (l *line) escapedNow() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.escapedAt = time.Now()
 }
 
 // sendLoose writes octets that belong to no command.
@@ -260,6 +277,17 @@ func (l *line) maybeEditing() bool {
 		return l.owed.sms.phase < PhasePDUSent || l.owed.sms.earlier && !l.told
 	}
 	return !l.answered || l.escaped >= 0
+}
+
+// onlyEscaped is when the ESC of Escape was written, while nothing else has been on
+// this channel; else zero.
+func (l *line) onlyEscaped() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.writes != 1 {
+		return time.Time{}
+	}
+	return l.escapedAt
 }
 
 func (l *line) submissionOpen() bool {

@@ -35,6 +35,39 @@ func TestResync_TheFirstOfAChannel(t *testing.T) {
 	})
 }
 
+// What Escape has written and drained is not done once more: the line comes up half
+// a second sooner. Who speaks meanwhile gets the silence.
+func TestResync_AfterEscape(t *testing.T) {
+	for chatters, took := range map[bool]time.Duration{false: 0, true: 2 * hush} {
+		bubble(t, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			c := New(ours, Options{})
+			defer theirs.Close()
+			defer c.Close()
+			escaped := make(chan error, 1)
+			go func() { escaped <- c.Escape(context.Background()) }()
+			buf := make([]byte, 64)
+			n, err := theirs.Read(buf)
+			require.NoError(t, err)
+			require.Equal(t, "\x1b\r", string(buf[:n]))
+			require.NoError(t, <-escaped)
+			if chatters {
+				io.WriteString(theirs, "\r\nRDY\r\n")
+			}
+			began := time.Now()
+			done := resync(c)
+			for range rounds {
+				n, err = theirs.Read(buf)
+				require.NoError(t, err)
+				require.Equal(t, "AT\r", string(buf[:n]))
+				io.WriteString(theirs, "\r\nOK\r\n")
+			}
+			require.NoError(t, <-done)
+			require.Equal(t, took+rounds*hush, time.Since(began))
+		})
+	}
+}
+
 // A3: and one that is later than the silence makes the round unclean.
 func TestResync_AnAnswerAmongTheRounds(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -65,6 +65,7 @@ func (l *line) writeCommand(s string) error {
 func (l *line) send(s string) error {
 	l.mu.Lock()
 	l.waking.wroteAt = time.Now()
+	l.writes++
 	l.mu.Unlock()
 	if _, err := l.port.Write([]byte(s)); err != nil {
 		l.fail(err)
