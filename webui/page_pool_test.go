@@ -425,6 +425,7 @@ func TestFormsThatSomebodyElseHasOvertaken(t *testing.T) {
 		{"/rules", "/rules/quiet", "/rules/quiet", v1 + "/quiet-hours", `{"from":"20:15"}`, `value="20:15"`},
 		{"/rules", "/rules/canary", "/rules/canary", v1 + "/canary-settings", `{"every_hours":17}`, `value="17"`},
 		{here, here + "/limits#limits", here + "/limits", v1 + "/sims/" + b.iccid(0), `{"limits":[{"window":"day","max_segments":77}]}`, `value="77"`},
+		{here, here + "#edit", here, v1 + "/sims/" + b.iccid(0), `{"name":"Mostrador"}`, `value="Mostrador"`},
 		{here, here + "/hours#hours", here + "/hours", v1 + "/sims/" + b.iccid(0), `{"pace":31}`, `value="31"`},
 	} {
 		form := shown(t, string(b.browse("GET", c.page, cookie, nil).body), c.action)

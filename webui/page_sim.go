@@ -21,6 +21,7 @@ type simPage struct {
 	ModemHref string
 	Form      simForm
 	Errors    []string
+	Seen      string // what Form was filled with
 	// Remembers says that its PIN is kept.
 	Remembers bool
 	// Away says that it is in no modem that could ask the network.
@@ -81,7 +82,7 @@ func (s *Server) showSIM(c echo.Context) error {
 }
 
 func (s *Server) simPage(c echo.Context, status int, sim pool.SIM, f simForm, errs []string, u ussdView) error {
-	p := simPage{Title: simLabel(sim), SIM: s.simView(c, sim), ModemHref: modemAddress(sim.Modem), Form: f, Errors: errs, USSD: u}
+	p := simPage{Title: simLabel(sim), SIM: s.simView(c, sim), ModemHref: modemAddress(sim.Modem), Form: f, Errors: errs, Seen: seenSIM(sim), USSD: u}
 	special, _ := c.Get(simPoolKey).(simPool)
 	var err error
 	if p.Pool, err = s.simPool(c, sim, special); err != nil {
@@ -110,6 +111,10 @@ func (s *Server) simPage(c echo.Context, status int, sim pool.SIM, f simForm, er
 	return s.write(c, status, "sim", "", v)
 }
 
+// seenSIM names what the form of a SIM is filled with, but for its number, which
+// changes by itself when the modem reads another.
+func seenSIM(sim pool.SIM) string { return seen(sim.Name, sim.Enabled) }
+
 func (s *Server) editSIM(c echo.Context) error {
 	ctx := c.Request().Context()
 	sim, err := s.pool.SIM(ctx, simID(c))
@@ -117,6 +122,14 @@ func (s *Server) editSIM(c echo.Context) error {
 		return err
 	}
 	f := simForm{strings.TrimSpace(c.FormValue("name")), strings.TrimSpace(c.FormValue("number")), c.FormValue("enabled") != ""}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if sim, err = s.pool.SIM(ctx, sim.ICCID); err != nil {
+		return err
+	}
+	if stale(c, seenSIM(sim)) {
+		return s.simPage(c, staleStatus, sim, simForm{sim.Name, sim.Number, sim.Enabled}, []string{s.words(c).t("form.stale")}, ussdView{Code: balanceCode(sim.Operator)})
+	}
 	patch := SIMPatch{Name: &f.Name, Enabled: &f.Enabled}
 	if f.Number != sim.Number { // the SIM's own number, shown in the field, does not become an entered one
 		patch.Number = &f.Number
