@@ -149,7 +149,7 @@ func (s *Server) free(ctx context.Context, iccidOrName string) (pool.SIM, error)
 // CanarySettings say when the box sends test messages by itself.
 type CanarySettings struct {
 	EveryHours int  `json:"every_hours" doc:"Between two rounds, in which each line sends one and receives one; 0: no rounds"`
-	RealSIMs   bool `json:"real_sims" doc:"Also on real SIMs, where they cost money; else on emulated ones only"`
+	RealSIMs   bool `json:"real_sims" doc:"Also on real SIMs, where they cost money. Else on emulated ones only: on real ones at most three follow one that somebody asked for, and a SIM in quarantine is looked at for a day"`
 	Suspicion  bool `json:"suspicion" doc:"One more when a line has grown silent"`
 }
 
