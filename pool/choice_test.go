@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -210,4 +211,77 @@ func TestTurns(t *testing.T) {
 		w.took(queue.LaneOTP)
 	}
 	require.Positive(t, turns[[2]int{queue.LaneBulk, queue.LaneOTP}], "%v", turns)
+}
+
+// TestDueWaitsForWhoSends: one that is ahead waits for another as long as that one
+// takes something now and then, and for awaitMost when it does not; what it takes
+// afterwards is not made up for.
+func TestDueWaitsForWhoSends(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w wear
+		sims := []string{"heavy", "light"}
+		w.present(sims)
+		due := func(sim string, lane int) bool {
+			other := sims[0]
+			if sim == other {
+				other = sims[1]
+			}
+			return w.due(7, sim, []string{other}, lane, time.Now())
+		}
+		use := func(sim string) { w.use(7, sim, map[string]int{"heavy": 3, "light": 1}[sim], 1) }
+		use("heavy")
+		use("light")
+		require.True(t, due("light", queue.LaneNormal), "a turn ahead")
+		use("light")
+		require.False(t, due("light", queue.LaneNormal))
+		require.Equal(t, time.Now().Add(awaitMost), w.look(time.Now()))
+		for range 4 { // it takes something before that is over
+			time.Sleep(awaitMost - time.Second)
+			require.False(t, due("light", queue.LaneNormal))
+			use("heavy")
+			if due("light", queue.LaneNormal) {
+				break
+			}
+		}
+		require.True(t, due("light", queue.LaneNormal), "the other has caught up to a turn")
+		use("light")
+		require.False(t, due("light", queue.LaneNormal))
+		time.Sleep(awaitMost - time.Millisecond)
+		require.False(t, due("light", queue.LaneNormal))
+		time.Sleep(time.Millisecond)
+		require.True(t, due("light", queue.LaneNormal), "nobody else comes")
+		require.False(t, due("light", queue.LaneBulk), "who asks for another lane waits anew")
+		for range 50 {
+			use("light")
+			require.True(t, due("light", queue.LaneNormal), "and does not wait for each")
+		}
+		require.True(t, w.look(time.Now()).IsZero() || w.look(time.Now()).After(time.Now()))
+		// The heavy one is back: it has two of the other's turns to make up for at most.
+		n := 0
+		for ; n < 100 && !due("light", queue.LaneNormal); n++ {
+			use("heavy")
+		}
+		require.LessOrEqual(t, n, 2*3)
+		use("heavy")
+		require.True(t, due("heavy", queue.LaneNormal) || due("light", queue.LaneNormal))
+	})
+}
+
+// TestWhoComesBackIsNotFarAhead: what the last of an allowance counted as is
+// forgotten when a new one has begun.
+func TestWhoComesBackIsNotFarAhead(t *testing.T) {
+	var w wear
+	sims := simNames(2)
+	w.present(sims)
+	w.use(allTraffic, sims[1], 1, 1)
+	w.use(allTraffic, sims[0], 1, 0) // its last one
+	w.present(sims[1:])
+	w.present(sims)
+	got := 0
+	for range 10 {
+		if w.turn(allTraffic, sims, nil, ones(sims)) == sims[0] {
+			got++
+		}
+	}
+	require.InDelta(t, 5, got, 1)
 }
