@@ -257,7 +257,8 @@ func TestDueWaitsForWhoSends(t *testing.T) {
 		}
 		require.True(t, w.look(time.Now()).IsZero() || w.look(time.Now()).After(time.Now()))
 		// The heavy one is back: it has two of the other's turns to make up for at most.
-		n := 0
+		n := 1
+		use("heavy")
 		for ; n < 100 && !due("light", queue.LaneNormal); n++ {
 			use("heavy")
 		}
