@@ -294,7 +294,7 @@ func TestARefusedChangeOfASIMChangesNothing(t *testing.T) {
 		require.Equal(t, place, p.Errors[0].Location, body)
 		require.Equal(t, was, without(b.do("GET", at, nil).json(t), "signal"), body)
 	}
-	taken := b.do("PATCH", at, `{"limits":[{"window":"day","max_segments":7}],"name":"Mostrador"}`)
+	taken := b.do("PATCH", at, `{"paused":true,"limits":[{"window":"day","max_segments":7}],"name":"Mostrador"}`)
 	require.Equal(t, 409, taken.StatusCode)
 	require.Equal(t, was, without(b.do("GET", at, nil).json(t), "signal"))
 	require.Equal(t, trail, b.trail(1), "nothing was done, and nothing is said to have been")
