@@ -97,7 +97,7 @@ func (s *Store) match(tx *sqlite.Tx, rep report) (found, error) {
 	}
 	// Accepted attempts of this SIM with this MR.
 	list, err := candidates(tx, rep.recipient,
-		`WHERE a.iccid = ? AND a.mr = ? AND a.gate_at BETWEEN ? AND ? AND a.outcome IN ('accepted','duplicate')`,
+		`WHERE a.iccid = +? AND a.mr = +? AND a.gate_at BETWEEN +? AND +? AND a.outcome IN ('accepted','duplicate')`,
 		rep.iccid, rep.mr, rep.arrive-wrapBack.Milliseconds(), rep.arrive+span)
 	if err != nil {
 		return found{}, err
@@ -106,7 +106,7 @@ func (s *Store) match(tx *sqlite.Tx, rep report) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	open, err := candidates(tx, rep.recipient, `WHERE a.iccid = ? AND a.phase = 'prepared'`, rep.iccid)
+	open, err := candidates(tx, rep.recipient, `WHERE a.iccid = +? AND a.phase = 'prepared'`, rep.iccid)
 	if err != nil {
 		return found{}, err
 	}
@@ -143,7 +143,7 @@ func (s *Store) match(tx *sqlite.Tx, rep report) (found, error) {
 	}
 	// On another SIM only when there is no doubt.
 	others, err := candidates(tx, rep.recipient,
-		`WHERE a.gate_at BETWEEN ? AND ? AND a.mr = ? AND a.iccid <> ? AND a.outcome IN ('accepted','duplicate')`,
+		`WHERE a.gate_at BETWEEN +? AND +? AND a.mr = +? AND a.iccid <> +? AND a.outcome IN ('accepted','duplicate')`,
 		when-span, when+span, rep.mr, rep.iccid)
 	if err != nil || len(others) != 1 || others[0].fit < 3 {
 		return found{}, err
@@ -225,7 +225,7 @@ func credible(rep report) bool {
 // lostAnswers are the attempts to a report's number whose answer was lost.
 func lostAnswers(tx *sqlite.Tx, rep report) ([]candidate, error) {
 	list, err := candidates(tx, rep.recipient,
-		`WHERE a.iccid = ? AND a.mr = -1 AND a.outcome IN ('ambiguous','accepted') AND a.gate_at BETWEEN ? AND ?`,
+		`WHERE a.iccid = +? AND a.mr = -1 AND a.outcome IN ('ambiguous','accepted') AND a.gate_at BETWEEN +? AND +?`,
 		rep.iccid, rep.arrive-2*maxValid.Milliseconds(), rep.arrive+far.Milliseconds())
 	if err != nil {
 		return nil, err

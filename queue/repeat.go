@@ -41,7 +41,7 @@ func (s *Store) repeats(tx *sqlite.Tx, hash []byte, rep report) (again bool, twi
 	var id, seen int64
 	var message sql.NullInt64
 	var n int
-	err = tx.QueryRow(`SELECT id, seen_at, message, n FROM report WHERE hash = ? ORDER BY id DESC LIMIT 1`, hash).Scan(&id, &seen, &message, &n)
+	err = tx.QueryRow(`SELECT id, seen_at, message, n FROM report WHERE hash = +? ORDER BY id DESC LIMIT 1`, hash).Scan(&id, &seen, &message, &n)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil, nil
 	}
@@ -65,8 +65,8 @@ func (s *Store) repeats(tx *sqlite.Tx, hash []byte, rep report) (again bool, twi
 // of an attempt of segment n of message, on the same SIM, to the same number
 // and with the same MR.
 func twinOf(tx *sqlite.Tx, rep report, message int64, n int) (*attempt, error) {
-	list, err := candidates(tx, rep.recipient, `WHERE a.iccid = ? AND a.mr = ? AND a.outcome IN ('accepted','duplicate')
-		AND a.gate_at BETWEEN ? AND ? ORDER BY a.id`,
+	list, err := candidates(tx, rep.recipient, `WHERE a.iccid = +? AND a.mr = +? AND a.outcome IN ('accepted','duplicate')
+		AND a.gate_at BETWEEN +? AND +? ORDER BY a.id`,
 		rep.iccid, rep.mr, rep.arrive-wrapBack.Milliseconds(), rep.arrive+near.Milliseconds())
 	if err != nil {
 		return nil, err
