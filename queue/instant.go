@@ -19,6 +19,15 @@ type Steady interface {
 	Instant() (now, steady time.Time, boot int64, trusted, firm bool)
 }
 
+// Calendar is what a Steady clock may know of the day, while it is trusted and not
+// firm.
+type Calendar interface {
+	// Day says that a new day has begun if Now says so, for a person or somebody beside
+	// the network does; else when, by Now, the clock will be firm if nobody contradicts
+	// it.
+	Day() (known bool, firm time.Time)
+}
+
 // SteadyNow is the steady clock of c.
 func SteadyNow(c Clock) time.Time {
 	if s, ok := c.(Steady); ok {
@@ -34,7 +43,11 @@ type instant struct {
 	trusted bool
 	// firm: what is over by it may end for that. Else it only is not begun.
 	firm bool
-	boot int64
+	// dated: a new day or month of the limits may begin by it. Else, where rests is
+	// set, one may from then on by this clock.
+	dated bool
+	rests time.Time
+	boot  int64
 	// least is a time that is certainly over; zero when none is known.
 	least time.Time
 }
@@ -43,11 +56,14 @@ func (s *Store) instant() instant {
 	c, ok := s.clock.(Steady)
 	if !ok {
 		n := instant{trusted: s.clock.Trusted(), now: s.clock.Now()}
-		n.steady, n.firm = ms(n.now), n.trusted
+		n.steady, n.firm, n.dated = ms(n.now), n.trusted, n.trusted
 		return n
 	}
 	now, steady, boot, trusted, firm := c.Instant()
-	n := instant{now: now, steady: ms(steady), boot: boot, trusted: trusted, firm: firm}
+	n := instant{now: now, steady: ms(steady), boot: boot, trusted: trusted, firm: firm, dated: firm}
+	if k, ok := s.clock.(Calendar); ok && trusted && !firm {
+		n.dated, n.rests = k.Day()
+	}
 	if k, ok := s.clock.(interface{ AtLeast() time.Time }); ok && !trusted {
 		switch n.least = k.AtLeast(); {
 		case n.least.UnixMilli() > 0:

@@ -40,8 +40,8 @@ type LimitUse struct {
 	UsedSegments   int
 	UsedRecipients int
 	// ResetsAt is when the window ends, or, of one that slides, when the first of
-	// what was counted leaves it. Zero: nothing is counted, or nobody knows the
-	// time of day.
+	// what was counted leaves it. While a new time of day is not yet firm, it is when
+	// that will be. Zero: nothing is counted, or nobody knows the time of day.
 	ResetsAt time.Time
 }
 

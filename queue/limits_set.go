@@ -132,7 +132,7 @@ func setResetDay(tx *sqlite.Tx, iccid string, m *meter, reset int, n instant) er
 	}
 	old := m.start(monthly, n)
 	start := unknownDay // whatever month it will turn out to be
-	if n.firm {
+	if n.dated {
 		start = month(n.now, reset)
 	}
 	if start == old {
@@ -153,7 +153,7 @@ func setResetDay(tx *sqlite.Tx, iccid string, m *meter, reset int, n instant) er
 			segments += p.segments
 		}
 	}
-	if !n.firm {
+	if !n.dated {
 		segments, _ = m.used(monthly, n)
 	}
 	type step struct {
@@ -163,7 +163,7 @@ func setResetDay(tx *sqlite.Tx, iccid string, m *meter, reset int, n instant) er
 	steps := []step{{`INSERT INTO usage_recipient (iccid, window, start, recipient, n)
 		SELECT iccid, window, ?2, recipient, sum(n) FROM usage_recipient WHERE iccid = ?1 AND window = 'month' AND start >= ?3 AND start <> ?2 GROUP BY recipient
 		ON CONFLICT (iccid, window, start, recipient) DO UPDATE SET n = n + excluded.n`, []any{iccid, start, from}}}
-	if n.firm {
+	if n.dated {
 		steps = append(steps, step{`DELETE FROM usage_recipient WHERE iccid = ? AND window = 'month' AND start > ?`, []any{iccid, start}},
 			step{`DELETE FROM usage_period WHERE iccid = ? AND window = 'month' AND start > ?`, []any{iccid, start}})
 	} else {

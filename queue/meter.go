@@ -165,7 +165,7 @@ func (w *slide) knows(who uint64, span, now int64) bool {
 // only by a firm clock: else the latest one that anything was counted in goes on,
 // "" when there is none.
 func (m *meter) start(w int, n instant) string {
-	if n.firm {
+	if n.dated {
 		l, at := m.labels.Load(), n.now.Unix()/60 // every zone's days begin with a minute
 		if l == nil || l.at != at {
 			l = &labels{at, [2]string{day(n.now), month(n.now, m.reset)}}
@@ -184,7 +184,7 @@ func (m *meter) start(w int, n instant) string {
 
 // label is where a gate counts now.
 func (m *meter) label(w int, n instant) string {
-	if !n.firm {
+	if !n.dated {
 		return unknownDay
 	}
 	return m.start(w, n)
@@ -206,10 +206,11 @@ func monthBegins(year int, m time.Month, reset int) string {
 	return time.Date(last.Year(), last.Month(), min(max(reset, 1), last.Day()), 12, 0, 0, 0, time.UTC).Format(time.DateOnly)
 }
 
-// ends is when the calendar window ends; zero while nobody knows the day.
+// ends is when the calendar window ends, while nobody knows the day when that will
+// be known; zero: nor that.
 func (m *meter) ends(w int, n instant) time.Time {
-	if !n.firm {
-		return time.Time{}
+	if !n.dated {
+		return n.rests
 	}
 	t := n.now.Local()
 	if w == daily {
@@ -253,7 +254,7 @@ func (m *meter) warming(n instant) int {
 		return 0
 	case warm == 0:
 		warm = max(1, full/10)
-	case m.warmDay != "" && n.firm && m.start(daily, n) > m.warmDay:
+	case m.warmDay != "" && n.dated && m.start(daily, n) > m.warmDay:
 		warm = min(warm, full) * 2
 	}
 	if warm >= full {

@@ -25,7 +25,7 @@ const (
 // Backlog is what waits to be sent, in portions of messages that are alike.
 type Backlog struct {
 	Now     time.Time // the time of day
-	Firm    bool      // which may end a day, and begin what is scheduled
+	Firm    bool      // which may end a day or a month of the limits
 	Waiting []Waiting
 }
 
@@ -97,7 +97,7 @@ var laneClasses = [laneCount]Class{OTP, Alert, Normal, Bulk}
 // counters say, or was counted a moment ago.
 func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 	n := s.instant()
-	b := Backlog{Now: n.now, Firm: n.firm}
+	b := Backlog{Now: n.now, Firm: n.dated}
 	depth, err := s.Depth(ctx)
 	if err != nil {
 		return Backlog{}, err

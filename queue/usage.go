@@ -130,7 +130,7 @@ func horizon(w int, n instant) string { return day(n.now.Add(horizons[w-daily]))
 
 // astray says that something is counted in a window far ahead.
 func (m *meter) astray(n instant) bool {
-	if !n.firm {
+	if !n.dated {
 		return false
 	}
 	if m.warmDay > m.start(daily, n) && m.warmDay > horizon(daily, n) {
@@ -221,7 +221,7 @@ func (s *Store) charge(tx *sqlite.Tx, iccid string, attempt int64, recipient str
 			continue
 		}
 		// Also in the window that goes on while nobody knows the day.
-		if n.firm {
+		if n.dated {
 			return ErrLimit
 		}
 		if before, err := knownIn(tx, iccid, w, started[w-daily], recipient); err != nil || !before {
@@ -348,7 +348,7 @@ func (u *usage) add(iccid string, m *meter, e entry, labels [2]string, fresh [2]
 // warmed keeps how far a SIM has warmed up.
 func (s *Store) warmed(tx *sqlite.Tx, iccid string, m *meter, warm int, n instant) error {
 	today := m.warmDay
-	if n.firm {
+	if n.dated {
 		today = max(today, day(n.now))
 	}
 	if warm == 0 {

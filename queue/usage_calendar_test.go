@@ -69,12 +69,12 @@ func TestMonthBeginsOnItsDay(t *testing.T) {
 		{"2026-10-25 02:30", 25, "2026-10-25", "2026-11-25 00:00"}, // and back
 	} {
 		m := &meter{reset: c.reset}
-		n := instant{now: at(c.now), firm: true, trusted: true}
+		n := instant{now: at(c.now), dated: true, trusted: true}
 		require.Equal(t, c.start, m.start(monthly, n), c)
 		require.Equal(t, at(c.ends), m.ends(monthly, n), c)
-		before := instant{now: m.ends(monthly, n).Add(-time.Millisecond), firm: true, trusted: true}
+		before := instant{now: m.ends(monthly, n).Add(-time.Millisecond), dated: true, trusted: true}
 		require.Equal(t, c.start, m.start(monthly, before), c)
-		after := instant{now: m.ends(monthly, n), firm: true, trusted: true}
+		after := instant{now: m.ends(monthly, n), dated: true, trusted: true}
 		require.Equal(t, m.ends(monthly, n).Format(time.DateOnly), m.start(monthly, after), c)
 	}
 }
@@ -150,6 +150,43 @@ func TestWithoutTheDayNothingBeginsAnew(t *testing.T) {
 	c.pass(12 * time.Hour)
 	require.Equal(t, 1, send(bea))
 	require.Equal(t, 5, b.limitsOf(l).Limits[monthly].UsedSegments)
+}
+
+// resting has been told a time that is days ahead: by whom?
+type resting struct {
+	*calendarClock
+	person bool
+	until  time.Time
+}
+
+func (c *resting) Day() (known bool, firm time.Time) { return c.person, c.until }
+
+// The box was off over the weekend, and has no NTP.
+func TestADayThatAPersonVouchesForBegins(t *testing.T) {
+	zone(t, time.UTC)
+	b := newBox(t)
+	friday := time.Date(2026, 11, 27, 18, 0, 0, 0, time.UTC)
+	c := &resting{calendarClock: &calendarClock{now: friday, steady: time.Unix(1e9, 0), trusted: true, firms: true}}
+	b.by(c)
+	l := line(1)
+	b.known(l)
+	b.limit(l, Limit{WindowDay, 2, 0}, Limit{WindowMonth, 4, 0})
+	b.waitsFor(9)
+	require.Equal(t, 2, b.sends(l, 9))
+	monday := friday.Add(90 * time.Hour) // December 1st
+	c.now, c.steady, c.firms, c.until = monday, c.steady.Add(time.Minute), false, monday.Add(24*time.Hour)
+	b.restart()
+	require.Zero(t, b.sends(l, 9), "a network's word alone begins no day")
+	require.Equal(t, c.until, b.limitsOf(l).Limits[daily].ResetsAt, "but one knows when")
+	require.Equal(t, 24*time.Hour, b.room(l).Until.Sub(c.steady))
+	c.person = true
+	require.Equal(t, 2, b.sends(l, 9))
+	require.Equal(t, 2, b.limitsOf(l).Limits[monthly].UsedSegments, "and a month")
+	require.Equal(t, "2026-12-01", b.text(`SELECT max(start) FROM usage_period WHERE window = 'day'`))
+	c.person, c.firms = false, true
+	require.Zero(t, b.sends(l, 9), "it is the same day by a firm clock")
+	c.pass(24 * time.Hour)
+	require.Equal(t, 2, b.sends(l, 9))
 }
 
 func TestWhatWasSentWithoutTheDayCountsInTheNextOne(t *testing.T) {

@@ -228,6 +228,33 @@ func (c *Clock) firm(boot time.Duration) bool {
 	return c.trusted && (boot >= c.rests || c.right() <= c.high+leap)
 }
 
+// Day says, for queue.Calendar, whether a new day may begin that Now says: by a firm
+// clock, by a person's word, who is asked twice when it is far from all that is known,
+// or by a network's with which the stamp of something live or the system's clock agrees
+// (two modems may have it from the same network). Else it says when the clock will be
+// firm.
+func (c *Clock) Day() (known bool, firm time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	boot := c.look()
+	if !c.trusted {
+		return false, time.Time{}
+	}
+	switch c.source {
+	case SourceOperator, SourceFlag:
+		known = true
+	case SourceNITZ, SourceSCTS:
+		known = c.source == SourceNITZ && (c.system-c.right()).Abs() <= near
+		for _, v := range c.centres {
+			known = known || v.sure && boot-v.at <= stampsFor && (v.line-c.right()).Abs() <= near
+		}
+	}
+	if known || c.firm(boot) {
+		return true, time.Time{}
+	}
+	return false, wall(c.right(), c.rests)
+}
+
 // Settled says that what is old by this clock may be deleted for its age: the
 // clock is trusted, and has not moved forward by more than a day within the last
 // 24 hours of the steady clock, unless NTP says that it is right. One wrong word
