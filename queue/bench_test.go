@@ -210,6 +210,41 @@ func BenchmarkPick(b *testing.B) {
 	}))
 }
 
+// BenchmarkClaimBesideCappedSIMs is a claim, given back, for sixteen idle lines that
+// may write to nobody new, with and without one that may, beside one line alone: a
+// hundred thousand messages to new numbers wait in five buckets.
+func BenchmarkClaimBesideCappedSIMs(b *testing.B) {
+	box := newBox(b)
+	var lines []Line
+	for n := range 17 {
+		l := line(n + 20)
+		box.unlimited(l)
+		if lines = append(lines, l); n == 0 {
+			continue
+		}
+		box.limit(l, Limit{WindowMonth, 0, 1})
+		box.submit(Request{Class: OTP, SIM: l.ICCID, To: []string{"+34699888777"}})
+		box.sent(l, 0)
+	}
+	fillMixed(b, box, 100_000)
+	last := func(_ Head, who []int) (int, string) { return who[len(who)-1], WhyFirst }
+	for _, part := range []struct {
+		name  string
+		lines []Line
+	}{{"alone", lines[:1]}, {"beside", lines}, {"capped", lines[1:]}} {
+		b.Run(part.name, func(b *testing.B) {
+			for range b.N {
+				c, _, err := box.ClaimFor(context.Background(), part.lines, last)
+				require.NoError(b, err)
+				require.Equal(b, part.name == "capped", c == nil)
+				if c != nil {
+					require.NoError(b, box.Unclaim(context.Background(), c.Line.ICCID, c.Message.Seq, Outcome{Retry: true}))
+				}
+			}
+		})
+	}
+}
+
 // cpu is what the process has used so far.
 func cpu(b *testing.B) time.Duration {
 	var u syscall.Rusage
