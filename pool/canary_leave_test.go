@@ -34,8 +34,8 @@ func (r *rig) found(code string) bool {
 // is due to be sent, and to be missed.
 func (r *rig) passes(hours, step int) {
 	for ; hours > 0; hours -= step {
-		r.clock.advance(time.Duration(step)*time.Hour - 5*time.Minute)
-		time.Sleep(5 * time.Minute)
+		r.clock.advance(time.Duration(step)*time.Hour - time.Minute)
+		time.Sleep(time.Minute)
 	}
 }
 
