@@ -30,6 +30,10 @@ func mayAsk() map[string]string {
 		"webui/page_care.go": deadlines, "webui/api_ussd.go": intervals + "; " + deadlines, "webui/gate.go": intervals,
 		"pool/line.go": intervals, "pool/pool.go": intervals, "pool/sim.go": intervals, "pool/health.go": intervals,
 		"pool/evidence.go": intervals, "pool/dispatch.go": intervals, "pool/persist.go": log,
+		"pool/ahead.go": intervals, "pool/choice.go": intervals, "pool/offer.go": intervals, "pool/limit.go": intervals, "pool/pace.go": intervals,
+		"pool/canary_keep.go": intervals, "pool/canary_suspect.go": intervals, "pool/forecast_gather.go": intervals,
+		"pool/credit.go": intervals, "pool/credit_ask.go": intervals, "pool/credit_refusal.go": intervals, "pool/credit_time.go": intervals,
+		"queue/bucket_move.go": intervals, "queue/quote_backlog.go": intervals,
 	}
 }
 
