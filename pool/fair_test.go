@@ -222,9 +222,10 @@ func testAnUnhealthySIMIsLast(t *testing.T) {
 	for i := range 10 {
 		require.NotEqual(t, sick, r.reaches(r.submit(queue.Request{To: []string{number(i)}, Text: "x"})[0].ID, queue.Delivered).SIM)
 	}
-	time.Sleep(6 * time.Minute)
+	time.Sleep(4 * time.Minute)
 	code := r.reaches(r.submit(queue.Request{To: []string{number(50)}, Text: "x", Class: queue.OTP})[0].ID, queue.Delivered)
 	require.NotEqual(t, sick, code.SIM, "a code is not tried on it")
+	time.Sleep(2 * time.Minute)
 	used := map[string]int{}
 	for i := range 4 {
 		used[r.reaches(r.submit(queue.Request{To: []string{number(100 + i)}, Text: "x"})[0].ID, queue.Delivered).SIM]++

@@ -27,7 +27,7 @@ func mayAsk() map[string]string {
 		"queue/sqlite/salvage_load.go": log, "queue/sqlite/renew.go": intervals, "queue/sqlite/reserve.go": intervals, "queue/sqlite/writer.go": intervals, "queue/sqlite/boot.go": intervals, "queue/sqlite/migrate.go": intervals,
 		"queue/webhook/outbox.go": intervals, "queue/webhook/post.go": intervals,
 		"webui/api_modems.go": deadlines, "webui/page_modem.go": deadlines, "webui/page_sim.go": deadlines, "webui/events.go": deadlines,
-		"webui/page_care.go": deadlines, "webui/api_ussd.go": intervals + "; " + deadlines, "webui/gate.go": intervals,
+		"webui/page_care.go": deadlines, "webui/api_credit.go": deadlines, "webui/page_sim_pool.go": deadlines, "webui/api_ussd.go": intervals + "; " + deadlines, "webui/gate.go": intervals,
 		"pool/line.go": intervals, "pool/pool.go": intervals, "pool/sim.go": intervals, "pool/health.go": intervals,
 		"pool/evidence.go": intervals, "pool/dispatch.go": intervals, "pool/persist.go": log,
 		"pool/ahead.go": intervals, "pool/choice.go": intervals, "pool/offer.go": intervals, "pool/limit.go": intervals, "pool/pace.go": intervals,
