@@ -91,7 +91,9 @@ func TestProbesGrowRare(t *testing.T) {
 		r.inTime(20*time.Minute, "the quarantine", func() bool { _, ok := r.quarantine(1); return ok })
 		q, _ := r.quarantine(1)
 		since := q.At
-		for range 8 * 12 { // an idle hour is long to wait for: the clock is set on
+		// Eight hours in which five are due, and half of one in which the fifth ends: an
+		// idle hour is long to wait for, the clock is set on.
+		for range 8*12 + 6 {
 			r.clock.advance(5*time.Minute - 20*time.Second)
 			time.Sleep(20 * time.Second)
 		}
@@ -108,10 +110,30 @@ func TestProbesGrowRare(t *testing.T) {
 		for i, d := range want {
 			require.InDelta(t, (d + 150*time.Second).Minutes(), after[i].Minutes(), 2.6, "%s", d)
 		}
-		_, err := r.pool.UpdateSIM(t.Context(), r.modems[1].ICCID(), queue.SIMPatch{Number: new(r.modems[1].Number())})
-		require.NoError(t, err)
+		require.Equal(t, queue.CanaryMissed, r.allCanaries()[0].State, "none is under way")
 		r.modems[1].ClearFaults()
+		r.numbered(1, r.modems[1].Number())
 		r.inTime(time.Minute, "the way back", func() bool { _, ok := r.quarantine(1); return !ok })
+	})
+}
+
+// TestANumberIsPutRightDuringAProbe: the next follows as soon as that one has ended,
+// however rare they had become by then.
+func TestANumberIsPutRightDuringAProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, usual)
+		r.ready(2)
+		r.settings(queue.CanarySettings{})
+		r.modems[1].Inject(mutes[0].fault)
+		r.test(1)
+		r.inTime(20*time.Minute, "the quarantine", func() bool { _, ok := r.quarantine(1); return ok })
+		r.numbered(1, r.modems[1].Number())
+		probe := func() queue.Canary { return r.allCanaries()[0] }
+		r.inTime(time.Minute, "a probe", func() bool { return probe().AskedBy == queue.CanaryProbe && probe().State == queue.CanaryOut })
+		r.modems[1].ClearFaults() // too late for that one
+		r.numbered(1, r.modems[1].Number())
+		r.inTime(3*time.Minute, "the way back", func() bool { _, ok := r.quarantine(1); return !ok })
+		require.Equal(t, []queue.CanaryState{queue.CanaryArrived, queue.CanaryMissed}, []queue.CanaryState{r.allCanaries()[0].State, r.allCanaries()[1].State})
 	})
 }
 
