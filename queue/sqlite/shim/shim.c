@@ -16,8 +16,8 @@
 //                  SKIP  so many matching calls go well first
 //                  TIMES so many then fail (or wait); -1 is all that follow
 //                  PART  only files whose path ends so, such as .db-wal
-//                  Counting begins anew when the line changes. A call that is
-//                  made to fail does nothing to the file.
+//                  Counting begins anew when the line changes, or when a call finds
+//                  no FILE. A call that is made to fail does nothing to the file.
 //
 // The log is a row of records, all numbers little-endian:
 //     offset 0   4  magic "SHIM"
@@ -101,7 +101,10 @@ static int fault(const char *call, const char *path) {
 	const char *file = getenv("SHIM_FAULT");
 	if (!file || !*file) return 0;
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) return 0;
+	if (fd < 0) {
+		line[0] = 0;
+		return 0;
+	}
 	char now[sizeof line] = "";
 	ssize_t n = read(fd, now, sizeof now - 1);
 	close(fd);
