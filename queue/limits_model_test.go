@@ -45,6 +45,7 @@ type payer struct {
 	has     *owing
 	attempt int64
 	lost    int64 // the last attempt whose answer may yet come
+	doubted *owing
 }
 
 type purse struct {
@@ -230,15 +231,17 @@ func (p *purse) answered(s *payer, attempt int64) {
 	}
 }
 
-// late is the answer that was thought lost.
+// late is the answer that was thought lost. What there is more of the message goes on.
 func (p *purse) late(t *rapid.T, i int) {
 	s := p.sims[i]
 	j := slices.IndexFunc(s.gates, func(g spent) bool { return g.attempt == s.lost })
 	if j >= 0 && p.clock.steady.Sub(s.gates[j].gate) < time.Hour {
 		p.outcome(s.lost, Outcome{Verdict: Accepted, MR: 0, At: p.clock.now})
 		p.answered(s, s.lost)
+		p.queue = append(p.queue, s.doubted)
+		p.accepted(s.doubted, i)
 	}
-	s.lost = 0
+	s.lost, s.doubted = 0, nil
 }
 
 func (p *purse) answer(t *rapid.T, i int) {
@@ -251,11 +254,7 @@ func (p *purse) answer(t *rapid.T, i int) {
 	switch rapid.SampledFrom([]string{"accepted", "accepted", "accepted", "not sent", "rejected", "lost"}).Draw(t, "answer") {
 	case "accepted":
 		p.outcome(s.attempt, Outcome{Verdict: Accepted, MR: 0, At: p.clock.now})
-		if m.out++; m.out == m.segments {
-			p.forget(m)
-		} else {
-			m.sim = i
-		}
+		p.accepted(m, i)
 	case "not sent":
 		p.outcome(s.attempt, Outcome{Verdict: NotSent, MR: -1, Retry: true, At: p.clock.now})
 		s.gates = slices.DeleteFunc(s.gates, func(g spent) bool { return g.attempt == s.attempt })
@@ -267,9 +266,19 @@ func (p *purse) answer(t *rapid.T, i int) {
 		o.At = p.clock.now
 		p.outcome(s.attempt, o)
 		p.forget(m)
-		s.lost = s.attempt
+		s.lost, s.doubted = s.attempt, m
 	}
 	s.has, s.attempt = nil, 0
+}
+
+// accepted: the network has a message's next segment from a SIM, which is to send
+// the others too.
+func (p *purse) accepted(m *owing, i int) {
+	if m.out++; m.out == m.segments {
+		p.forget(m)
+	} else {
+		m.sim = i
+	}
 }
 
 func (p *purse) forget(m *owing) {
