@@ -15,7 +15,8 @@ const (
 	leastLeft = 0.01
 	// debtMost bounds, in turns of its own, what a SIM that was busy when its turn
 	// came is given before the others afterwards: after a campaign on modems of
-	// unlike speed the next single messages are not all the slow one's.
+	// unlike speed the next single messages are not all the slow one's. Of what a SIM
+	// sends when it is nobody's turn, codes and what is its own, it makes up for as many.
 	debtMost = 4
 	// aheadMost is how many turns a SIM may be ahead of the others of its route,
 	// where that gives them unlike weights.
@@ -45,30 +46,56 @@ type wear struct {
 type worn struct {
 	time   float64
 	stride float64 // of the next use, as far as is known
-	last   float64 // of the last one
-	used   time.Time
+	// message is whose segment it sent last; last is what that has used so far.
+	message int64
+	last    float64
+	// turn is the message that it took last at its turn, since what that has used so
+	// far, the last time at used. out is what it has used beside since it took that,
+	// debtMost strides at most.
+	turn       int64
+	since, out float64
+	used       time.Time
 	// ahead is since when it has been too far ahead of others that it waits for, by
 	// lane; zero: it is not.
 	ahead [lanes]time.Time
 }
 
+// use is a submission, as it is counted.
+type use struct {
+	message int64 // whose segment it is
+	// turn: with it a message begins that was taken for the route's sake: neither
+	// urgent nor the SIM's own.
+	turn bool
+}
+
 // use counts a submission: on a route's account by the SIM's weight there, and
 // on that of all traffic. left is 0–1.
-func (w *wear) use(route int64, sim string, weight int, left float64) {
+func (w *wear) use(route int64, sim string, weight int, left float64, u use) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.step(allTraffic, sim, 1, left)
+	w.step(allTraffic, sim, 1, left, u)
 	if route != allTraffic {
-		w.step(route, sim, weight, left)
+		w.step(route, sim, weight, left, u)
 	}
 }
 
-func (w *wear) step(account int64, sim string, weight int, left float64) {
+func (w *wear) step(account int64, sim string, weight int, left float64, u use) {
 	s := w.of(account, sim)
 	s.stride = stride(weight, left)
-	s.last = s.stride
 	s.time += s.stride
-	s.used = time.Now()
+	if s.message != u.message {
+		s.message, s.last = u.message, 0
+	}
+	s.last += s.stride
+	if u.turn {
+		s.turn, s.since, s.out = u.message, 0, 0
+	}
+	if s.turn == u.message {
+		s.since += s.stride
+		s.used = time.Now()
+	} else {
+		s.out = min(s.out+s.stride, debtMost*s.stride)
+	}
 }
 
 // stride is by how much a use moves a SIM on.
@@ -162,7 +189,7 @@ func (w *wear) times(account int64, sims []string, strides []float64) []float64 
 
 // due says that a SIM may take something of a paced lane on an account: it is no
 // further ahead of the others than it may be, or those that it is ahead of have
-// taken nothing for awaitMost.
+// sent nothing at their turn for awaitMost.
 func (w *wear) due(account int64, sim string, others []string, lane int, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -172,7 +199,7 @@ func (w *wear) due(account int64, sim string, others []string, lane int, now tim
 		its := w.of(account, other)
 		// When it was last due it was no further ahead than this: more is what the
 		// other missed when nobody waited for it.
-		its.time = max(its.time, mine.time-mine.last-aheadMost*mine.stride)
+		its.time = max(its.time, mine.time-mine.since-mine.out-aheadMost*mine.stride)
 		if mine.time-its.time <= aheadMost*mine.stride+1e-6 {
 			continue
 		}

@@ -23,8 +23,19 @@ func (w *wear) turn(account int64, sims []string, weights map[string]int, left m
 		list[i].time = t
 	}
 	sim := sims[best(list)]
-	w.use(account, sim, weights[sim], left[sim])
+	w.use(account, sim, weights[sim], left[sim], w.begins())
 	return sim
+}
+
+// begins is a message of one segment that is taken at a SIM's turn.
+func (w *wear) begins() use {
+	n := int64(1)
+	for _, a := range w.accounts {
+		for _, s := range a {
+			n = max(n, s.message+1)
+		}
+	}
+	return use{message: n, turn: true}
 }
 
 func simNames(n int) []string {
@@ -112,7 +123,7 @@ func TestABusyOnesDebtIsBounded(t *testing.T) {
 	w.present(sims)
 	for range 1000 {
 		for _, sim := range sims[1:] {
-			w.use(allTraffic, sim, 1, 1)
+			w.use(allTraffic, sim, 1, 1, w.begins())
 		}
 	}
 	got := 0
@@ -126,37 +137,44 @@ func TestABusyOnesDebtIsBounded(t *testing.T) {
 }
 
 // TestUnevenWeightsHoldUnderLoad: lines that pull as fast as they can share a
-// route as its weights say, to within a few messages.
+// route as its weights say, to within a few messages, however long these are.
 func TestUnevenWeightsHoldUnderLoad(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sims := simNames(rapid.IntRange(2, 5).Draw(t, "sims"))
-		weights, sum := map[string]int{}, 0
+		longest := rapid.IntRange(1, 8).Draw(t, "longest")
+		weights := map[string]int{}
 		for _, sim := range sims {
 			weights[sim] = rapid.IntRange(1, 10).Draw(t, "weight")
-			sum += weights[sim]
 		}
 		var w wear
 		w.present(sims)
-		got, n := map[string]int{}, 0
-		now := time.Now()
-		asks := rapid.SliceOfN(rapid.SampledFrom(sims), 1, 1000).Draw(t, "who is free")
-		for _, sim := range asks {
-			if w.due(7, sim, sims, queue.LaneNormal, now) {
-				w.use(7, sim, weights[sim], 1)
-				got[sim]++
-				n++
+		got, left, message := map[string]int{}, map[string]int{}, map[string]int64{}
+		now, seq := time.Now(), int64(0)
+		for _, sim := range rapid.SliceOfN(rapid.SampledFrom(sims), 500, 1000).Draw(t, "whose submission ends") {
+			// As a line does, it asks after each segment, and may be given something
+			// after the last.
+			due, begins := w.due(7, sim, sims, queue.LaneNormal, now), left[sim] == 0
+			if begins {
+				if !due {
+					continue
+				}
+				seq++
+				left[sim], message[sim] = rapid.IntRange(1, longest).Draw(t, "segments"), seq
 			}
+			w.use(7, sim, weights[sim], 1, use{message[sim], begins})
+			left[sim]--
+			got[sim]++
 		}
 		for _, sim := range sims {
-			// It is at most two turns of its own ahead of the least.
+			// It is at most a turn and a message of its own ahead of the least.
 			for _, other := range sims {
 				ahead := float64(got[sim])/float64(weights[sim]) - float64(got[other])/float64(weights[other])
-				if ahead > 2/float64(weights[sim])+1e-6 {
-					t.Fatalf("%s of weight %d got %d, %s of weight %d got %d", sim, weights[sim], got[sim], other, weights[other], got[other])
+				if ahead > float64(1+longest)/float64(weights[sim])+1e-6 {
+					t.Fatalf("of up to %d segments %s of weight %d got %d, %s of weight %d got %d", longest, sim, weights[sim], got[sim], other, weights[other], got[other])
 				}
 			}
 		}
-		if n == 0 {
+		if seq == 0 {
 			t.Fatal("nobody was due")
 		}
 	})
@@ -228,7 +246,7 @@ func TestDueWaitsForWhoSends(t *testing.T) {
 			}
 			return w.due(7, sim, []string{other}, lane, time.Now())
 		}
-		use := func(sim string) { w.use(7, sim, map[string]int{"heavy": 3, "light": 1}[sim], 1) }
+		use := func(sim string) { w.use(7, sim, map[string]int{"heavy": 3, "light": 1}[sim], 1, w.begins()) }
 		use("heavy")
 		use("light")
 		require.True(t, due("light", queue.LaneNormal), "a turn ahead")
@@ -268,14 +286,59 @@ func TestDueWaitsForWhoSends(t *testing.T) {
 	})
 }
 
+// TestWhatIsNobodysTurn: what a SIM sends out of its turn is made up for as far as
+// debtMost turns, and keeps nobody waiting for its turn.
+func TestWhatIsNobodysTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w wear
+		sims := []string{"heavy", "light"}
+		weights := map[string]int{"heavy": 10, "light": 1}
+		w.present(sims)
+		code := func(sim string) { w.use(7, sim, weights[sim], 1, use{message: w.begins().message}) }
+		normal := func(sim string) { w.use(7, sim, weights[sim], 1, w.begins()) }
+		due := func() bool { return w.due(7, "light", sims[:1], queue.LaneNormal, time.Now()) }
+		madeUp := func() (n int) {
+			for ; !due(); n++ {
+				normal("heavy")
+			}
+			return n
+		}
+		normal("heavy")
+		normal("light")
+		require.Zero(t, madeUp(), "a turn ahead")
+		for codes, want := range []int{10, 20, 30, 40, 50, 50, 50} {
+			normal("light")
+			for range codes {
+				code("light")
+				due() // also when it asks in between
+			}
+			require.Equal(t, want, madeUp(), "%d codes", codes)
+		}
+		normal("light")
+		require.False(t, due())
+		for range 9 { // the other has other things to do
+			time.Sleep(time.Second)
+			code("heavy")
+		}
+		require.True(t, due())
+		normal("light")
+		require.True(t, due(), "nor is it waited for before each")
+		for range 20 {
+			normal("light")
+		}
+		normal("heavy")
+		require.Equal(t, 10, madeUp(), "what was sent when nobody else came is not made up for")
+	})
+}
+
 // TestWhoComesBackIsNotFarAhead: what the last of an allowance counted as is
 // forgotten when a new one has begun.
 func TestWhoComesBackIsNotFarAhead(t *testing.T) {
 	var w wear
 	sims := simNames(2)
 	w.present(sims)
-	w.use(allTraffic, sims[1], 1, 1)
-	w.use(allTraffic, sims[0], 1, 0) // its last one
+	w.use(allTraffic, sims[1], 1, 1, w.begins())
+	w.use(allTraffic, sims[0], 1, 0, w.begins()) // its last one
 	w.present(sims[1:])
 	w.present(sims)
 	got := 0

@@ -361,6 +361,7 @@ func (m *simulation) take(l *simLine, b *simBatch, t, until time.Duration) {
 	if b.work && t > m.covered {
 		m.gap(l, max(m.covered, 0), t)
 	}
+	m.granted(l, b)
 	gap := l.gap(b)
 	until = min(until, m.next())
 	for _, other := range m.batches { // what comes meanwhile may go before
@@ -424,7 +425,7 @@ func (m *simulation) sent(l *simLine, b *simBatch, t, gap time.Duration, n, size
 		l.at = last + max(l.Took, l.pace[b.lane])
 	}
 	l.paceFree = last + l.pace[max(b.lane, queue.LaneNormal)]
-	m.wear(l, b, t, size)
+	m.wear(l, b, t, last+l.Took, size)
 	if !b.work {
 		return
 	}

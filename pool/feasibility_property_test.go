@@ -248,6 +248,7 @@ func FuzzSimulate(f *testing.F) {
 				w.Route, w.Fallback = pick(), time.Duration(pick())
 				for range s.Lines {
 					w.Weights = append(w.Weights, number())
+					w.Worn = append(w.Worn, Worn{float64(pick()), float64(pick()), float64(pick())})
 				}
 			}
 			if r.IntN(3) == 0 {

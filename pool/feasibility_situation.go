@@ -74,6 +74,10 @@ type Use struct {
 	Segments, Recipients int
 }
 
+// Worn is how far a line is on a route's account, how much of that by the message
+// that it took last at its turn, and by what it has sent since that was nobody's.
+type Worn struct{ Time, Since, Out float64 }
+
 // Batch are messages that are alike. Of one lane the one that was accepted
 // first goes first: those of a batch lie evenly between First and Last.
 type Batch struct {
@@ -96,7 +100,7 @@ type Batch struct {
 	// share that.
 	Route   int64
 	Weights []int
-	Worn    []float64
+	Worn    []Worn
 	Hours   Hours // of the recipients; nil: always
 	// The validity of the first and of the last ends; never, or 0: it does not.
 	Expires, LastExpires time.Duration

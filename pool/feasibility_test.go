@@ -233,6 +233,41 @@ func TestSimulateWeights(t *testing.T) {
 	require.InDelta(t, 300, f.ETA.Seconds(), 5, "the lighter one waits for the heavier")
 	lines[0].Out = WaitLine
 	require.Equal(t, 400*sec, Simulate(context.Background(), situation(lines, b)).ETA, "one alone waits for nobody")
+
+	// As many segments, in fewer messages.
+	for _, segments := range []int{2, 5} {
+		lines, b := idleLines(sec, sec), batch(queue.Normal, 440/segments, segments)
+		b.Route, b.Only, b.Weights = 7, []int{0, 1}, []int{10, 1}
+		f := Simulate(context.Background(), situation(lines, b))
+		require.InDelta(t, 40, shares(f)["sim1"], float64(2*segments), "of %d segments", segments)
+		// It has just had a long one, and a code, when the others are to send some.
+		b.Messages, b.Segments = 60/segments, 60
+		b.Worn = []Worn{{}, {Time: float64(segments) + 1, Since: float64(segments), Out: 1}}
+		f = Simulate(context.Background(), situation(lines, b))
+		require.InDelta(t, 4.5, shares(f)["sim1"], float64(segments)-1, "of %d segments", segments)
+	}
+}
+
+// TestSimulateOutOfTurn: codes that the lighter one sends are made up for; what it
+// sends while the heavier has other things to do is not.
+func TestSimulateOutOfTurn(t *testing.T) {
+	weighed := func(b Batch) Batch {
+		b.Route, b.Only, b.Weights = 7, []int{0, 1}, []int{10, 1}
+		return b
+	}
+	codes := weighed(batch(queue.OTP, 10, 1))
+	work := weighed(batch(queue.Normal, 44, 1))
+	s := situation(idleLines(sec, sec), work)
+	s.Ahead = []Batch{codes}
+	require.LessOrEqual(t, shares(Simulate(context.Background(), s))["sim1"], 2)
+
+	own := batch(queue.Normal, 100, 1)
+	own.Only, own.Own = []int{0}, true
+	work = weighed(batch(queue.Normal, 400, 1))
+	work.First, work.Last = 101, 500
+	s = situation(idleLines(sec, sec), work)
+	s.Ahead = []Batch{own}
+	require.InDelta(t, 91+309/11, shares(Simulate(context.Background(), s))["sim1"], 6)
 }
 
 // fixedHours are open from a minute of the day to another, UTC.

@@ -8,12 +8,12 @@ import (
 
 // simWorn is a line's use on a route's account, as worn.
 type simWorn struct {
-	time, last float64
-	used       time.Duration        // until when it last took something
-	ahead      [lanes]time.Duration // since when it is too far ahead; never: it is not
+	Worn
+	used  time.Duration        // until when it last sent something at its turn
+	ahead [lanes]time.Duration // since when it is too far ahead; never: it is not
 }
 
-func newWorn(lines int, far []float64) []simWorn {
+func newWorn(lines int, far []Worn) []simWorn {
 	list := make([]simWorn, lines)
 	for i := range list {
 		for lane := range list[i].ahead {
@@ -22,7 +22,7 @@ func newWorn(lines int, far []float64) []simWorn {
 		list[i].used = -awaitMost
 	}
 	for i := range min(len(far), lines) {
-		list[i].time = far[i]
+		list[i].Worn = far[i]
 	}
 	return list
 }
@@ -36,16 +36,28 @@ func (m *simulation) weighed(l *simLine, b *simBatch) []simWorn {
 	return m.worn[b.Route]
 }
 
-// wear counts what a line takes of the batch at t.
-func (m *simulation) wear(l *simLine, b *simBatch, t time.Duration, size int) {
+// granted: the line begins a message of the batch, if that was for its turn.
+func (m *simulation) granted(l *simLine, b *simBatch) {
+	if worn := m.weighed(l, b); worn != nil && b.lane >= queue.LaneNormal {
+		worn[l.place].Since, worn[l.place].Out = 0, 0
+	}
+}
+
+// wear counts what a line sends of the batch from t to end, as wear.step has it.
+func (m *simulation) wear(l *simLine, b *simBatch, t, end time.Duration, size int) {
 	worn := m.weighed(l, b)
 	if worn == nil {
 		return
 	}
-	w := &worn[l.place]
-	w.last = l.stride(b, t)
-	w.time += float64(size) * w.last
-	w.used = t + l.Took
+	w, stride := &worn[l.place], l.stride(b, t)
+	far := float64(size) * stride
+	w.Time += far
+	if b.lane < queue.LaneNormal {
+		w.Out = min(w.Out+far, debtMost*stride)
+		return
+	}
+	w.Since += far
+	w.used = end
 }
 
 // turnAt is when the line is no longer too far ahead of the others of its route, as
@@ -62,8 +74,8 @@ func (m *simulation) turnAt(l *simLine, b *simBatch, t time.Duration) time.Durat
 			continue
 		}
 		its := &worn[i]
-		its.time = max(its.time, mine.time-mine.last-aheadMost*stride)
-		if mine.time-its.time <= aheadMost*stride+1e-6 {
+		its.Time = max(its.Time, mine.Time-mine.Since-mine.Out-aheadMost*stride)
+		if mine.Time-its.Time <= aheadMost*stride+1e-6 {
 			continue
 		}
 		if !ahead && mine.ahead[b.lane] == never {

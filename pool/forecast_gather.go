@@ -105,7 +105,7 @@ func (g *gathering) lines(ctx context.Context) ([]SimLine, error) {
 	}
 	order := make([]int, len(list))
 	for i, far := range g.wear.far(allTraffic, g.sims, strides) {
-		g.stands[i].time, order[i] = far+strides[i], i
+		g.stands[i].time, order[i] = far.Time+strides[i], i
 	}
 	slices.SortStableFunc(order, func(i, j int) int { // as best does
 		a, b := g.stands[i], g.stands[j]
@@ -250,20 +250,20 @@ func (g *gathering) routed(to *route) []int {
 }
 
 // far is how far SIMs are on an account, as times cuts it; it changes nothing.
-func (w *wear) far(account int64, sims []string, strides []float64) []float64 {
+func (w *wear) far(account int64, sims []string, strides []float64) []Worn {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	a := w.accounts[account]
-	list := make([]float64, len(sims))
+	list := make([]Worn, len(sims))
 	for i, sim := range sims {
 		if s := a[sim]; s != nil {
-			list[i] = s.time
+			list[i] = Worn{s.time, s.since, s.out}
 		} else {
-			list[i], _, _ = w.span(a, sim)
+			list[i].Time, _, _ = w.span(a, sim)
 		}
 		for other, o := range a {
 			if other != sim && (w.here[other] || slices.Contains(sims, other)) {
-				list[i] = max(list[i], o.time-o.last-debtMost*strides[i])
+				list[i].Time = max(list[i].Time, o.time-o.last-debtMost*strides[i])
 			}
 		}
 	}

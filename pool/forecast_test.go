@@ -262,6 +262,11 @@ func TestForecastOfRoutesAndQuietHours(t *testing.T) {
 		s.agrees(f, finish, 4*time.Second, segments, 80, "on a route with weights")
 		require.Zero(t, segments[s.sims[2]])
 		require.InDelta(t, 60, segments[s.sims[0]], 4)
+		for _, n := range []int{10, 40} { // also the few that the one that is ahead leaves to the other
+			f, finish, segments = s.foreseen(queue.Request{To: s.numbers(n), Text: long(4), Class: queue.Normal})
+			s.agrees(f, finish, 8*time.Second, segments, 4*n, "of four segments, on a route with weights")
+			require.InDelta(t, 3*n, segments[s.sims[0]], 8)
+		}
 
 		madrid, err := time.LoadLocation("Europe/Madrid")
 		require.NoError(t, err)

@@ -85,13 +85,24 @@ func (p *Pool) used(c *queue.Claimed, when time.Time, quality float64) {
 
 	to := p.rules.Load().routeOf(c.Message.Bucket)
 	if to == nil || to.weights[key] == 0 {
-		p.wear.use(allTraffic, key, 1, left*quality)
+		p.wear.use(allTraffic, key, 1, left*quality, useOf(c))
 		return
 	}
-	p.wear.use(to.ID, key, to.weights[key], left*quality)
+	p.wear.use(to.ID, key, to.weights[key], left*quality, useOf(c))
 	if to.uneven {
 		p.kick() // another may have waited for this one's turn
 	}
+}
+
+// useOf is a claimed message's submission, as wear counts it.
+func useOf(c *queue.Claimed) use {
+	u := use{message: c.Message.Seq}
+	switch c.Why {
+	case queue.WhyPinned, queue.WhySticky, queue.WhyBound:
+	default:
+		u.turn = c.Next == 0 && pacedLanes.Has(queue.Lane(c.Message.Class))
+	}
+	return u
 }
 
 // paced says that a SIM's pace has it wait now.

@@ -122,21 +122,45 @@ func TestACodeWaitsForNoTurn(t *testing.T) {
 }
 
 // TestNobodyWaitsLongForAMate: a mate that could send, but has other things to do,
-// is waited for a moment once, not before each message.
+// is waited for a moment once, not before each message; also when these are the
+// route's.
 func TestNobodyWaitsLongForAMate(t *testing.T) {
+	for name, classes := range map[string][]queue.Class{"beside the route": {queue.Bulk}, "on the route": nil} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 2, emulator.NetworkOptions{Latency: 500 * time.Millisecond, ReportDelay: time.Second})
+				r.ready(2)
+				most, least := r.modems[0].ICCID(), r.modems[1].ICCID()
+				_, err := r.store.AddRoute(t.Context(), queue.Route{Name: "x", Enabled: true, Fallback: queue.FallbackWait, Classes: classes,
+					SIMs: []queue.RouteSIM{{ICCID: most, Weight: 3}, {ICCID: least, Weight: 1}}})
+				require.NoError(t, err)
+				// A long run of what is that SIM's own, and goes before bulk.
+				for i := range 200 {
+					r.submit(queue.Request{To: []string{number(i)}, Text: "x", SIM: least})
+				}
+				ids := r.each(40, queue.Bulk)
+				time.Sleep(10*time.Second + 40*700*time.Millisecond)
+				require.Zero(t, r.waiting(ids))
+			})
+		})
+	}
+}
+
+// TestAMatesOwnMessagesAreNotWaitedFor: a SIM that is ahead on its route does not
+// wait for a mate of a hundred times its weight that sends nothing but its own.
+func TestAMatesOwnMessagesAreNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 2, emulator.NetworkOptions{Latency: 500 * time.Millisecond, ReportDelay: time.Second})
 		r.ready(2)
-		most, least := r.modems[0].ICCID(), r.modems[1].ICCID()
-		_, err := r.store.AddRoute(t.Context(), queue.Route{Name: "x", Enabled: true, Fallback: queue.FallbackWait, Classes: []queue.Class{queue.Bulk},
-			SIMs: []queue.RouteSIM{{ICCID: most, Weight: 3}, {ICCID: least, Weight: 1}}})
-		require.NoError(t, err)
-		// A long run of what is that SIM's own, and goes before bulk.
-		for i := range 200 {
-			r.submit(queue.Request{To: []string{number(i)}, Text: "x", SIM: least})
+		heavy, light := r.modems[0].ICCID(), r.modems[1].ICCID()
+		r.route(queue.FallbackWait, queue.RouteSIM{ICCID: heavy, Weight: 100}, queue.RouteSIM{ICCID: light, Weight: 1})
+		r.own(light, 2) // it is ahead
+		for i := range 100 {
+			r.submit(queue.Request{To: []string{number(i)}, Text: "x", SIM: heavy})
 		}
-		ids := r.each(40, queue.Bulk)
-		time.Sleep(10*time.Second + 40*700*time.Millisecond)
+		time.Sleep(time.Second)
+		ids := r.each(10, queue.Normal)
+		time.Sleep(10*time.Second + 10*700*time.Millisecond)
 		require.Zero(t, r.waiting(ids))
 	})
 }
