@@ -387,11 +387,6 @@ func (l *line) unproven() bool {
 	return l.quarantines > 0 || l.networkErrors >= networkErrorsMost || lost >= lostInARow
 }
 
-// othersAreWell says that another line can send, and nothing speaks against it.
-func (p *Pool) othersAreWell(not *line, now time.Time) bool {
-	return slices.ContainsFunc(p.all(), func(l *line) bool { return l != not && l.able() && l.doubt(now) == 0 })
-}
-
 // quality is the share of the line's submissions of late that were answered, 0–1.
 func (l *line) quality() float64 {
 	l.mu.Lock()

@@ -141,6 +141,7 @@ func (p *Pool) survey(ctx context.Context, r *rules, lines []*line, next *due) m
 		p.look(ctx, key)
 		ready, now := l.able(), time.Now()
 		can := ability{doubtful: l.doubt(now) > 0, unproven: l.unproven()}
+		_, can.mute = p.mute(key)
 		p.simMu.Lock()
 		sim := p.sims[key]
 		if sim == nil {
@@ -154,18 +155,19 @@ func (p *Pool) survey(ctx context.Context, r *rules, lines []*line, next *due) m
 		if now.Before(sim.pacedUntil) {
 			next.by(sim.pacedUntil)
 		}
-		window := sim.row.Window
-		p.simMu.Unlock()
-		if !window.None() && !p.openLimits {
+		sim.closed = 0
+		if window := sim.row.Window; !window.None() && !p.openLimits {
 			open, change := windowUntil(window, p.clock.Now(), p.home)
 			switch {
 			case !next.trusted: // nobody knows whether it is open: what is urgent goes
-				can.lanes &^= pacedLanes
+				sim.closed = pacedLanes
 			case !open:
-				can.lanes = 0
+				sim.closed = queue.AllLanes
 			}
 			next.at(change)
 		}
+		can.lanes &^= sim.closed
+		p.simMu.Unlock()
 		if ready && can.lanes != 0 {
 			able[key] = can
 		}

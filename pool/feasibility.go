@@ -294,9 +294,6 @@ func (m *simulation) hindered(l *simLine, b *simBatch, t time.Duration) (why str
 			return WaitLine, free
 		}
 	}
-	if l.Unproven && l.DoubtedUntil > t && b.Fallback > 0 && !b.own(l) && m.elsewhere(b, t) <= t {
-		return WaitLine, l.DoubtedUntil // others do it meanwhile
-	}
 	if !l.Restless {
 		open, until := b.gate.at(t)
 		if !open {
@@ -312,10 +309,12 @@ func (m *simulation) hindered(l *simLine, b *simBatch, t time.Duration) (why str
 	if l.Urgent && b.lane >= 2 {
 		return WaitClock, never
 	}
-	if b.lane < queue.LaneNormal && l.DoubtedUntil > t && !b.own(l) {
-		if slices.ContainsFunc(m.lines, func(o *simLine) bool { return o.Out == "" && o.DoubtedUntil <= t }) {
-			return WaitLine, l.DoubtedUntil // as standing has it
+	if m.leaves(l, b, t) {
+		again := t + max(turnLook, t/50)
+		if l.DoubtedUntil > t {
+			again = min(again, l.DoubtedUntil)
 		}
+		return WaitLine, again
 	}
 	if why, until := l.full(m, b, t); why != "" {
 		return why, until
@@ -339,8 +338,8 @@ func (m *simulation) elsewhere(b *simBatch, t time.Duration) time.Duration {
 	since := b.Fallback
 	for i, l := range m.lines {
 		switch {
-		case !b.only[i] || l.Out != "" || l.Unproven && !b.LetGo:
-		case l.able(b, t) && (b.LetGo || l.holds(b, t)):
+		case !b.only[i] || l.Out != "" || l.Unproven && !b.LetGo || l.Mute && b.LetGo:
+		case l.able(b, t) && l.holds(b, t):
 			if b.Fallback > 0 {
 				at = min(at, max(t, l.at)+fallbackAfter)
 			}
@@ -353,6 +352,24 @@ func (m *simulation) elsewhere(b *simBatch, t time.Duration) time.Duration {
 		return t
 	}
 	return min(at, since)
+}
+
+// leaves says that the line leaves the batch to others that may have it, with lesser
+// flaws, as Pool.left has it.
+func (m *simulation) leaves(l *simLine, b *simBatch, t time.Duration) bool {
+	if l.flaws(t) == (flaws{}) {
+		return false
+	}
+	free := b.only == nil || m.elsewhere(b, t) <= t
+	if !free && b.own(l) {
+		return false
+	}
+	open := free && b.Fallback > 0
+	mine := l.flaws(t).flaw(b.lane, open)
+	return mine > 0 && slices.ContainsFunc(m.lines, func(o *simLine) bool {
+		may := b.only == nil || b.only[o.place] || free && (b.other == nil || b.other[o.place])
+		return may && o.flaws(t).flaw(b.lane, open) < mine && o.able(b, t)
+	})
 }
 
 // take gives the line as many of the batch's messages as nothing can come

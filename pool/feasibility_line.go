@@ -87,6 +87,12 @@ func newSimLine(given SimLine, place int, s Situation, even bool) *simLine {
 	return l
 }
 
+// flaws of the line at t, as the pool's has them.
+func (l *simLine) flaws(t time.Duration) flaws {
+	doubtful := l.DoubtedUntil > t
+	return flaws{doubtful: doubtful, unproven: doubtful && l.Unproven, mute: l.Mute}
+}
+
 // gap is between the begins of two of its submissions of the batch.
 func (l *simLine) gap(b *simBatch) time.Duration { return max(l.Took, l.pace[b.lane]) }
 
@@ -314,15 +320,18 @@ func (l *simLine) use(m *simulation, b *simBatch, t, gap time.Duration, size int
 }
 
 // able says that the line could send a message of the batch at t to anybody, busy
-// or not, or in a moment: as ability has it.
+// or not, or in a moment, as ability has it; what prefers it, if to its recipients.
 func (l *simLine) able(b *simBatch, t time.Duration) bool {
 	if open, _ := l.gate.at(t); l.Out != "" || !open || l.Urgent && b.lane >= queue.LaneNormal {
 		return false
 	}
-	moment := t + momentOf(l.Pace)
+	moment := t + momentOf(b.lane, l.Pace)
 	for w := range l.Limits {
 		segments, recipients, has := l.most(w, b.lane)
 		for kind, most := range [2]int{segments, recipients} {
+			if kind == 1 && b.LetGo && l.fresh(b, w) == 0 {
+				continue
+			}
 			if has[kind] && l.countedOf(w, kind, t) >= most && l.opens(w, kind, t, most) > moment {
 				return false
 			}

@@ -48,6 +48,11 @@ func drawSituation(t *rapid.T, sane bool) Situation {
 			l.Free = time.Duration(size("free", 5000)) * time.Millisecond
 		case 4:
 			l.Out = WaitLine
+		case 5:
+			l.DoubtedUntil = time.Duration(size("doubted", 600)) * time.Second
+			l.Unproven = size("unproven", 1) == 0
+		case 6:
+			l.Mute = true
 		}
 		s.Lines = append(s.Lines, l)
 	}

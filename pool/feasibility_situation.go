@@ -55,10 +55,11 @@ type SimLine struct {
 	Restless bool          // quiet hours do not bind it
 	Urgent   bool          // it sends otp and alert only: nobody knows whether its window is open
 	// DoubtedUntil is how long something speaks against its health: then otp and
-	// alert are not tried on it while another is well, and nobody waits for its turn.
-	// Unproven: it counts for no route until something is accepted.
-	DoubtedUntil time.Duration
-	Unproven     bool
+	// alert are not tried on it while another could have them, and nobody waits for
+	// its turn. Unproven: it counts for no route until something is accepted. Mute: it
+	// does not receive, and sends only what no other could.
+	DoubtedUntil   time.Duration
+	Unproven, Mute bool
 }
 
 // SimLimit is the most of a window, 0: none, and what is used of a day or

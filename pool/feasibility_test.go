@@ -270,6 +270,56 @@ func TestSimulateOutOfTurn(t *testing.T) {
 	require.InDelta(t, 91+309/11, shares(Simulate(context.Background(), s))["sim1"], 6)
 }
 
+// TestSimulateLeavesToOthers what they could send: codes on a line in doubt, and all
+// on one that does not receive; only where they may.
+func TestSimulateLeavesToOthers(t *testing.T) {
+	code := batch(queue.OTP, 10, 1)
+	of := func(lines []SimLine, b Batch) map[string]int {
+		f := Simulate(context.Background(), situation(lines, b))
+		require.True(t, f.Feasible, "%+v", f)
+		require.LessOrEqual(t, f.ETA, 15*sec)
+		return shares(f)
+	}
+	doubted := func() []SimLine {
+		lines := idleLines(sec, sec)
+		lines[0].DoubtedUntil = 5 * time.Minute
+		return lines
+	}
+	its, other := map[string]int{"sim0": 10}, map[string]int{"sim1": 10}
+	require.Equal(t, other, of(doubted(), code))
+	on := code
+	on.Only = []int{0}
+	require.Equal(t, its, of(doubted(), on), "the other is not on its route")
+	on.Fallback = time.Minute
+	require.Equal(t, its, of(doubted(), on), "nor yet by its fallback")
+	lines := doubted()
+	lines[1].Limits[windowDay] = SimLimit{Segments: 5, UsedSegments: 5}
+	require.Equal(t, its, of(lines, code), "its day is full")
+	lines[1].Limits[windowDay].UsedSegments = 1
+	require.Equal(t, map[string]int{"sim0": 6, "sim1": 4}, of(lines, code), "and then it is")
+	lines = doubted()
+	lines[1].Hours = fixedHours{13 * time.Hour, 20 * time.Hour}
+	require.Equal(t, its, of(lines, code), "it is not its hour")
+	lines = doubted()
+	lines[1].Mute = true
+	require.Equal(t, its, of(lines, code), "doubt is less than that nobody can answer")
+
+	bulk := batch(queue.Bulk, 10, 1)
+	lines = idleLines(sec, sec)
+	lines[0].Mute = true
+	require.Equal(t, other, of(lines, bulk))
+	lines[1].Out = WaitLine
+	require.Equal(t, its, of(lines, bulk), "no other can")
+	lines[1].Out = ""
+	bulk.Only = []int{0}
+	require.Equal(t, its, of(lines, bulk), "or may")
+	bulk.Own, bulk.Later, bulk.LetGo = true, time.Minute, true
+	require.Equal(t, other, of(lines, bulk), "what only prefers it goes")
+	bulk.Only, bulk.Own, bulk.LetGo, bulk.Later = nil, false, false, never
+	bulk.Route, bulk.Weights = 7, []int{3, 1}
+	require.Equal(t, other, of(lines, bulk), "whosever turn it is")
+}
+
 // fixedHours are open from a minute of the day to another, UTC.
 type fixedHours struct{ from, to time.Duration }
 

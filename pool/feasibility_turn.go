@@ -70,7 +70,7 @@ func (m *simulation) turnAt(l *simLine, b *simBatch, t time.Duration) time.Durat
 	mine, stride := &worn[l.place], l.stride(b, t)
 	ahead, until, next := false, t, never
 	for i, other := range m.lines {
-		if i == l.place || b.Weights[i] <= 0 || other.Out != "" || other.DoubtedUntil > t || !other.able(b, t) {
+		if i == l.place || b.Weights[i] <= 0 || other.Out != "" || other.DoubtedUntil > t || other.Mute || !other.able(b, t) {
 			continue
 		}
 		its := &worn[i]

@@ -122,6 +122,7 @@ func (l *line) forecast(key string, now time.Time) SimLine {
 	s := SimLine{ICCID: key}
 	able := l.able()
 	s.Unproven = l.unproven()
+	_, s.Mute = l.p.mute(key)
 	l.mu.Lock()
 	if l.doubts() > 0 {
 		s.DoubtedUntil = max(l.doubtedUntil().Sub(now), 0)

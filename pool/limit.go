@@ -2,7 +2,7 @@ package pool
 
 import (
 	"context"
-	"slices"
+	"math"
 	"strconv"
 	"time"
 
@@ -12,7 +12,8 @@ import (
 
 const (
 	// letGoAfter is how long a SIM is away before what only prefers it leaves on
-	// others; what a limit, a fault or a person keeps from sending lets go at once.
+	// others; what a limit, its hours, a fault or a person keeps from sending lets go at
+	// once.
 	letGoAfter = 10 * time.Second
 	// letGoRound is how often, at most, that is looked for of one that cannot send.
 	letGoRound = 250 * time.Millisecond
@@ -93,74 +94,85 @@ func (p *Pool) look(ctx context.Context, key string) {
 	}
 	// A lane that has room again in a moment is not shut for that, as it is not for a
 	// pace; one that is stays so until it has.
-	shut := queue.Lanes(0)
+	shut, strangers := queue.Lanes(0), queue.Lanes(0)
 	for lane := range lanes {
 		if room.Segments[lane] > 0 && room.Recipients[lane] > 0 {
 			continue
 		}
 		opens := room.Opens[lane]
-		if r.shut.Has(lane) || opens.IsZero() || opens.Sub(queue.SteadyNow(p.clock)) > r.moment() {
+		if r.shut.Has(lane) || opens.IsZero() || opens.Sub(queue.SteadyNow(p.clock)) > momentOf(lane, pause(r.pace(), 0.5)) {
 			shut |= 1 << lane
+			if room.Segments[lane] > 0 {
+				strangers |= 1 << lane
+			}
 		}
 	}
 	full := shut.Has(queue.LaneNormal) && room.Segments[queue.LaneNormal] <= 0
 	capped := !full && shut.Has(queue.LaneNormal)
 	changed := full != r.full || capped != r.capped
-	r.full, r.capped, r.tight, r.shut, r.longest = full, capped, room.Tight, shut, room.Longest
+	r.full, r.capped, r.tight, r.shut, r.strangers, r.longest = full, capped, room.Tight, shut, strangers, room.Longest
 	p.simMu.Unlock()
 	if changed {
 		p.hintAll(key) // its state is another
 	}
 }
 
-// moment is how soon a SIM must have room again for its limits not to count as
-// reached: soon, or as its pace has it wait. That is as fast as the minute allows, so
-// chance decides which of them is in the way. simMu is held.
-func (r *simRecord) moment() time.Duration { return momentOf(pause(r.pace(), 0.5)) }
+// momentOf is how soon a SIM of a pace must have room again in a lane for its limits
+// not to count as reached: soon, or, what keeps the pace, as that has it wait. That is
+// as fast as the minute allows, so chance decides which of them is in the way.
+func momentOf(lane int, pace time.Duration) time.Duration {
+	if !pacedLanes.Has(lane) {
+		return letGoAfter
+	}
+	return max(letGoAfter, 3*pace)
+}
 
-func momentOf(pace time.Duration) time.Duration { return max(letGoAfter, 3*pace) }
-
-// letGo lets what only prefers a SIM leave on others, when that SIM cannot send:
-// at once when a limit, a fault or a person is in the way, after letGoAfter when
-// it is away. told: something may prefer it since the last time.
+// letGo lets what only prefers a SIM leave on others, when that SIM cannot send it:
+// at once when a limit, its hours, a fault or a person is in the way, or when it does
+// not receive; after letGoAfter when it is away. told: something may prefer it since
+// the last time.
 func (p *Pool) letGo(ctx context.Context, lines []*line, told bool, next *due) {
 	now := time.Now()
 	can, faulty := map[string]bool{}, map[string]bool{}
 	for _, l := range lines {
 		key := l.simKey()
+		_, mute := p.mute(key)
 		switch {
 		case key == "":
+		case mute, !l.able() && !l.comesBack():
+			faulty[key] = true
 		case l.able():
 			can[key] = true
-		case !l.comesBack():
-			faulty[key] = true
 		}
 	}
-	var free []string
+	free := map[string]queue.Refusal{}
 	p.simMu.Lock()
 	for key, r := range p.sims {
-		if can[key] && !r.full {
+		shut := r.refuses()
+		switch {
+		case !r.row.Enabled, r.row.Paused, faulty[key]:
+			shut.Lanes = queue.AllLanes
+		case can[key]:
 			r.fled = time.Time{}
-			continue
-		}
-		if r.fled.IsZero() {
+		case r.fled.IsZero():
 			r.fled = now
 		}
-		due := r.fled
-		if !r.full && r.row.Enabled && !r.row.Paused && !faulty[key] {
-			due = r.fled.Add(letGoAfter)
-		}
-		if last := r.freed.Add(letGoRound); last.After(due) {
-			due = last
-		}
-		if now.Before(due) {
-			if told || r.freed.Before(r.fled) {
+		if !r.fled.IsZero() && shut.Lanes != queue.AllLanes {
+			if due := r.fled.Add(letGoAfter); now.Before(due) {
 				next.by(due)
+			} else {
+				shut.Lanes = queue.AllLanes
 			}
-			continue
 		}
-		r.freed = now
-		free = append(free, key)
+		switch due := r.freed.Add(letGoRound); {
+		case shut.None():
+			r.refused = shut
+		case !now.Before(due):
+			r.freed, r.refused = now, shut
+			free[key] = shut
+		case told || shut != r.refused:
+			next.by(due)
+		}
 	}
 	p.simMu.Unlock()
 	if len(free) == 0 {
@@ -172,14 +184,27 @@ func (p *Pool) letGo(ctx context.Context, lines []*line, told bool, next *due) {
 		return
 	}
 	for _, key := range preferred {
-		if !slices.Contains(free, key) {
+		shut, is := free[key]
+		if !is {
 			continue
 		}
-		if _, err := p.store.LetGo(ctx, key); err != nil {
+		if _, err := p.store.LetGoOf(ctx, key, shut); err != nil {
 			p.complain(ctx, "letting go what prefers a SIM", err)
 			return
 		}
 	}
+}
+
+// refuses is what may not leave on the SIM, by its limits and its hours; simMu is
+// held.
+func (r *simRecord) refuses() queue.Refusal {
+	no := queue.Refusal{Lanes: r.shut&^r.strangers | r.closed, Strangers: r.strangers &^ r.closed, Longest: r.longest}
+	for lane := range no.Longest {
+		if no.Longest[lane] == 0 { // it is shut, or opens in a moment, or nobody has looked yet
+			no.Longest[lane] = math.MaxInt
+		}
+	}
+	return no
 }
 
 // comesBack says that a line which cannot send will be able to in a moment, as

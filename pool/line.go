@@ -285,8 +285,8 @@ func (l *line) next() *queue.Line {
 		l.passOver()
 		return nil
 	}
+	l.looks() // first: who goes round from here on is told again
 	now := l.asks()
-	l.looks()
 	return &now
 }
 

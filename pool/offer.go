@@ -80,8 +80,8 @@ type ability struct {
 	// have left.
 	longest [lanes]int
 	// doubtful: something speaks against its health. unproven: so much that it counts
-	// as able only when a message is accepted.
-	doubtful, unproven bool
+	// as able only when a message is accepted. mute: it does not receive.
+	doubtful, unproven, mute bool
 }
 
 // fallback is a lane of a route: what others send when none of its SIMs can.
@@ -179,18 +179,89 @@ func (f *fallbacks) open(route int64, now time.Time) (open queue.Lanes) {
 	return open
 }
 
+// flaws are why a line leaves to others what they could send: it is then theirs,
+// busy or not, as long as theirs are lesser ones.
+type flaws struct {
+	// doubtful: something speaks against its health; unproven: so much that others may
+	// send what is on its route.
+	doubtful, unproven bool
+	// mute: its SIM does not receive; who is written to on it cannot answer.
+	mute bool
+	// dials: the network's answer to a USSD code is awaited; what it is given waits.
+	dials bool
+}
+
+// flaws of the line, whose SIM has that key.
+func (l *line) flaws(key string, now time.Time) flaws {
+	f := flaws{doubtful: l.doubt(now) > 0, dials: l.dialling.Load() > 0}
+	f.unproven = f.doubtful && l.unproven()
+	_, f.mute = l.p.mute(key)
+	return f
+}
+
+// flaw is how much they say against a lane of a route, 0 nothing. open: others than
+// the route's may send it.
+func (f flaws) flaw(lane int, open bool) int {
+	switch {
+	case f.dials:
+		return 4
+	case f.mute:
+		return 3
+	case f.unproven && open: // it is tried again later
+		return 2
+	case f.doubtful && !pacedLanes.Has(lane): // what cannot wait is not tried on it
+		return 1
+	}
+	return 0
+}
+
+// mate is another line that could send something, busy or not.
+type mate struct {
+	flaws
+	sim   string
+	lanes queue.Lanes
+}
+
+// mates of a SIM's line.
+func (p *Pool) mates(sim string) (list []mate) {
+	able, now := *p.able.Load(), time.Now()
+	for _, l := range p.all() {
+		if key := l.simKey(); key != sim && able[key].lanes != 0 && l.able() {
+			list = append(list, mate{l.flaws(key, now), key, able[key].lanes})
+		}
+	}
+	return list
+}
+
+// left are the lanes of a route that a line with flaws leaves to its mates: to those
+// that may have them, with lesser flaws. So there is always one that may have what
+// waits, if any may.
+func (p *Pool) left(r *rules, id int64, mine flaws, mates []mate) (left queue.Lanes) {
+	if mine == (flaws{}) {
+		return 0
+	}
+	open := queue.Lanes(0)
+	if id != 0 && r.routes[id] != nil {
+		open = p.fallbacks.open(id, time.Now())
+	}
+	for _, its := range mates {
+		can := its.lanes & p.onRoute(r, id, its.sim)
+		for lane := range lanes {
+			if can.Has(lane) && its.flaw(lane, open.Has(lane)) < mine.flaw(lane, open.Has(lane)) {
+				left |= 1 << lane
+			}
+		}
+	}
+	return left
+}
+
 // standing is what decides what a SIM may send at this moment, beside the queue
 // and its limits.
 type standing struct {
+	flaws
 	sim      string
 	emulated bool
 	lanes    queue.Lanes
-	// doubtful: something speaks against its health while others are well. What
-	// cannot wait is not tried on it.
-	doubtful bool
-	// dials: the network's answer to a USSD code is awaited; what others could send
-	// would wait for it.
-	dials bool
 	// candidate is what choose goes by.
 	candidate candidate
 }
@@ -198,9 +269,8 @@ type standing struct {
 // standing of the line's SIM by the rules r.
 func (l *line) standing(key string, r *rules) standing {
 	p := l.p
-	s := standing{sim: key, emulated: l.port.Emulated, lanes: queue.AllLanes &^ r.paused, dials: l.dialling.Load() > 0}
 	now := time.Now()
-	s.doubtful = l.doubt(now) > 0 && p.othersAreWell(l, now)
+	s := standing{flaws: l.flaws(key, now), sim: key, emulated: l.port.Emulated, lanes: queue.AllLanes &^ r.paused}
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
 	sim := p.sims[key]
@@ -241,6 +311,10 @@ func (p *Pool) offer(r *rules, s standing) *queue.Offer {
 	if bound&s.lanes != 0 {
 		t = p.today(r)
 	}
+	var mates []mate
+	if s.flaws != (flaws{}) {
+		mates = p.mates(s.sim)
+	}
 	for i, b := range r.buckets {
 		lanes := s.lanes
 		if t != nil && t.quiet[i] {
@@ -250,12 +324,7 @@ func (p *Pool) offer(r *rules, s standing) *queue.Offer {
 			continue
 		}
 		o.Own = append(o.Own, queue.Open{Bucket: b.ID, Lanes: lanes})
-		if s.doubtful {
-			lanes &= pacedLanes
-		}
-		if s.dials {
-			lanes &^= p.spare(r, b.Route, s.sim)
-		}
+		lanes &^= p.left(r, b.Route, s.flaws, mates)
 		if lanes = p.turnOn(r, b.Route, s.sim, lanes); lanes != 0 {
 			o.Any = append(o.Any, queue.Open{Bucket: b.ID, Lanes: lanes})
 		}
@@ -283,10 +352,8 @@ func (p *Pool) turnOn(r *rules, id int64, sim string, mine queue.Lanes) queue.La
 		return mine
 	}
 	able := *p.able.Load()
-	if open := p.fallbacks.open(id, now); to.weights[sim] == 0 {
-		mine &= open
-	} else if able[sim].unproven && able[sim].doubtful {
-		mine &^= open // others do it; it is tried again later
+	if to.weights[sim] == 0 {
+		mine &= p.fallbacks.open(id, now)
 	}
 	if mine&pacedLanes == 0 || !to.uneven || to.weights[sim] == 0 {
 		return mine
@@ -298,7 +365,7 @@ func (p *Pool) turnOn(r *rules, id int64, sim string, mine queue.Lanes) queue.La
 		}
 		mates = mates[:0]
 		for other := range to.weights {
-			if can := able[other]; other != sim && can.lanes.Has(lane) && !can.doubtful {
+			if can := able[other]; other != sim && can.lanes.Has(lane) && !can.doubtful && !can.mute {
 				mates = append(mates, other)
 			}
 		}
@@ -307,24 +374,6 @@ func (p *Pool) turnOn(r *rules, id int64, sim string, mine queue.Lanes) queue.La
 		}
 	}
 	return mine
-}
-
-// spare are the lanes of a route that another line could send, busy or not, whose
-// modem does not dial.
-func (p *Pool) spare(r *rules, id int64, sim string) (spare queue.Lanes) {
-	able := *p.able.Load()
-	for _, l := range p.all() {
-		key := l.simKey()
-		if key == sim || l.dialling.Load() > 0 || !l.able() {
-			continue
-		}
-		its := able[key].lanes & p.onRoute(r, id, key)
-		if able[key].doubtful { // what cannot wait is not tried on it
-			its &= pacedLanes
-		}
-		spare |= its
-	}
-	return spare
 }
 
 // asks is the line with what it may take now.

@@ -98,19 +98,32 @@ func newDatabase(t testing.TB) string {
 func newRig(t testing.TB, modems int, o emulator.NetworkOptions) *rig {
 	t.Helper()
 	r := emptyRig(t, o)
+	r.emulate(modems)
+	return r
+}
+
+// emulate adds emulated modems, one a port.
+func (r *rig) emulate(modems int) {
+	r.t.Helper()
 	for i := range modems {
 		m := r.net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond})
 		r.modems = append(r.modems, m)
-		require.NoError(t, r.pool.Add(pool.Port{Name: fmt.Sprintf("emulated:%d", i+1), Open: m.Open, Emulated: true}))
+		require.NoError(r.t, r.pool.Add(pool.Port{Name: fmt.Sprintf("emulated:%d", i+1), Open: m.Open, Emulated: true}))
 	}
-	return r
 }
 
 // emptyRig is a running pool without ports.
 func emptyRig(t testing.TB, o emulator.NetworkOptions) *rig {
 	t.Helper()
+	clock := &manualClock{}
+	return emptyRigBy(t, o, clock, clock)
+}
+
+// emptyRigBy is one whose pool has a clock of its own.
+func emptyRigBy(t testing.TB, o emulator.NetworkOptions, clock *manualClock, its queue.Clock) *rig {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &rig{t: t, clock: &manualClock{}}
+	r := &rig{t: t, clock: clock}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	db, err := sqlite.Open(ctx, newDatabase(t), sqlite.Options{Log: log, ReserveWAL: -1, ReserveFree: -1})
 	require.NoError(t, err)
@@ -118,7 +131,7 @@ func emptyRig(t testing.TB, o emulator.NetworkOptions) *rig {
 	r.store, err = queue.New(ctx, db, queue.Options{Clock: r.clock, Log: log})
 	require.NoError(t, err)
 	r.inbox = inbox.New(db, r.store, inbox.Options{Clock: r.clock, Log: log})
-	r.pool = pool.New(pool.Options{Store: r.store, Inbox: r.inbox, Clock: r.clock, Log: log})
+	r.pool = pool.New(pool.Options{Store: r.store, Inbox: r.inbox, Clock: its, Log: log})
 	r.net = emulator.NewNetwork(o)
 	done := make(chan error, 1)
 	go func() { done <- r.pool.Run(ctx) }()

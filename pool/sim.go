@@ -81,9 +81,13 @@ type simRecord struct {
 	// more than a moment; longest how long a message may be by day and month.
 	shut    queue.Lanes
 	longest [lanes]int
-	// fled is since when it could not send what prefers it; zero: it can. freed is
-	// when that was let go last.
+	// strangers are those of them that it may send to whom it has written to before;
+	// closed those that its send window keeps away.
+	strangers, closed queue.Lanes
+	// fled is since when its line cannot send; zero: it can. freed is when that was let
+	// go last which prefers it and which it refused.
 	fled, freed time.Time
+	refused     queue.Refusal
 }
 
 func (p *Pool) loadSIMs(ctx context.Context) error {

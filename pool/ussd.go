@@ -135,13 +135,14 @@ func (p *Pool) USSDEnd(ctx context.Context, sim string) error {
 // dials notes that the line's modem waits for the network's answer to a code until
 // the function that it gives is called: what others can send is not given to it.
 func (l *line) dials() (over func()) {
-	l.dialling.Add(1)
-	return func() {
-		l.dialling.Add(-1)
-		if len(l.p.all()) > 1 { // else nothing was kept back
+	note := func(n int32) {
+		l.dialling.Add(n)
+		if len(l.p.all()) > 1 { // else nobody waits for anybody
 			l.p.kick()
 		}
 	}
+	note(1)
+	return func() { note(-1) }
 }
 
 // lineWith finds the line whose modem is ready and has the SIM.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"recado/queue/sqlite"
@@ -15,7 +16,7 @@ import (
 // does for a short while only (patience), and no more than that SIM can send in it:
 // message.sim names the SIM and message.prefer_until when any of its route may have
 // it. The preference ends at that time (Wake), at once when the SIM cannot send
-// (LetGo), and at the first try, whatever comes of it.
+// (LetGo, LetGoOf), and at the first try, whatever comes of it.
 
 // patience is how long a message waits for the SIM that its recipient knows: a code
 // never does.
@@ -203,6 +204,112 @@ func (s *Store) LetGo(ctx context.Context, iccid string) (n int, err error) {
 	return n, nil
 }
 
+// Refusal is what a SIM cannot send for now.
+type Refusal struct {
+	Lanes     Lanes          // nothing of these
+	Strangers Lanes          // of these nothing to whom its full limits do not count already
+	Longest   [laneCount]int // nothing of more segments
+}
+
+// None says that it refuses nothing.
+func (r Refusal) None() bool {
+	return r.Lanes == 0 && r.Strangers == 0 && slices.Min(r.Longest[:]) >= limitSegs
+}
+
+// refusableSQL lists what prefers a SIM: few, see joins.
+const refusableSQL = `SELECT seq, lane, segments, recipient FROM message INDEXED BY message_prefers WHERE sim = ? AND prefer_until > 0 LIMIT 1000`
+
+// LetGoOf is LetGo for what the SIM refuses.
+func (s *Store) LetGoOf(ctx context.Context, iccid string, r Refusal) (n int, err error) {
+	if r.Lanes == AllLanes {
+		return s.LetGo(ctx, iccid)
+	}
+	seqs, err := s.refuses(ctx, iccid, r)
+	if err == nil && len(seqs) > 0 {
+		err = s.letGoThese(ctx, seqs)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("let go what the SIM that it prefers refuses: %w", err)
+	}
+	return len(seqs), nil
+}
+
+// refuses lists what prefers a SIM that refuses it.
+func (s *Store) refuses(ctx context.Context, iccid string, r Refusal) (seqs []int64, err error) {
+	rows, err := s.db.Read().QueryContext(ctx, refusableSQL, iccid)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var strangers [laneCount]map[string][]int64
+	for rows.Next() {
+		var seq int64
+		var lane, segments int
+		var to string
+		switch torn, err := Scanned(rows, &seq, &lane, &segments, &to); {
+		case err != nil:
+			return nil, err
+		case torn, lane < 0, lane >= laneCount: // whoever claims it ends it
+		case r.Lanes.Has(lane), segments > r.Longest[lane]:
+			seqs = append(seqs, seq)
+		case r.Strangers.Has(lane):
+			if strangers[lane] == nil {
+				strangers[lane] = map[string][]int64{}
+			}
+			strangers[lane][to] = append(strangers[lane][to], seq)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	_ = rows.Close()
+	for lane, those := range strangers {
+		for to, list := range those {
+			known, err := s.countsIn(ctx, iccid, lane, to)
+			if err != nil {
+				return nil, err
+			}
+			if !known {
+				seqs = append(seqs, list...)
+			}
+		}
+	}
+	return seqs, nil
+}
+
+// countsIn says that somebody is counted already by those of a SIM's limits that have
+// room for nobody new.
+func (s *Store) countsIn(ctx context.Context, iccid string, lane int, to string) (bool, error) {
+	known, full := true, [windows]bool{}
+	var starts [windows][2]string
+	who := s.usage.who(to)
+	if _, err := s.loaded(ctx, iccid, func(m *meter, n instant) {
+		full, _ = m.crowded(lane, n)
+		for w := range windows {
+			switch {
+			case !full[w]:
+			case w < daily:
+				known = known && m.slides[w].knows(who, spans[w], n.steady)
+			default:
+				starts[w] = [2]string{m.start(w, n), m.label(w, n)}
+			}
+		}
+	}); err != nil {
+		return false, err
+	}
+	for w := daily; known && w < windows; w++ {
+		if !full[w] {
+			continue
+		}
+		err := s.db.Read().QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM usage_recipient WHERE iccid = ?1 AND window = ?2 AND start IN (?3, ?4) AND recipient = ?5)`,
+			iccid, string(Windows[w]), starts[w][0], starts[w][1], to).Scan(&known)
+		if err != nil {
+			return false, err
+		}
+	}
+	return known, nil
+}
+
 // preferredSQL lists the SIMs that something prefers.
 const preferredSQL = `SELECT DISTINCT sim FROM message INDEXED BY message_prefers WHERE prefer_until > 0`
 
@@ -230,22 +337,25 @@ func (s *Store) letGoAll(ctx context.Context, query string, arg any) (n int, err
 		if err != nil || len(seqs) == 0 {
 			return n, err
 		}
-		list, err := json.Marshal(seqs)
-		if err != nil {
-			return n, err
-		}
-		err = s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
-			tx.AfterCommit(s.readied)
-			_, err := tx.Exec(`UPDATE message SET sim = wish, prefer_until = 0 WHERE prefer_until > 0 AND seq IN (SELECT value FROM json_each(?))`, string(list))
-			return err
-		})
-		if err != nil {
+		if err := s.letGoThese(ctx, seqs); err != nil {
 			return n, err
 		}
 		if n += len(seqs); len(seqs) < letGoBatch {
 			return n, nil
 		}
 	}
+}
+
+func (s *Store) letGoThese(ctx context.Context, seqs []int64) error {
+	list, err := json.Marshal(seqs)
+	if err != nil {
+		return err
+	}
+	return s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+		tx.AfterCommit(s.readied)
+		_, err := tx.Exec(`UPDATE message SET sim = wish, prefer_until = 0 WHERE prefer_until > 0 AND seq IN (SELECT value FROM json_each(?))`, string(list))
+		return err
+	})
 }
 
 // duePrefer lists those whose patience is over.
