@@ -27,6 +27,7 @@ type Modem struct {
 	sends  chan *sendRequest
 	orders chan *order
 	news   chan struct{} // cap 1: there is something in urcs or kept
+	ended  chan struct{} // closed when Run takes no more orders
 	trace  traceRing
 	keeper *keeper
 	pins   PINMemory
@@ -152,6 +153,7 @@ func New(c Config) *Modem {
 		sends:  make(chan *sendRequest),
 		orders: make(chan *order),
 		news:   make(chan struct{}, 1),
+		ended:  make(chan struct{}),
 		snap: Snapshot{
 			ID: c.Name, Port: c.Name, USBPath: c.USBPath, State: StateAbsent, Since: c.Now(),
 			SIM: SIM{PINTries: -1}, Signal: Signal{BER: -1}, Registration: "unknown",
@@ -183,6 +185,7 @@ func (m *Modem) Run(ctx context.Context) error {
 		died++
 		m.pause(ctx, min(time.Duration(died)*time.Second, diesMost))
 	}
+	close(m.ended)
 	m.forgetOwed()
 	flush := time.AfterFunc(5*time.Second, stop)
 	m.keeper.finish()
@@ -273,6 +276,8 @@ func (m *Modem) ask(ctx context.Context, o *order) error {
 	o.done = make(chan error, 1)
 	select {
 	case m.orders <- o:
+	case <-m.ended:
+		return fmt.Errorf("%w: stopped", ErrNotReady)
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrNotReady, ctx.Err())
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -376,5 +378,23 @@ func TestUSSDNotReady(t *testing.T) {
 		l.pass(time.Second)
 		_, err := l.m.USSD(l.t.Context(), "*123#")
 		require.ErrorIs(l.t, err, errPassive)
+	})
+}
+
+// An order that a modem could not take before its end waits for nobody.
+func TestNoOrderWaitsForAModemThatHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := New(Config{Name: "emulated:1", Open: func(context.Context) (io.ReadWriteCloser, error) { return nil, fs.ErrNotExist }, Sink: &box{}, Now: time.Now})
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error, 1)
+		go func() { ran <- m.Run(ctx) }()
+		synctest.Wait()
+		cancel()
+		require.ErrorIs(t, <-ran, context.Canceled)
+		said := make(chan error, 1)
+		go func() { said <- m.Disable(context.Background()) }()
+		synctest.Wait()
+		require.Len(t, said, 1, "it waits for ever")
+		require.ErrorIs(t, <-said, ErrNotReady)
 	})
 }

@@ -1,9 +1,12 @@
 package pool_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,12 +82,19 @@ type lasting struct {
 	*rig
 	path string
 	stop func()
+	// dialled are the USSD codes that were written to the modems.
+	dialled dialled
 }
 
 func newLasting(t testing.TB, modems int, o emulator.NetworkOptions) *lasting {
+	return lastingOf(t, o, make([]emulator.ModemOptions, modems)...)
+}
+
+func lastingOf(t testing.TB, o emulator.NetworkOptions, modems ...emulator.ModemOptions) *lasting {
 	r := &lasting{rig: &rig{t: t, clock: &manualClock{}, net: emulator.NewNetwork(o)}, path: newDatabase(t)}
-	for range modems {
-		r.modems = append(r.modems, r.net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond}))
+	for _, mo := range modems {
+		mo.BootTime = time.Millisecond
+		r.modems = append(r.modems, r.net.AddModem(mo))
 	}
 	r.start()
 	t.Cleanup(func() {
@@ -106,7 +116,7 @@ func (r *lasting) start() {
 	r.inbox = inbox.New(r.db, r.store, inbox.Options{Clock: r.clock, Log: log})
 	r.pool = pool.New(pool.Options{Store: r.store, Inbox: r.inbox, Clock: r.clock, Log: log})
 	for i, m := range r.modems {
-		require.NoError(r.t, r.pool.Add(pool.Port{Name: fmt.Sprintf("emulated:%d", i+1), Open: m.Open, Emulated: true}))
+		require.NoError(r.t, r.pool.Add(pool.Port{Name: fmt.Sprintf("emulated:%d", i+1), Open: r.dialled.hears(m), Emulated: true}))
 	}
 	done := make(chan error, 1)
 	go func() { done <- r.pool.Run(ctx) }()
@@ -116,6 +126,32 @@ func (r *lasting) start() {
 		require.NoError(r.t, r.db.Close())
 	}
 }
+
+// dialled counts the USSD codes on the wire.
+type dialled struct{ n atomic.Int32 }
+
+func (d *dialled) hears(m *emulator.Modem) func(context.Context) (io.ReadWriteCloser, error) {
+	return func(ctx context.Context) (io.ReadWriteCloser, error) {
+		port, err := m.Open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return heard{port, d}, nil
+	}
+}
+
+type heard struct {
+	io.ReadWriteCloser
+	by *dialled
+}
+
+func (h heard) Write(b []byte) (int, error) {
+	h.by.n.Add(int32(bytes.Count(b, []byte("+CUSD=1,"))))
+	return h.ReadWriteCloser.Write(b)
+}
+
+// since is how many there were since it was last asked.
+func (d *dialled) since() int { return int(d.n.Swap(0)) }
 
 func (r *lasting) restart() {
 	r.t.Helper()

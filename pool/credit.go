@@ -63,7 +63,9 @@ type CreditWay struct {
 	// shipped is not.
 	Tested      bool
 	ConfirmedBy string
-	// Every is the least time between two questions that no person asked.
+	// Every is the least time between two questions that no person asked, but for the
+	// hours by which one quiet time differs from the next. Where it is more than a day
+	// it holds whatever came of the last one.
 	Every time.Duration
 }
 
@@ -147,6 +149,9 @@ func (c *simCredit) set(now queue.SIMCredit) {
 	if now.Stop > queue.CreditGoes && c.Stop <= queue.CreditGoes {
 		c.stoppedAt = time.Now()
 	}
+	if c.AskedAt.After(now.AskedAt) { // what was kept before the question
+		now.AskedAt = c.AskedAt
+	}
 	c.SIMCredit = now
 }
 
@@ -215,7 +220,11 @@ func (b *credits) way(s SIM) CreditWay {
 			if r.Code == "" {
 				return CreditWay{Own: true} // not to be asked
 			}
-			return CreditWay{Code: r.Code, Reply: r.Reply, Pattern: r.Pattern, Currency: cmp.Or(r.Currency, "EUR"), Own: true, Every: 24 * time.Hour}
+			w := CreditWay{Code: r.Code, Reply: r.Reply, Pattern: r.Pattern, Currency: cmp.Or(r.Currency, "EUR"), Own: true, Every: 24 * time.Hour}
+			if o, ok := credit.Of(s.IMSI, s.Operator); ok && o.Code == r.Code {
+				w.Every = o.Every // what it costs is the same
+			}
+			return w
 		}
 	}
 	o, ok := credit.Of(s.IMSI, s.Operator)

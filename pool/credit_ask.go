@@ -68,7 +68,10 @@ func (p *Pool) askBalance(ctx context.Context, l *line, key string, way CreditWa
 	c.asking = true
 	p.credit.mu.Unlock()
 	p.changed()
-	r, err := p.question(ctx, l, way, yield)
+	r, err := queue.CreditReading{}, p.asksNow(ctx, key)
+	if err == nil {
+		r, err = p.question(ctx, l, way, yield)
+	}
 	if err == nil {
 		r.ICCID, r.Code = key, way.Code
 		err = p.keepReading(context.WithoutCancel(ctx), &r)
@@ -79,6 +82,35 @@ func (p *Pool) askBalance(ctx context.Context, l *line, key string, way CreditWa
 	p.credit.mu.Unlock()
 	p.changed()
 	return r, err
+}
+
+// asksNow keeps that the balance is asked for, before it is: the operator counts
+// what is dialled, whatever comes of it, and whether or not this program remembers.
+func (p *Pool) asksNow(ctx context.Context, key string) error {
+	is, err := p.store.AskCredit(ctx, key)
+	if err != nil {
+		return err
+	}
+	p.credit.mu.Lock()
+	p.credit.of(key).AskedAt = is.AskedAt
+	p.credit.mu.Unlock()
+	return nil
+}
+
+// countsToo keeps that a person dials the code that asks for the balance, where the
+// operator charges for many.
+func (p *Pool) countsToo(ctx context.Context, sim, code string) error {
+	s, err := p.SIM(ctx, sim)
+	if err != nil {
+		return err
+	}
+	p.credit.mu.Lock()
+	way := p.credit.way(s)
+	p.credit.mu.Unlock()
+	if !way.charges() || code != way.Code {
+		return nil
+	}
+	return p.asksNow(ctx, s.ICCID)
 }
 
 // keepReading keeps a reading and draws from it whether the SIM may send.

@@ -22,9 +22,9 @@ const (
 	balanceAgain, balanceAgainMost = 10 * time.Minute, 24 * time.Hour
 	// A SIM without credit is asked again for a top-up, ever less often.
 	topUpFirst, topUpMost = 15 * time.Minute, 6 * time.Hour
-	// chargedGap is the least time between two such questions where the operator
-	// charges for many.
-	chargedGap = 24 * time.Hour
+	// chargedSooner bounds by how much less than CreditWay.Every there may be between
+	// two questions where the operator charges for many: there are no six in a month.
+	chargedSooner = 12 * time.Hour
 	// Where nobody can ask, or something is left, a message is tried as well.
 	tryFirst, tryMost = 30 * time.Minute, 6 * time.Hour
 	// balancePatience is how long a balance that is due waits for a line that is never
@@ -97,30 +97,41 @@ func (p *Pool) dueLocked(c *simCredit, s SIM, way CreditWay) (time.Time, bool) {
 	if b.settings.Check != queue.CreditAlways && !way.trusted() && !s.Emulated {
 		return time.Time{}, false // nobody knows what the code does, or costs
 	}
+	last := c.At
+	if last.After(now) {
+		last = time.Time{}
+	}
+	if way.charges() && !c.AskedAt.IsZero() { // the operator counts what is dialled, not what it answers
+		last = now.Add(min(0, c.AskedAt.Sub(queue.SteadyNow(p.clock))))
+	}
 	if c.Stop > queue.CreditGoes || c.refusals >= refusalsToAsk { // the network itself gives cause
-		if wait := time.Until(c.lastAsked.Add(chargedGap)); way.charges() && !c.lastAsked.IsZero() && now.Add(wait).After(floor) {
-			floor = now.Add(wait)
+		if free := last.Add(way.Every); way.charges() && !last.IsZero() && free.After(floor) {
+			floor = free
 		}
 		return floor, true
 	}
 	if !p.clock.Trusted() {
 		return time.Time{}, false
 	}
-	if c.At.IsZero() || c.At.After(now) {
+	if last.IsZero() {
 		return floor, true
 	}
-	if at := quietTime(c.At, way.Every, b.settings, s.ICCID); at.After(floor) {
+	if at := quietTime(last, way, b.settings, s.ICCID); at.After(floor) {
 		return at, true
 	}
 	return floor, true
 }
 
-// quietTime is the first quiet time after every has passed since last, but for the
-// hours by which one quiet time differs from the next, with a part of it that is
-// the SIM's own on that day.
-func quietTime(last time.Time, every time.Duration, set queue.CreditSettings, iccid string) time.Time {
+// quietTime is the first quiet time after a way's Every has passed since last, but
+// for the hours by which one quiet time differs from the next, with a part of it that
+// is the SIM's own on that day.
+func quietTime(last time.Time, way CreditWay, set queue.CreditSettings, iccid string) time.Time {
 	length := time.Duration((set.To-set.From+minutesDay)%minutesDay) * time.Minute
-	earliest := last.Add(every - length - time.Hour).Local()
+	sooner := length + time.Hour
+	if way.charges() {
+		sooner = min(sooner, chargedSooner)
+	}
+	earliest := last.Add(way.Every - sooner).Local()
 	y, m, d := earliest.Date()
 	for ; ; d++ {
 		begin := time.Date(y, m, d, 0, set.From, 0, 0, time.Local)
@@ -227,14 +238,15 @@ func jitterOf(iccid string, most time.Duration) time.Duration {
 }
 
 // tryWithout lets a SIM send again that the network had refused for want of credit,
-// when its balance cannot be had, or says that something is left, which may do: the
+// when its balance cannot be had, or not before days are over, or says that something is left, which may do: the
 // next message shows it.
 func (p *Pool) tryWithout(ctx context.Context, s SIM) {
 	b := &p.credit
 	b.mu.Lock()
 	c := b.of(s.ICCID)
-	_, asks := p.dueLocked(c, s, b.way(s))
-	due := c.Stop == queue.CreditRefused && (!asks || c.failures > 0 || c.Known && c.Minor > 0) &&
+	way := b.way(s)
+	_, asks := p.dueLocked(c, s, way)
+	due := c.Stop == queue.CreditRefused && (!asks || way.charges() || c.failures > 0 || c.Known && c.Minor > 0) &&
 		!c.stoppedAt.IsZero() && time.Since(c.stoppedAt) >= backoff(tryFirst, c.tries, tryMost)
 	if due {
 		c.tries++

@@ -30,6 +30,7 @@ func asks(p *Pool, d time.Duration, sims []SIM, answer func(s SIM) queue.CreditR
 			r := answer(s)
 			p.credit.mu.Lock()
 			c := p.credit.of(s.ICCID)
+			c.AskedAt = time.Now() // as the store keeps it
 			if r.Known {
 				c.SIMCredit.Known, c.SIMCredit.Minor, c.SIMCredit.At = true, r.Minor, time.Now()
 				if r.Minor <= 0 {
@@ -101,6 +102,68 @@ func TestAnOperatorThatChargesIsAskedLess(t *testing.T) {
 	})
 }
 
+// There is no month in which it is asked more than five times, whatever it answers,
+// and however long the quiet time is.
+func TestNoMonthHasSixQuestionsThatAreChargedFor(t *testing.T) {
+	s := SIM{ICCID: "8934031", IMSI: "214030000000001"}
+	for name, reading := range map[string]queue.CreditReading{
+		"well": {Known: true, Minor: 1000}, "nothing left": {Known: true}, "no answer": {Error: balanceNoAnswer}, "refused": {Error: balanceRefused},
+		"unreadable": {Error: balanceUnreadable}, "many": {Error: balanceMany}, "ended": {Error: balanceEnded},
+	} {
+		for _, from := range []int{3*60 + 30, 7 * 60} {
+			synctest.Test(t, func(t *testing.T) {
+				p := creditPool(queue.CreditAlways)
+				if p.credit.settings.From = from; from == 7*60 {
+					p.credit.settings.To = 6*60 + 59
+				}
+				at := asks(p, 93*24*time.Hour, []SIM{s}, func(SIM) queue.CreditReading { return reading })[s.ICCID]
+				require.Greater(t, len(at), 10, name)
+				for i := 5; i < len(at); i++ {
+					require.Greater(t, at[i].Sub(at[i-5]), 31*24*time.Hour, "%s: %v", name, at)
+				}
+			})
+		}
+	}
+}
+
+// A code of one's own is one's own affair, unless it is the one that is charged for.
+func TestTheSameCodeCostsTheSame(t *testing.T) {
+	p := creditPool(queue.CreditAlways)
+	s := SIM{ICCID: "8934031", IMSI: "214030000000001"}
+	for code, every := range map[string]time.Duration{"*111#": 7 * 24 * time.Hour, "*112#": 24 * time.Hour} {
+		p.credit.settings.Rules = []queue.CreditRule{{SIM: s.ICCID, Code: code, Pattern: `(?P<amount>[0-9,]+)`}}
+		require.Equal(t, every, p.credit.way(s).Every, code)
+	}
+}
+
+// The clock that nobody can set tells when it was, also before the time of day is known.
+func TestAnUnknownTimeOfDayMakesNoQuestionDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := SIM{ICCID: "8934031", IMSI: "214030000000001"}
+		p := creditPool(queue.CreditAlways)
+		c := p.credit.of(s.ICCID)
+		for wrong, untrusted := range map[time.Duration]bool{-9 * 365 * 24 * time.Hour: true, 9 * 365 * 24 * time.Hour: true, 0: false} {
+			p.clock = steadyClock{bubbleClock{untrusted}, wrong}
+			c.AskedAt, c.Stop = time.Now().Add(-6*24*time.Hour), queue.CreditRead
+			at, ok := p.dueLocked(c, s, p.credit.way(s))
+			require.True(t, ok)
+			require.Equal(t, p.clock.Now().Add(24*time.Hour), at)
+		}
+	})
+}
+
+// steadyClock's time of day is wrong, and its steady time is not.
+type steadyClock struct {
+	bubbleClock
+	wrong time.Duration
+}
+
+func (c steadyClock) Now() time.Time    { return time.Now().Add(c.wrong) }
+func (c steadyClock) Steady() time.Time { return time.Now() }
+func (c steadyClock) Instant() (now, steady time.Time, boot int64, trusted, firm bool) {
+	return c.Now(), c.Steady(), 1, c.Trusted(), c.Trusted()
+}
+
 func gaps(at []time.Time) (list []time.Duration) {
 	for i := 1; i < len(at); i++ {
 		list = append(list, at[i].Sub(at[i-1]))
@@ -117,14 +180,15 @@ func TestATopUpIsLookedForLessAndLess(t *testing.T) {
 	})
 }
 
-// Nor of an operator that charges for it more than once a day.
+// Of an operator that charges for it once a week: what is free in a month is no more.
 func TestATopUpOfAnOperatorThatCharges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := SIM{ICCID: "8934031", IMSI: "214030000000001"}
-		at := asks(creditPool(queue.CreditAlways), 5*24*time.Hour, []SIM{s}, func(SIM) queue.CreditReading { return queue.CreditReading{Known: true} })
+		at := asks(creditPool(queue.CreditAlways), 29*24*time.Hour, []SIM{s}, func(SIM) queue.CreditReading { return queue.CreditReading{Known: true} })
 		require.Len(t, at[s.ICCID], 5)
 		for _, gap := range gaps(at[s.ICCID]) {
-			require.GreaterOrEqual(t, gap, 24*time.Hour)
+			require.GreaterOrEqual(t, gap, 7*24*time.Hour)
+			require.Less(t, gap, 7*24*time.Hour+2*time.Minute)
 		}
 	})
 }

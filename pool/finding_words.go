@@ -115,8 +115,8 @@ var findingWords = map[string]words{
 		sentence{"The network refuses messages of the SIM {sim}[ ({code})].", "Check its contract and its credit."},
 		sentence{"La red rechaza los mensajes de la SIM {sim}[ ({code})].", "Revise su contrato y su saldo."}},
 	"sim_no_credit": {
-		sentence{"The SIM {sim} has no credit[: its balance is {units}][.{cents}][ {currency}]; nothing is sent on it, other SIMs take its messages.", "Top it up: that is found by itself, and at once when somebody asks for the balance on its page. If it can send all the same, say so there."},
-		sentence{"La SIM {sim} no tiene saldo[: le quedan {units}][,{cents}][ {currency}]; no se envía nada por ella, otras SIM se encargan de sus mensajes.", "Recárguela: se detecta sola, y al momento si alguien consulta el saldo en su página. Si aun así puede enviar, indíquelo allí."}},
+		sentence{"The SIM {sim} has no credit[: its balance is {units}][.{cents}][ {currency}]; nothing is sent on it, other SIMs take its messages.", "Top it up, and ask for the balance on its page. It is found by itself too, but later: with an operator that charges for the question, after up to a week. If it can send all the same, say so there."},
+		sentence{"La SIM {sim} no tiene saldo[: le quedan {units}][,{cents}][ {currency}]; no se envía nada por ella, otras SIM se encargan de sus mensajes.", "Recárguela y consulte el saldo en su página. También se detecta sola, pero más tarde: con un operador que cobra la consulta, hasta una semana después. Si aun así puede enviar, indíquelo allí."}},
 	"sim_credit_low": {
 		sentence{"The SIM {sim} has little credit left: {units}[.{cents}][ {currency}].", "Top it up before it runs out."},
 		sentence{"A la SIM {sim} le queda poco saldo: {units}[,{cents}][ {currency}].", "Recárguela antes de que se agote."}},

@@ -90,6 +90,9 @@ func (p *Pool) USSD(ctx context.Context, sim, code string) (modem.USSDAnswer, er
 	if err != nil {
 		return modem.USSDAnswer{}, err
 	}
+	if err := p.countsToo(ctx, sim, code); err != nil {
+		return modem.USSDAnswer{}, err
+	}
 	defer l.dials()()
 	answer, err := l.modem.USSD(ctx, code)
 	p.toldUSSD(l, "began", code, answer, err)

@@ -57,6 +57,8 @@ type SIMCredit struct {
 	// Low is the alarm's limit in the smallest unit: 0 the default, below 0 none.
 	Low  int64
 	Stop CreditStop
+	// AskedAt is when it was last asked for, by the steady clock, whatever came of it.
+	AskedAt time.Time
 }
 
 // Limit is what the alarm goes by; below 0: no alarm.
@@ -98,13 +100,13 @@ type creditEvent struct {
 	Refused bool    `json:"refused"`
 }
 
-const creditColumns = `iccid, credit_minor, credit_currency, credit_at, credit_low, no_credit`
+const creditColumns = `iccid, credit_minor, credit_currency, credit_at, credit_low, no_credit, credit_asked`
 
 func scanCredit(scan func(...any) error) (c SIMCredit, err error) {
 	var minor sql.NullInt64
-	var when int64
-	err = scan(&c.ICCID, &minor, &c.Currency, &when, &c.Low, &c.Stop)
-	c.Known, c.Minor, c.At = minor.Valid, minor.Int64, at(when)
+	var when, asked int64
+	err = scan(&c.ICCID, &minor, &c.Currency, &when, &c.Low, &c.Stop, &asked)
+	c.Known, c.Minor, c.At, c.AskedAt = minor.Valid, minor.Int64, at(when), at(asked)
 	return c, err
 }
 
@@ -124,6 +126,15 @@ func (s *Store) Credits(ctx context.Context) (map[string]SIMCredit, error) {
 		all[c.ICCID] = c
 	}
 	return all, rows.Err()
+}
+
+// AskCredit notes that a SIM's balance is about to be asked for: a question that a
+// crash or a message cuts short was dialled all the same. ErrNoSIM.
+func (s *Store) AskCredit(ctx context.Context, iccid string) (SIMCredit, error) {
+	return s.changeCredit(ctx, iccid, func(_ *sqlite.Tx, c *SIMCredit) error {
+		c.AskedAt = at(s.instant().steady)
+		return nil
+	})
 }
 
 // AddCredit keeps a reading, and what it says of the SIM: one at or below zero
@@ -232,8 +243,8 @@ func (s *Store) changeCredit(ctx context.Context, iccid string, change func(*sql
 		if c == was {
 			return nil
 		}
-		if _, err := tx.Exec(`UPDATE sim SET credit_minor = ?, credit_currency = ?, credit_at = ?, credit_low = ?, no_credit = ? WHERE iccid = ?`,
-			sql.NullInt64{Int64: c.Minor, Valid: c.Known}, c.Currency, ms(c.At), c.Low, c.Stop, iccid); err != nil {
+		if _, err := tx.Exec(`UPDATE sim SET credit_minor = ?, credit_currency = ?, credit_at = ?, credit_low = ?, no_credit = ?, credit_asked = ? WHERE iccid = ?`,
+			sql.NullInt64{Int64: c.Minor, Valid: c.Known}, c.Currency, ms(c.At), c.Low, c.Stop, ms(c.AskedAt), iccid); err != nil {
 			return err
 		}
 		if c.State() == was.State() {

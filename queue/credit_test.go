@@ -127,6 +127,39 @@ func TestHowTheWantOfCreditEnds(t *testing.T) {
 	}
 }
 
+// That a balance was asked for is on disk before the answer is, and stays there
+// whatever is learnt of the credit; a clock that was set back makes it no later than now.
+func TestWhenABalanceWasAskedForIsKept(t *testing.T) {
+	l, ctx := line(1), context.Background()
+	b := simBox(t, l)
+	_, err := b.AskCredit(ctx, "8900")
+	require.ErrorIs(t, err, ErrNoSIM)
+	asked := func() time.Time {
+		all, err := b.Credits(ctx)
+		require.NoError(t, err)
+		return all[l.ICCID].AskedAt
+	}
+	require.True(t, asked().IsZero())
+	was := b.clock.Now()
+	c, err := b.AskCredit(ctx, l.ICCID)
+	require.NoError(t, err)
+	require.True(t, was.Equal(c.AskedAt), c.AskedAt)
+	b.clock.forward(time.Hour)
+	b.restart()
+	require.True(t, was.Equal(asked()))
+	for _, r := range []CreditReading{reading(l, 500), {ICCID: l.ICCID, Error: "no_answer"}} {
+		_, err := b.AddCredit(ctx, r)
+		require.NoError(t, err)
+	}
+	_, err = b.StopCredit(ctx, l.ICCID)
+	require.NoError(t, err)
+	require.True(t, was.Equal(asked()))
+	require.Empty(t, b.creditEvents()[1:], "nothing is told of a question")
+	b.clock.forward(-24 * time.Hour)
+	b.restart()
+	require.True(t, b.clock.Now().Equal(asked()), asked())
+}
+
 func TestTheAlarmsLimit(t *testing.T) {
 	l, ctx := line(1), context.Background()
 	b := simBox(t, l)

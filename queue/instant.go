@@ -119,7 +119,10 @@ func (s *Store) shortenWaits(ctx context.Context) error {
 				return err
 			}
 		}
-		_, err := tx.Exec(shortenPrefer, now+longestPatience.Milliseconds())
+		if _, err := tx.Exec(shortenPrefer, now+longestPatience.Milliseconds()); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`UPDATE sim SET credit_asked = ?1 WHERE credit_asked > ?1`, now)
 		return err
 	})
 }
