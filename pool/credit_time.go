@@ -22,9 +22,6 @@ const (
 	balanceAgain, balanceAgainMost = 10 * time.Minute, 24 * time.Hour
 	// A SIM without credit is asked again for a top-up, ever less often.
 	topUpFirst, topUpMost = 15 * time.Minute, 6 * time.Hour
-	// chargedSooner bounds by how much less than CreditWay.Every there may be between
-	// two questions where the operator charges for many: there are no six in a month.
-	chargedSooner = 12 * time.Hour
 	// Where nobody can ask, or something is left, a message is tried as well.
 	tryFirst, tryMost = 30 * time.Minute, 6 * time.Hour
 	// balancePatience is how long a balance that is due waits for a line that is never
@@ -116,22 +113,18 @@ func (p *Pool) dueLocked(c *simCredit, s SIM, way CreditWay) (time.Time, bool) {
 	if last.IsZero() {
 		return floor, true
 	}
-	if at := quietTime(last, way, b.settings, s.ICCID); at.After(floor) {
+	if at := quietTime(last, way.Every, b.settings, s.ICCID); at.After(floor) {
 		return at, true
 	}
 	return floor, true
 }
 
-// quietTime is the first quiet time after a way's Every has passed since last, but
-// for the hours by which one quiet time differs from the next, with a part of it that
-// is the SIM's own on that day.
-func quietTime(last time.Time, way CreditWay, set queue.CreditSettings, iccid string) time.Time {
+// quietTime is the first quiet time after every has passed since last, but for the
+// hours by which one quiet time differs from the next, with a part of it that is
+// the SIM's own on that day.
+func quietTime(last time.Time, every time.Duration, set queue.CreditSettings, iccid string) time.Time {
 	length := time.Duration((set.To-set.From+minutesDay)%minutesDay) * time.Minute
-	sooner := length + time.Hour
-	if way.charges() {
-		sooner = min(sooner, chargedSooner)
-	}
-	earliest := last.Add(way.Every - sooner).Local()
+	earliest := last.Add(every - length - time.Hour).Local()
 	y, m, d := earliest.Date()
 	for ; ; d++ {
 		begin := time.Date(y, m, d, 0, set.From, 0, 0, time.Local)
@@ -238,8 +231,8 @@ func jitterOf(iccid string, most time.Duration) time.Duration {
 }
 
 // tryWithout lets a SIM send again that the network had refused for want of credit,
-// when its balance cannot be had, or not before days are over, or says that something is left, which may do: the
-// next message shows it.
+// when its balance cannot be had, or not before days are over, or says that something
+// is left, which may do: the next message shows it.
 func (p *Pool) tryWithout(ctx context.Context, s SIM) {
 	b := &p.credit
 	b.mu.Lock()
