@@ -230,6 +230,7 @@ func (p *Pool) keepTime(ctx context.Context) {
 		failpoint.Hit(failpoint.TimeRound)
 		next, err := p.store.Wake(ctx)
 		p.complain(ctx, "looking for messages that are due", err)
+		p.keepUnkept(ctx)
 		now := time.Now()
 		if now.Sub(inboxAt) >= inboxRound {
 			inboxAt = now

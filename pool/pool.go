@@ -86,10 +86,12 @@ type Pool struct {
 	openLimits bool
 	home       *time.Location
 	// rules are those in force; ruling is held while they are changed, pausing
-	// while a kill switch is kept on disk.
+	// while a kill switch is kept on disk. unkept writes those that could not be, by
+	// which they are; pausing is held.
 	rules      atomic.Pointer[rules]
 	ruling     sync.Mutex
 	pausing    sync.Mutex
+	unkept     map[string]func(context.Context) error
 	timetables timetables
 	wear       wear
 	turns      turns
@@ -138,6 +140,8 @@ func New(o Options) *Pool {
 		work:  make(chan struct{}, 1),
 		watch: map[chan struct{}]bool{},
 		sims:  map[string]*simRecord{},
+
+		unkept: map[string]func(context.Context) error{},
 
 		openLimits: o.OpenLimits, home: cmp.Or(o.Home, time.Local),
 		canaries: newCanaries(),

@@ -97,9 +97,10 @@ func marshal(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// audited leaves a row of what was done. It was done: that the row could not be
-// written is for the log, not for who did it.
+// audited leaves a row of what was done. It was done, also when who did it has left:
+// that the row could not be written is for the log, not for them.
 func (s *Server) audited(ctx context.Context, action, object, detail string) {
+	ctx = context.WithoutCancel(ctx)
 	if err := s.auth.Audit(ctx, callerOf(ctx).principal, action, object, detail); err != nil {
 		s.log.Error("the audit trail lacks a row", "action", action, "object", object, "err", err)
 	}

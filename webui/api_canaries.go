@@ -94,7 +94,7 @@ func (s *Server) canary(ctx context.Context, iccidOrName, to string) (list []que
 		for _, c := range list {
 			to = append(to, c.From+">"+c.To)
 		}
-		s.audited(context.WithoutCancel(ctx), "sim.canary", sim.ICCID, strings.Join(to, " "))
+		s.audited(ctx, "sim.canary", sim.ICCID, strings.Join(to, " "))
 		return list, nil
 	}
 	for _, known := range []error{pool.ErrNoNumber, pool.ErrNotFit, pool.ErrPaused, pool.ErrUnreachable, queue.ErrCanaryRunning} {

@@ -99,7 +99,7 @@ func (s *Server) balance(ctx context.Context, iccidOrName string) (queue.CreditR
 	} else if !r.Known {
 		result = r.Error
 	}
-	s.audited(context.WithoutCancel(ctx), "sim.balance", sim.ICCID, result)
+	s.audited(ctx, "sim.balance", sim.ICCID, result)
 	var refused *pool.USSDRefusedError
 	switch {
 	case err == nil:

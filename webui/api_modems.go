@@ -113,7 +113,7 @@ func (s *Server) unlock(ctx context.Context, action, id string, enter func(conte
 	if err != nil {
 		outcome = "refused"
 	}
-	s.audited(context.WithoutCancel(ctx), action, id, outcome)
+	s.audited(ctx, action, id, outcome)
 	switch {
 	case err == nil:
 		return nil

@@ -52,6 +52,7 @@ func (s *Server) turnSwitch(ctx context.Context, b *SendingRequest, paused bool)
 	if b == nil {
 		b = &SendingRequest{}
 	}
+	ctx = context.WithoutCancel(ctx) // whoever stops sending need not wait for it
 	var err error
 	switch {
 	case b.SIM != "" && b.Class != "":
@@ -88,27 +89,24 @@ func (s *Server) pauseAll(ctx context.Context, paused bool) error {
 	if paused {
 		turn = s.pool.Pause
 	}
-	if err := turn(ctx); err != nil {
-		return err
-	}
-	s.audited(ctx, switched(paused), "", "")
-	return nil
+	return s.turned(ctx, paused, "", turn(ctx))
 }
 
 func (s *Server) pauseSIM(ctx context.Context, iccid string, paused bool) error {
-	if err := s.pool.PauseSIM(ctx, iccid, paused); err != nil {
-		return err
-	}
-	s.audited(ctx, switched(paused), "sim "+iccid, "")
-	return nil
+	return s.turned(ctx, paused, "sim "+iccid, s.pool.PauseSIM(ctx, iccid, paused))
 }
 
 func (s *Server) pauseClass(ctx context.Context, c queue.Class, paused bool) error {
-	if err := s.pool.PauseClass(ctx, c, paused); err != nil {
-		return err
+	return s.turned(ctx, paused, "class "+string(c), s.pool.PauseClass(ctx, c, paused))
+}
+
+// turned leaves an audit row of a kill switch that was turned: one that could not be
+// kept holds all the same.
+func (s *Server) turned(ctx context.Context, paused bool, object string, err error) error {
+	if err == nil || errors.Is(err, pool.ErrUnkept) {
+		s.audited(ctx, switched(paused), object, "")
 	}
-	s.audited(ctx, switched(paused), "class "+string(c), "")
-	return nil
+	return err
 }
 
 // QuietHours are when messages of some classes are not sent, by the clock of the

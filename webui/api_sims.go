@@ -239,7 +239,7 @@ func (s *Server) updateSIM(ctx context.Context, iccidOrName string, b SIMPatch) 
 	done := []string{}
 	defer func() {
 		if len(done) > 0 {
-			s.audited(context.WithoutCancel(ctx), "sim.update", sim.ICCID, strings.Join(done, ","))
+			s.audited(ctx, "sim.update", sim.ICCID, strings.Join(done, ","))
 		}
 	}()
 	if b.Paused != nil && *b.Paused {

@@ -145,7 +145,7 @@ func (s *Server) ussd(ctx context.Context, iccidOrName string, b USSDRequest) (a
 	if err != nil {
 		detail = what + " failed"
 	}
-	s.audited(context.WithoutCancel(ctx), "sim.ussd", sim.ICCID, detail)
+	s.audited(ctx, "sim.ussd", sim.ICCID, detail)
 	for _, known := range []error{modem.ErrUSSDRefused, modem.ErrUSSDBusy, modem.ErrNoUSSDSession, pool.ErrSIMAway, modem.ErrNotReady} {
 		if errors.Is(err, known) {
 			return a, newProblem(http.StatusConflict, err.Error())

@@ -162,6 +162,10 @@ func (s *Server) problem(ctx context.Context, err error) *Problem {
 		p = newProblem(422, "this Idempotency-Key was used with another body; take a new key for a new request")
 		p.name("idempotency_mismatch", "The Idempotency-Key belongs to another request")
 		return p
+	case errors.Is(err, pool.ErrUnkept):
+		p = newProblem(503, "it is stopped, but that could not be stored, and a restart would undo it: it is tried again by itself; look at the disk")
+		p.name("storage_failed", "The storage failed")
+		return p
 	case errors.Is(err, sqlite.ErrFull):
 		return newProblem(507, "")
 	case errors.Is(err, sqlite.ErrReadOnly):
