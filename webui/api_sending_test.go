@@ -23,6 +23,8 @@ func TestWhoStopsSendingNeedNotWait(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, paused, out.Body.Paused || len(out.Body.SIMs)+len(out.Body.Classes) > 0)
 			require.Equal(t, []string{switched(paused) + " " + object + " "}, b.trail(1))
+			b.s.audited(ctx, "what", "was", "done") // whatever it is
+			require.Equal(t, []string{"what was done"}, b.trail(1))
 		}
 	}
 }
