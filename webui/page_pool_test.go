@@ -438,3 +438,62 @@ func TestFormsThatSomebodyElseHasOvertaken(t *testing.T) {
 		require.Equal(t, 303, b.browse("POST", c.post, cookie, shown(t, string(a.body), c.action)).StatusCode, "%s: seen, it may be saved", c.action)
 	}
 }
+
+// TestAnOvertakenFormLeavesTheNumber: a SIM's number may change by itself while its
+// page is open. Who did not touch it there does not set it back.
+func TestAnOvertakenFormLeavesTheNumber(t *testing.T) {
+	b := newBox(t, 1)
+	b.ready(1)
+	cookie, here := b.cookie(auth.RoleOperator), "/lines/"+b.iccid(0)
+	becomes := func(number string) {
+		t.Helper()
+		require.Equal(t, 200, b.do("PATCH", v1+"/sims/"+b.iccid(0), map[string]any{"number": number}).StatusCode)
+	}
+	is := func(field string) any {
+		t.Helper()
+		return b.do("GET", v1+"/sims/"+b.iccid(0), nil).json(t)[field]
+	}
+	opened := func() url.Values { return shown(t, string(b.browse("GET", here, cookie, nil).body), here+"#edit") }
+
+	becomes("+34600000001")
+	form := opened()
+	becomes("+34600000002")
+	form.Set("name", "Mostrador")
+	require.Equal(t, 303, b.browse("POST", here, cookie, form).StatusCode)
+	require.Equal(t, []any{"Mostrador", "+34600000002"}, []any{is("name"), is("number")})
+
+	// Nor after something else was wrong in it.
+	form = opened()
+	becomes("+34600000003")
+	form.Set("name", "a\x01b")
+	a := b.browse("POST", here, cookie, form)
+	require.Equal(t, 422, a.StatusCode)
+	form = shown(t, string(a.body), here+"#edit")
+	form.Set("name", "Registro")
+	require.Equal(t, 303, b.browse("POST", here, cookie, form).StatusCode)
+	require.Equal(t, []any{"Registro", "+34600000003"}, []any{is("name"), is("number")})
+
+	// Who did touch it sees what it has become.
+	form = opened()
+	becomes("+34600000004")
+	form.Set("number", "600000005")
+	a = b.browse("POST", here, cookie, form)
+	require.Equal(t, 409, a.StatusCode)
+	require.Contains(t, string(a.body), "Alguien ha cambiado esto")
+	form = shown(t, string(a.body), here+"#edit")
+	require.Equal(t, "+34600000004", form.Get("number"))
+	form.Set("number", "600000005")
+	require.Equal(t, 303, b.browse("POST", here, cookie, form).StatusCode)
+	require.Equal(t, "+34600000005", is("number"))
+
+	// What is no number stays in the field, to be mended there.
+	form = opened()
+	form.Set("number", "12")
+	a = b.browse("POST", here, cookie, form)
+	require.Equal(t, 422, a.StatusCode)
+	form = shown(t, string(a.body), here+"#edit")
+	require.Equal(t, "12", form.Get("number"))
+	form.Set("number", "")
+	require.Equal(t, 303, b.browse("POST", here, cookie, form).StatusCode)
+	require.NotEqual(t, "+34600000005", is("number"), "it is the SIM's own again")
+}

@@ -112,7 +112,8 @@ func (s *Server) simPage(c echo.Context, status int, sim pool.SIM, f simForm, er
 }
 
 // seenSIM names what the form of a SIM is filled with, but for its number, which
-// changes by itself when the modem reads another.
+// changes by itself when the modem reads another: the form says in number_was which
+// it showed.
 func seenSIM(sim pool.SIM) string { return seen(sim.Name, sim.Enabled) }
 
 func (s *Server) editSIM(c echo.Context) error {
@@ -127,7 +128,14 @@ func (s *Server) editSIM(c echo.Context) error {
 	if sim, err = s.pool.SIM(ctx, sim.ICCID); err != nil {
 		return err
 	}
-	if stale(c, seenSIM(sim)) {
+	overtaken := stale(c, seenSIM(sim))
+	if was := c.FormValue("number_was"); c.Request().PostForm.Has("number_was") && was != sim.Number {
+		if f.Number == was { // nobody touched it
+			f.Number = sim.Number
+		}
+		overtaken = overtaken || f.Number != sim.Number
+	}
+	if overtaken {
 		return s.simPage(c, staleStatus, sim, simForm{sim.Name, sim.Number, sim.Enabled}, []string{s.words(c).t("form.stale")}, ussdView{Code: balanceCode(sim.Operator)})
 	}
 	patch := SIMPatch{Name: &f.Name, Enabled: &f.Enabled}
