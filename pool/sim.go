@@ -266,12 +266,15 @@ func (p *Pool) withheld(key string) (state, why string) {
 	if open, change := windowUntil(r.row.Window, p.clock.Now(), p.home); !open {
 		why = "outside the hours in which it may send"
 		if !change.IsZero() {
-			why += "; they begin on " + change.In(p.home).Format("2006-01-02 at 15:04")
+			why += "; they begin on " + change.In(p.home).Format(Moment)
 		}
 		return SIMUnavailable, why
 	}
 	return "", ""
 }
+
+// Moment is how a reason tells a day and a time, by the box's clock.
+const Moment = "2006-01-02 at 15:04"
 
 const pausedWords = "paused by a person; what waits for it stays in the queue"
 

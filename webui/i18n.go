@@ -103,6 +103,11 @@ func pairs(args []any) map[string]any {
 // num writes a whole number as the language groups it.
 func (l *locale) num(n int) string { return l.printer.Sprint(number.Decimal(n)) }
 
+// dayOf is a day and a time, without the year.
+func (l *locale) dayOf(at time.Time) string {
+	return fmt.Sprintf("%d %s, %s", at.Day(), l.months[at.Month()-1], at.Format("15:04"))
+}
+
 // date is a day and a time, the year only when it is not this one; "" for zero.
 func (l *locale) date(at, now time.Time) string {
 	if at.IsZero() {

@@ -187,6 +187,9 @@ func (s *Server) balanceDone(c echo.Context, p balanceForms, err error) error {
 			field = bad.Field
 		}
 		p.Errors = []string{l.tor("invalid_balance."+field, bad.Detail)}
+		if _, err := credit.Compile(p.Form.Pattern); err != nil && field == "pattern" {
+			p.Errors = []string{patternWords(l, err)}
+		}
 		return s.balanceForms(c, http.StatusUnprocessableEntity, p)
 	case err != nil:
 		return err
@@ -251,7 +254,7 @@ func (s *Server) tryBalance(c echo.Context, f balanceForm) error {
 	if f.Pattern != "" {
 		var err error
 		if pattern, err = credit.Compile(f.Pattern); err != nil {
-			p.Errors = []string{l.t("invalid_balance.pattern") + " (" + err.Error() + ")"}
+			p.Errors = []string{patternWords(l, err)}
 			return s.balanceForms(c, http.StatusUnprocessableEntity, p)
 		}
 	}
@@ -259,7 +262,11 @@ func (s *Server) tryBalance(c echo.Context, f balanceForm) error {
 	if currency == "" {
 		currency = "EUR"
 	}
-	switch m, err := credit.Read(f.Answer, pattern, currency); {
+	read := credit.Read
+	if pattern != nil {
+		read = credit.ReadBy // as the box reads by a pattern of one's own
+	}
+	switch m, err := read(f.Answer, pattern, currency); {
 	case errors.Is(err, credit.ErrManyAmounts):
 		p.Wrong = l.t("balance_error.many_amounts")
 	case err != nil:
@@ -268,6 +275,14 @@ func (s *Server) tryBalance(c echo.Context, f balanceForm) error {
 		p.Tried = pool.Credit{SIMCredit: queue.SIMCredit{Known: true, Minor: m.Minor, Currency: m.Currency}}.Money().Text(l.code)
 	}
 	return s.balanceForms(c, http.StatusOK, p)
+}
+
+// patternWords say what is wrong with a pattern, by what credit.Compile says.
+func patternWords(l *locale, err error) string {
+	if errors.Is(err, credit.ErrNoGroup) {
+		return l.t("invalid_balance.pattern")
+	}
+	return l.t("invalid_balance.pattern_form")
 }
 
 // dropBalanceRule takes a way of asking away.

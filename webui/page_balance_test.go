@@ -2,6 +2,7 @@ package webui
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -40,8 +41,26 @@ func TestCodesOfOnesOwnForTheBalance(t *testing.T) {
 	require.Contains(t, string(b.browse("POST", "/rules/balance/rule", admin, form).body), "El saldo sería 5,00 €.")
 	form.Set("answer", "Gracias")
 	require.Contains(t, string(b.browse("POST", "/rules/balance/rule", admin, form).body), "no dice ninguna cantidad")
-	form.Set("pattern", `Bono ([0-9,]+)`)
-	require.Equal(t, 422, b.browse("POST", "/rules/balance/rule", admin, form).StatusCode)
+	// It reads as the box will: who gives a pattern wants no guess.
+	form.Set("answer", "Su saldo es 5,20 EUR")
+	form.Set("pattern", `saldo principal: (?P<amount>[0-9,]+)`)
+	a := b.browse("POST", "/rules/balance/rule", admin, form)
+	require.Contains(t, string(a.body), "no dice ninguna cantidad")
+	require.NotContains(t, string(a.body), "5,20 €")
+	// What is wrong with a pattern is said in the reader's language alone, tried or kept.
+	for pattern, says := range map[string]string{
+		`Bono ([0-9,]+)`: "le falta un grupo llamado amount", `Bono (?P<amount>`: "está mal escrito", strings.Repeat("x", 501): "está mal escrito",
+	} {
+		for _, try := range []string{"1", ""} {
+			form.Set("pattern", pattern)
+			form.Set("try", try)
+			a := b.browse("POST", "/rules/balance/rule", admin, form)
+			require.Equal(t, 422, a.StatusCode)
+			require.Contains(t, string(a.body), says)
+			require.NotContains(t, string(a.body), "the pattern")
+			require.NotContains(t, string(a.body), "error parsing")
+		}
+	}
 	require.Empty(t, rules(), "what is tried is not kept")
 	form.Del("try")
 	form.Set("pattern", "")
@@ -53,7 +72,7 @@ func TestCodesOfOnesOwnForTheBalance(t *testing.T) {
 	require.Empty(t, form.Get("n"), "a new one")
 	form.Set("sim", b.iccid(0))
 	form.Set("code", "*111#")
-	a := b.browse("POST", "/rules/balance/rule", admin, form)
+	a = b.browse("POST", "/rules/balance/rule", admin, form)
 	require.Equal(t, 422, a.StatusCode)
 	require.Contains(t, string(a.body), "Ya hay un código para estas SIM")
 	form.Set("for", "network")

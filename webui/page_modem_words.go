@@ -3,10 +3,12 @@ package webui
 import (
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"recado/modem"
+	"recado/pool"
 )
 
 // phrase is what modem and pool say in English, and the key of the same in the
@@ -92,6 +94,13 @@ var phrases = []phrase{
 	says(`the modem had no time for it`, "said.no_time"),
 	says(`the SIM is in no modem that is ready`, "said.sim_away"),
 	says(`the modem is not ready`, "said.not_ready"),
+
+	// Of its hours.
+	says(`^outside the hours in which it may send; they begin on (.+)$`, "said.hours_until"),
+	says(`^outside the hours in which it may send`, "said.hours_shut"),
+	says(`^the time of day is not certain: in case these are not the hours`, "said.hours_doubt"),
+
+	// Of codes that are not sent.
 	says(`it is about call forwarding`, "said.mmi_forward"),
 	says(`it is about call barring`, "said.mmi_barring"),
 	says(`changes the network's password`, "said.mmi_password"),
@@ -136,6 +145,9 @@ func (l *locale) said(raw string) (words string, ok bool) {
 		if m := p.says.FindStringSubmatch(raw); m != nil {
 			args := []any{"A", "", "B", ""}
 			for i, group := range m[1:] {
+				if at, err := time.Parse(pool.Moment, group); err == nil {
+					group = l.dayOf(at)
+				}
 				args[2*i+1] = hidden.ReplaceAllString(group, "…")
 			}
 			return l.t(p.key, args...), true

@@ -497,3 +497,33 @@ func TestAnOvertakenFormLeavesTheNumber(t *testing.T) {
 	require.Equal(t, 303, b.browse("POST", here, cookie, form).StatusCode)
 	require.NotEqual(t, "+34600000005", is("number"), "it is the SIM's own again")
 }
+
+// TestWhyASIMIsOutOfHoursIsSaidInWords: to each in their language, with the day as they
+// write it.
+func TestWhyASIMIsOutOfHoursIsSaidInWords(t *testing.T) {
+	b := newBox(t, 1)
+	b.ready(1)
+	cookie, here := b.cookie(auth.RoleOperator), "/lines/"+b.iccid(0)
+	page := func(path, language string) string {
+		t.Helper()
+		require.Equal(t, 303, b.browse("POST", "/preferences", cookie, url.Values{"lang": {language}}).StatusCode)
+		text := string(b.browse("GET", path, cookie, nil).body)
+		require.NotContains(t, text, localeOf(t, language).t("said.unknown"), path)
+		return html.UnescapeString(text)
+	}
+	now := time.Now().Add(time.Hour).Local()
+	tomorrow := now.AddDate(0, 0, 1)
+	window := fmt.Sprintf(`{"send_window":{"from":"10:00","to":"11:30","days":[%q]}}`, strings.ToLower(tomorrow.Weekday().String()[:3]))
+	require.Equal(t, 200, b.do("PATCH", v1+"/sims/"+b.iccid(0), window).StatusCode)
+	for _, path := range []string{here, "/lines"} {
+		require.Contains(t, page(path, "es"), fmt.Sprintf("No son las horas en que puede enviar: empiezan el %d %s, 10:00.", tomorrow.Day(), localeOf(t, "es").months[tomorrow.Month()-1]))
+		require.Contains(t, page(path, "en"), fmt.Sprintf("These are not the hours in which it may send: they begin on %d %s, 10:00.", tomorrow.Day(), localeOf(t, "en").months[tomorrow.Month()-1]))
+	}
+	b.clock.mu.Lock()
+	b.clock.doubts = true
+	b.clock.mu.Unlock()
+	for _, path := range []string{here, "/lines"} {
+		require.Contains(t, page(path, "es"), "No se sabe con certeza qué hora es")
+		require.Contains(t, page(path, "en"), "The time of day is not certain")
+	}
+}

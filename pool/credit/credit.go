@@ -4,6 +4,7 @@
 package credit
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -79,9 +80,13 @@ func named(o Operator, network string) bool {
 // patternMost bounds a pattern that somebody gives.
 const patternMost = 500
 
+// ErrNoGroup: a pattern does not say where the number is.
+var ErrNoGroup = errors.New("the pattern has no group named amount: write (?P<amount>[0-9.,]+) where the number is")
+
 // Compile reads a pattern: a regular expression (RE2) with a group named amount,
 // or cents when the number counts hundredths, and if need be one named currency.
 // It is applied to the answer with every run of blanks and line ends as one blank.
+// ErrNoGroup when there is no such group.
 func Compile(pattern string) (*regexp.Regexp, error) {
 	if len(pattern) > patternMost {
 		return nil, fmt.Errorf("the pattern is longer than %d characters", patternMost)
@@ -91,7 +96,7 @@ func Compile(pattern string) (*regexp.Regexp, error) {
 		return nil, fmt.Errorf("the pattern is no regular expression: %w", err)
 	}
 	if re.SubexpIndex("amount") < 0 && re.SubexpIndex("cents") < 0 {
-		return nil, fmt.Errorf("the pattern has no group named amount: write (?P<amount>[0-9.,]+) where the number is")
+		return nil, ErrNoGroup
 	}
 	return re, nil
 }
