@@ -109,6 +109,8 @@ func (p *Pool) handOut(ctx context.Context, told, all bool) due {
 	p.wear.present(here)
 	next.by(p.fallBack(ctx, rules, able, time.Now()))
 	p.able.Store(&able)
+	long := p.lengths(ctx, rules, lines, able)
+	p.long.Store(&long)
 	p.letGo(ctx, lines, told || all, &next)
 	if p.paused.Load() || p.draining.Load() {
 		return next

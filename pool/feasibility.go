@@ -165,8 +165,14 @@ func (m *simulation) step() bool {
 	b, wake := m.choose(l, t)
 	if b == nil {
 		l.at = max(wake, t+time.Millisecond)
+		for _, c := range m.lines { // it may be full: who leaves things to it looks
+			if c.leaves && !l.leaves && c.at > t {
+				c.at = t
+			}
+		}
 		return true
 	}
+	l.leaves = false // it is busy now
 	m.take(l, b, t, wake)
 	return true
 }
@@ -176,6 +182,7 @@ func (m *simulation) step() bool {
 // to look again, else the end of what can be taken at once.
 func (m *simulation) choose(l *simLine, t time.Duration) (*simBatch, time.Duration) {
 	m.comes(t)
+	l.leaves = false
 	wake := m.next()
 	var best [lanes]*simBatch
 	for i := 0; i < len(m.batches); i++ {
@@ -310,6 +317,7 @@ func (m *simulation) hindered(l *simLine, b *simBatch, t time.Duration) (why str
 		return WaitClock, never
 	}
 	if m.leaves(l, b, t) {
+		l.leaves = true
 		again := t + max(turnLook, t/50)
 		if l.DoubtedUntil > t {
 			again = min(again, l.DoubtedUntil)
@@ -368,7 +376,7 @@ func (m *simulation) leaves(l *simLine, b *simBatch, t time.Duration) bool {
 	mine := l.flaws(t).flaw(b.lane, open)
 	return mine > 0 && slices.ContainsFunc(m.lines, func(o *simLine) bool {
 		may := b.only == nil || b.only[o.place] || free && (b.other == nil || b.other[o.place])
-		return may && o.flaws(t).flaw(b.lane, open) < mine && o.able(b, t)
+		return may && o.flaws(t).flaw(b.lane, open) < mine && o.able(b, t) && o.holds(b, t)
 	})
 }
 

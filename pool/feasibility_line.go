@@ -33,6 +33,7 @@ type simLine struct {
 	lastSize int
 	lastGap  time.Duration
 	why      string // why it did not take from the work when it last looked
+	leaves   bool   // it left something to others then
 
 	work, least int // segments of the work; the least that was left for codes
 	hit         [4][2]bool

@@ -48,11 +48,6 @@ func drawSituation(t *rapid.T, sane bool) Situation {
 			l.Free = time.Duration(size("free", 5000)) * time.Millisecond
 		case 4:
 			l.Out = WaitLine
-		case 5:
-			l.DoubtedUntil = time.Duration(size("doubted", 600)) * time.Second
-			l.Unproven = size("unproven", 1) == 0
-		case 6:
-			l.Mute = true
 		}
 		s.Lines = append(s.Lines, l)
 	}
@@ -135,6 +130,31 @@ func TestSimulateInPortions(t *testing.T) {
 			require.GreaterOrEqual(t, f.ETA, time.Duration(0))
 			require.LessOrEqual(t, f.ETA, more+more/50+2*slowest, "%+v", s)
 		}
+	})
+}
+
+// TestSimulateStrandsNothing: whatever the lines leave to each other, what they can
+// send is sent.
+func TestSimulateStrandsNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSituation(t, true)
+		// Not what expires, nor what a day may have no room for once others have gone.
+		s.Work[0].Expires, s.Work[0].Segments = 0, s.Work[0].Messages
+		for i := range s.Ahead {
+			s.Ahead[i].Expires, s.Ahead[i].Segments = 0, s.Ahead[i].Messages
+		}
+		well := Simulate(context.Background(), s)
+		for i := range s.Lines {
+			l := &s.Lines[i]
+			if rapid.Bool().Draw(t, "doubted") {
+				l.DoubtedUntil = time.Duration(rapid.IntRange(1, 3600).Draw(t, "until")) * time.Second
+				l.Unproven = rapid.Bool().Draw(t, "unproven")
+			}
+			l.Mute = rapid.Bool().Draw(t, "mute")
+		}
+		f := Simulate(context.Background(), s)
+		checkForecast(t, s, f)
+		require.Equal(t, well.Unsent, f.Unsent, "%+v", s)
 	})
 }
 
@@ -253,7 +273,6 @@ func FuzzSimulate(f *testing.F) {
 				w.Route, w.Fallback = pick(), time.Duration(pick())
 				for range s.Lines {
 					w.Weights = append(w.Weights, number())
-					w.Worn = append(w.Worn, Worn{float64(pick()), float64(pick()), float64(pick())})
 				}
 			}
 			if r.IntN(3) == 0 {

@@ -298,6 +298,9 @@ func TestSimulateLeavesToOthers(t *testing.T) {
 	lines[1].Limits[windowDay].UsedSegments = 1
 	require.Equal(t, map[string]int{"sim0": 6, "sim1": 4}, of(lines, code), "and then it is")
 	lines = doubted()
+	lines[1].Limits[windowDay] = SimLimit{Segments: 10, UsedSegments: 9}
+	require.Equal(t, map[string]int{"sim0": 14}, of(lines, batch(queue.OTP, 7, 2)), "nothing so long")
+	lines = doubted()
 	lines[1].Hours = fixedHours{13 * time.Hour, 20 * time.Hour}
 	require.Equal(t, its, of(lines, code), "it is not its hour")
 	lines = doubted()

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -167,6 +168,35 @@ func (p *Pool) firstOf(ctx context.Context, r *rules, of fallback) int {
 	return most
 }
 
+// lengths are how many segments the messages have that are first on each route, by
+// lane, where that matters to who leaves what to whom: a day may have no room for them.
+func (p *Pool) lengths(ctx context.Context, r *rules, lines []*line, able map[string]ability) map[fallback]int {
+	flawed := slices.ContainsFunc(lines, func(l *line) bool { return l.flaws(l.simKey(), time.Now()) != (flaws{}) })
+	if !flawed {
+		return nil
+	}
+	var long map[fallback]int
+	for lane := range lanes {
+		short := false
+		for _, can := range able {
+			short = short || can.lanes.Has(lane) && can.longest[lane] < mostSegments
+		}
+		if !short {
+			continue
+		}
+		for _, b := range r.buckets {
+			one := fallback{b.Route, lane}
+			if n := p.firstOf(ctx, r, one); n > 1 {
+				if long == nil {
+					long = map[fallback]int{}
+				}
+				long[one] = n
+			}
+		}
+	}
+	return long
+}
+
 // open are the lanes of a route that any SIM may send.
 func (f *fallbacks) open(route int64, now time.Time) (open queue.Lanes) {
 	f.mu.Lock()
@@ -218,8 +248,8 @@ func (f flaws) flaw(lane int, open bool) int {
 // mate is another line that could send something, busy or not.
 type mate struct {
 	flaws
-	sim   string
-	lanes queue.Lanes
+	sim string
+	can ability
 }
 
 // mates of a SIM's line.
@@ -227,7 +257,7 @@ func (p *Pool) mates(sim string) (list []mate) {
 	able, now := *p.able.Load(), time.Now()
 	for _, l := range p.all() {
 		if key := l.simKey(); key != sim && able[key].lanes != 0 && l.able() {
-			list = append(list, mate{l.flaws(key, now), key, able[key].lanes})
+			list = append(list, mate{l.flaws(key, now), key, able[key]})
 		}
 	}
 	return list
@@ -244,10 +274,11 @@ func (p *Pool) left(r *rules, id int64, mine flaws, mates []mate) (left queue.La
 	if id != 0 && r.routes[id] != nil {
 		open = p.fallbacks.open(id, time.Now())
 	}
+	long := *p.long.Load()
 	for _, its := range mates {
-		can := its.lanes & p.onRoute(r, id, its.sim)
+		may := its.can.lanes & p.onRoute(r, id, its.sim)
 		for lane := range lanes {
-			if can.Has(lane) && its.flaw(lane, open.Has(lane)) < mine.flaw(lane, open.Has(lane)) {
+			if may.Has(lane) && its.can.longest[lane] >= long[fallback{id, lane}] && its.flaw(lane, open.Has(lane)) < mine.flaw(lane, open.Has(lane)) {
 				left |= 1 << lane
 			}
 		}

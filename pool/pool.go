@@ -98,6 +98,8 @@ type Pool struct {
 	fallbacks  fallbacks
 	// able are the SIMs that could send something when the dispatcher went round last.
 	able atomic.Pointer[map[string]ability]
+	// long are how many segments the messages then had that were first: see lengths.
+	long atomic.Pointer[map[fallback]int]
 
 	paused   atomic.Bool
 	draining atomic.Bool
@@ -149,6 +151,7 @@ func New(o Options) *Pool {
 	p.links.p = p
 	p.rules.Store(&rules{quiet: DefaultQuietHours, buckets: []bucket{{zones: []*time.Location{p.home}}}})
 	p.able.Store(&map[string]ability{})
+	p.long.Store(&map[fallback]int{})
 	return p
 }
 
