@@ -197,9 +197,10 @@ func (w *wear) due(account int64, sim string, others []string, lane int, now tim
 	ahead, until := false, time.Time{}
 	for _, other := range others {
 		its := w.of(account, other)
-		// When it was last due it was no further ahead than this: more is what the
-		// other missed when nobody waited for it.
-		its.time = max(its.time, mine.time-mine.since-mine.out-aheadMost*mine.stride)
+		// When it was last due, or chosen because a turn of the other would have taken
+		// that further, it was no further ahead than this: more is what the other missed
+		// when nobody waited for it.
+		its.time = max(its.time, mine.time-mine.since-mine.out-aheadMost*max(mine.stride, its.stride))
 		if mine.time-its.time <= aheadMost*mine.stride+1e-6 {
 			continue
 		}

@@ -74,7 +74,7 @@ func (m *simulation) turnAt(l *simLine, b *simBatch, t time.Duration) time.Durat
 			continue
 		}
 		its := &worn[i]
-		its.Time = max(its.Time, mine.Time-mine.Since-mine.Out-aheadMost*stride)
+		its.Time = max(its.Time, mine.Time-mine.Since-mine.Out-aheadMost*max(stride, other.stride(b, t)))
 		if mine.Time-its.Time <= aheadMost*stride+1e-6 {
 			continue
 		}
