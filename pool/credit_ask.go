@@ -98,19 +98,21 @@ func (p *Pool) asksNow(ctx context.Context, key string) error {
 }
 
 // countsToo keeps that a person dials the code that asks for the balance, where the
-// operator charges for many.
-func (p *Pool) countsToo(ctx context.Context, sim, code string) error {
+// operator charges for many. It hinders nobody who dials.
+func (p *Pool) countsToo(ctx context.Context, sim, code string) {
 	s, err := p.SIM(ctx, sim)
 	if err != nil {
-		return err
+		return
 	}
 	p.credit.mu.Lock()
 	way := p.credit.way(s)
 	p.credit.mu.Unlock()
 	if !way.charges() || code != way.Code {
-		return nil
+		return
 	}
-	return p.asksNow(ctx, s.ICCID)
+	if err := p.asksNow(ctx, s.ICCID); err != nil {
+		p.complain(ctx, "keeping that a balance is asked for", err)
+	}
 }
 
 // keepReading keeps a reading and draws from it whether the SIM may send.

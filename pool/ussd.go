@@ -90,9 +90,7 @@ func (p *Pool) USSD(ctx context.Context, sim, code string) (modem.USSDAnswer, er
 	if err != nil {
 		return modem.USSDAnswer{}, err
 	}
-	if err := p.countsToo(ctx, sim, code); err != nil {
-		return modem.USSDAnswer{}, err
-	}
+	p.countsToo(ctx, sim, code)
 	defer l.dials()()
 	answer, err := l.modem.USSD(ctx, code)
 	p.toldUSSD(l, "began", code, answer, err)
