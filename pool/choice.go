@@ -277,7 +277,7 @@ func (p *Pool) choose(r *rules, idle []standing, h queue.Head, who []int) (int, 
 	to := r.routeOf(h.Bucket)
 	if to != nil {
 		// Others help out only while none of its own is well.
-		its := slices.DeleteFunc(slices.Clone(who), func(i int) bool { return to.weights[idle[i].sim] == 0 })
+		its := slices.DeleteFunc(slices.Clone(who), func(i int) bool { return to.weight(idle[i].sim) == 0 })
 		if slices.ContainsFunc(its, func(i int) bool { return idle[i].candidate.doubt == 0 }) || len(its) == len(who) {
 			account, who = to.ID, its
 		}
@@ -286,7 +286,7 @@ func (p *Pool) choose(r *rules, idle []standing, h queue.Head, who []int) (int, 
 	for j, i := range who {
 		weight := 1
 		if account != allTraffic {
-			weight = to.weights[idle[i].sim]
+			weight = to.weight(idle[i].sim)
 		}
 		sims[j], list[j] = idle[i].sim, idle[i].candidate
 		strides[j] = stride(weight, list[j].left)
@@ -311,7 +311,7 @@ func (p *Pool) choose(r *rules, idle []standing, h queue.Head, who []int) (int, 
 // alone says that no other SIM could send now what is on a route; nil: any.
 func (p *Pool) alone(to *route, lane int, sim string) bool {
 	for other, can := range *p.able.Load() {
-		if other != sim && can.lanes.Has(lane) && (to == nil || to.weights[other] > 0) {
+		if other != sim && can.lanes.Has(lane) && (to == nil || to.weight(other) > 0) {
 			return false
 		}
 	}

@@ -172,11 +172,12 @@ func (p *Pool) noCredit(key string) string {
 	}
 	p.credit.mu.Lock()
 	defer p.credit.mu.Unlock()
-	c := p.credit.sims[key]
-	if c == nil {
-		return ""
+	for _, name := range []string{key, queue.Contract(key)} {
+		if c := p.credit.sims[name]; c != nil && c.why() != "" {
+			return c.why()
+		}
 	}
-	return c.why()
+	return ""
 }
 
 func (c *simCredit) why() string {

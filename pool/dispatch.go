@@ -154,11 +154,12 @@ func (p *Pool) survey(ctx context.Context, r *rules, lines []*line, next *due) m
 		if now.Before(sim.moreAt) {
 			next.by(sim.moreAt)
 		}
-		if now.Before(sim.pacedUntil) {
-			next.by(sim.pacedUntil)
+		terms := p.terms(key)
+		if now.Before(terms.pacedUntil) {
+			next.by(terms.pacedUntil)
 		}
 		sim.closed = 0
-		if window := sim.row.Window; !window.None() && !p.openLimits {
+		if window := terms.row.Window; !window.None() && !p.openLimits {
 			open, change := windowUntil(window, p.clock.Now(), p.home)
 			switch {
 			case !next.trusted: // nobody knows whether it is open: what is urgent goes

@@ -144,7 +144,7 @@ func (l *line) forecast(key string, now time.Time) SimLine {
 	p := l.p
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
-	r := p.sims[key]
+	r := p.terms(key)
 	s.Restless = p.openLimits || l.port.Emulated && !p.rules.Load().quietChosen
 	switch {
 	case r == nil:
@@ -225,8 +225,8 @@ func (g *gathering) place(b *Batch, to *route, sim, prefer string, patience time
 		if to.uneven {
 			strides := make([]float64, len(g.sims))
 			for i, sim := range g.sims {
-				b.Weights = append(b.Weights, to.weights[sim])
-				strides[i] = stride(to.weights[sim], g.stands[i].left)
+				b.Weights = append(b.Weights, to.weight(sim))
+				strides[i] = stride(to.weight(sim), g.stands[i].left)
 			}
 			b.Worn = g.wear.far(to.ID, g.sims, strides)
 		}
@@ -243,7 +243,7 @@ func (g *gathering) only(sim string) []int {
 func (g *gathering) routed(to *route) []int {
 	list := []int{}
 	for i, sim := range g.sims {
-		if to.weights[sim] > 0 {
+		if to.weight(sim) > 0 {
 			list = append(list, i)
 		}
 	}

@@ -1,13 +1,16 @@
 package pool
 
-import "recado/modem"
+import (
+	"recado/modem"
+	"recado/queue"
+)
 
 // hold keeps a SIM from sending until its service centre's number changes or
 // an operator acts: the messages wait, for it or for another SIM. smsc is the
 // number that the modem went by when it was refused; the SIM's row may be behind.
 func (p *Pool) hold(key, why, smsc string) {
 	p.simMu.Lock()
-	if r := p.sims[key]; r != nil && r.held == "" {
+	if r := p.terms(key); r != nil && r.held == "" {
 		r.held, r.heldSMSC = why+"; sending on this SIM is on hold until that changes", smsc
 	}
 	p.simMu.Unlock()
@@ -21,7 +24,7 @@ func (p *Pool) hold(key, why, smsc string) {
 func (p *Pool) held(key string) string {
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
-	if r := p.sims[key]; r != nil {
+	if r := p.terms(key); r != nil {
 		return r.held
 	}
 	return ""
@@ -30,7 +33,7 @@ func (p *Pool) held(key string) string {
 // release ends a hold: an operator has acted.
 func (p *Pool) release(key string) {
 	p.simMu.Lock()
-	if r := p.sims[key]; r != nil {
+	if r := p.terms(key); r != nil {
 		r.held = ""
 	}
 	p.simMu.Unlock()
@@ -50,7 +53,7 @@ func (l *line) sawSMSC() {
 	}
 	l.p.simMu.Lock()
 	defer l.p.simMu.Unlock()
-	switch r := l.p.sims[key]; {
+	switch r := l.p.terms(key); {
 	case r == nil || r.held == "" || smsc == r.heldSMSC:
 	case smsc == "":
 		r.heldSMSC = "" // it has lost it: the same one again is a change
@@ -61,7 +64,7 @@ func (l *line) sawSMSC() {
 
 func (p *Pool) hintAll(key string) {
 	for _, l := range p.all() {
-		if l.simKey() == key {
+		if queue.Contract(l.simKey()) == queue.Contract(key) {
 			l.hint()
 		}
 	}

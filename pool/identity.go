@@ -1,18 +1,24 @@
 package pool
 
 import (
+	"cmp"
+	"context"
+	"slices"
 	"strings"
 
 	"recado/modem"
+	"recado/queue"
 )
 
 // apply takes over a modem's snapshot: which modem it is, which SIM it has, and
 // whether another port has that SIM already.
 //
-// A SIM's key is its ICCID; its IMSI or the port's name stands in where the
-// modem does not say it. Two ports of one module show the same SIM: the first
-// keeps it and the other does no SIM work. Over TCP or a pty two ports are two
-// devices, whatever numbers they give: the later one's key gets its port's name.
+// A SIM's key is its ICCID; where the modem does not say it, that of the SIM whose
+// IMSI it says, else the IMSI or the port's name stands in. Two ports of one module
+// show the same SIM: the first keeps it and the other does no SIM work. Over TCP or
+// a pty two ports are two devices, whatever numbers they give: the later one's key
+// gets its port's name for as long as both have the SIM. It may be that it was moved
+// and the first has not noticed: their limits and settings are one contract's.
 func (l *line) apply(s modem.Snapshot) {
 	p := l.p
 	p.keys.Lock()
@@ -24,8 +30,8 @@ func (l *line) apply(s modem.Snapshot) {
 	if changed {
 		// What this line had or has may decide what the others are.
 		for _, other := range p.all() {
-			if other != l {
-				other.applyLocked(other.said())
+			if other != l && other.applyLocked(other.said()) {
+				other.hint()
 			}
 		}
 	}
@@ -41,14 +47,9 @@ func (l *line) said() modem.Snapshot {
 
 // applyLocked says whether the line's hold on a SIM changed; p.keys is held.
 func (l *line) applyLocked(s modem.Snapshot) bool {
-	raw := rawKey(l.port.Name, s)
+	raw := l.p.named(rawKey(l.port.Name, s))
 	id := s.ID
 	key, twin := raw, ""
-	l.mu.Lock()
-	if raw == l.raw {
-		key = l.key // it stays what it was
-	}
-	l.mu.Unlock()
 	mine := separate(l.port.Name)
 	earlier := true
 	for _, other := range l.p.all() {
@@ -65,9 +66,13 @@ func (l *line) applyLocked(s modem.Snapshot) bool {
 		if key == "" || okey != key || otwin != "" || !holds(o.State) {
 			continue
 		}
-		if mine || separate(other.port.Name) {
+		switch {
+		case mine || separate(other.port.Name):
 			key = raw + "@" + l.port.Name
-		} else if holds(s.State) {
+			if !holds(s.State) {
+				key = "" // it had it before
+			}
+		case holds(s.State):
 			twin = other.port.Name
 		}
 	}
@@ -76,6 +81,7 @@ func (l *line) applyLocked(s modem.Snapshot) bool {
 	l.heard = s
 	s.ID = id
 	l.snap, l.raw, l.key, l.twin = s, raw, key, twin
+	l.nameless = l.nameless && holds(s.State) || raw == standIn(l.port.Name)
 	l.mu.Unlock()
 	l.modem.SetPassive(twin != "")
 	return changed
@@ -87,11 +93,124 @@ func rawKey(port string, s modem.Snapshot) string {
 	case s.SIM.ICCID != "":
 		return s.SIM.ICCID
 	case s.SIM.IMSI != "":
-		return "imsi-" + s.SIM.IMSI
+		return ofIMSI + s.SIM.IMSI
 	case known(s.State) && !s.Earlier:
 		return standIn(port)
 	}
 	return ""
+}
+
+// ofIMSI begins what a SIM is called of which nobody knows the ICCID.
+const ofIMSI = "imsi-"
+
+// named is the ICCID of a SIM that is known by its IMSI only, when one with that
+// IMSI was ever seen; of several, as when a card was replaced, the newest. Else it
+// is raw.
+func (p *Pool) named(raw string) string {
+	imsi, is := strings.CutPrefix(raw, ofIMSI)
+	if !is {
+		return raw
+	}
+	p.simMu.Lock()
+	defer p.simMu.Unlock()
+	var newest *simRecord
+	for key, r := range p.sims {
+		if r.row.IMSI != imsi || makeshift(key) {
+			continue
+		}
+		if newest == nil || cmp.Or(r.row.FirstSeen.Compare(newest.row.FirstSeen), strings.Compare(key, newest.row.ICCID)) > 0 {
+			newest = r
+		}
+	}
+	if newest == nil {
+		return raw
+	}
+	return newest.row.ICCID
+}
+
+// makeshift says that a SIM's key is not its ICCID.
+func makeshift(key string) bool {
+	return strings.HasPrefix(key, ofIMSI) || strings.HasPrefix(key, standIn("")) || queue.Contract(key) != key
+}
+
+// recognise works all lines' keys out anew: it is known of another SIM whose it is.
+func (p *Pool) recognise() {
+	p.keys.Lock()
+	for range 2 { // what one has decides what the others are
+		for _, l := range p.all() {
+			if l.applyLocked(l.said()) {
+				l.hint()
+			}
+		}
+	}
+	p.keys.Unlock()
+}
+
+// adopt gives the SIM that the line has what was kept of it under other names: until
+// then nothing leaves on it.
+func (l *line) adopt(ctx context.Context, key, imsi string) error {
+	p, contract := l.p, queue.Contract(key)
+	if contract == standIn(l.port.Name) {
+		return nil
+	}
+	l.mu.Lock()
+	nameless := l.nameless && l.key == key
+	l.mu.Unlock()
+	used := map[string]bool{}
+	for _, other := range p.all() {
+		used[other.simKey()] = true
+	}
+	p.simMu.Lock()
+	var names []string
+	for name := range p.sims {
+		switch its := queue.Contract(name); {
+		case name == contract || used[name]:
+		case its == contract, its == ofIMSI+imsi && imsi != "", nameless && name == standIn(l.port.Name):
+			names = append(names, name)
+		}
+	}
+	p.simMu.Unlock()
+	slices.Sort(names)
+	slices.Reverse(names) // what has its limits with another goes first
+	for _, name := range names {
+		if err := p.adoptSIM(ctx, name, contract); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	l.nameless = l.nameless && l.raw == standIn(l.port.Name)
+	l.mu.Unlock()
+	return nil
+}
+
+func (p *Pool) adoptSIM(ctx context.Context, name, iccid string) error {
+	p.pausing.Lock()
+	defer p.pausing.Unlock()
+	if err := p.store.AdoptSIM(ctx, name, iccid); err != nil {
+		return err
+	}
+	rows, err := p.store.SIMs(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(rows, func(r queue.SIMRow) bool { return r.ICCID == iccid })
+	if i < 0 {
+		return ErrNoSIM
+	}
+	p.simMu.Lock()
+	defer p.simMu.Unlock()
+	was, is := p.sims[name], p.sims[iccid]
+	if is == nil {
+		is = &simRecord{left: 1}
+		p.sims[iccid] = is
+	}
+	is.row = rows[i]
+	if was != nil {
+		is.row.Paused = is.row.Paused || was.row.Paused
+	}
+	delete(p.sims, name)
+	p.log.Info("a SIM is known by its ICCID now", "before", name, "iccid", iccid)
+	return nil
 }
 
 // standIn is what a SIM is called that says neither ICCID nor IMSI, and the SIM

@@ -100,7 +100,7 @@ func (p *Pool) look(ctx context.Context, key string) {
 			continue
 		}
 		opens := room.Opens[lane]
-		if r.shut.Has(lane) || opens.IsZero() || opens.Sub(queue.SteadyNow(p.clock)) > momentOf(lane, pause(r.pace(), 0.5)) {
+		if r.shut.Has(lane) || opens.IsZero() || opens.Sub(queue.SteadyNow(p.clock)) > momentOf(lane, pause(p.terms(key).pace(), 0.5)) {
 			shut |= 1 << lane
 			if room.Segments[lane] > 0 {
 				strangers |= 1 << lane
@@ -150,7 +150,7 @@ func (p *Pool) letGo(ctx context.Context, lines []*line, told bool, next *due) {
 	for key, r := range p.sims {
 		shut := r.refuses()
 		switch {
-		case !r.row.Enabled, r.row.Paused, faulty[key]:
+		case !p.terms(key).row.Enabled, p.terms(key).row.Paused, faulty[key]:
 			shut.Lanes = queue.AllLanes
 		case can[key]:
 			r.fled = time.Time{}

@@ -34,8 +34,10 @@ type line struct {
 	// heard is the modem's last snapshot; snap the same with an ID of its own.
 	heard, snap modem.Snapshot
 	// key is the SIM's: its ICCID, or what stands for it; "" while unknown. It
-	// stays the same as long as raw, what the modem says of the SIM, does.
+	// follows raw, whose SIM it is by what the modem says.
 	key, raw string
+	// nameless: the SIM has been in the modem since that said nothing of whose it is.
+	nameless bool
 	// kept is the key whose row is on disk: no message before that.
 	kept string
 	// twin names the port that has this SIM already.

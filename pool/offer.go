@@ -304,7 +304,7 @@ func (l *line) standing(key string, r *rules) standing {
 	s := standing{flaws: l.flaws(key, now), sim: key, emulated: l.port.Emulated, lanes: queue.AllLanes &^ r.paused}
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
-	sim := p.sims[key]
+	sim := p.terms(key)
 	switch {
 	case sim == nil:
 		return s
@@ -368,7 +368,7 @@ func (p *Pool) offer(r *rules, s standing) *queue.Offer {
 func (p *Pool) onRoute(r *rules, id int64, sim string) queue.Lanes {
 	to := r.routes[id]
 	switch {
-	case id == 0, to == nil, to.weights[sim] > 0: // without a rule, or its rule is gone
+	case id == 0, to == nil, to.weight(sim) > 0: // without a rule, or its rule is gone
 		return queue.AllLanes
 	}
 	return p.fallbacks.open(id, time.Now())
@@ -383,10 +383,10 @@ func (p *Pool) turnOn(r *rules, id int64, sim string, mine queue.Lanes) queue.La
 		return mine
 	}
 	able := *p.able.Load()
-	if to.weights[sim] == 0 {
+	if to.weight(sim) == 0 {
 		mine &= p.fallbacks.open(id, now)
 	}
-	if mine&pacedLanes == 0 || !to.uneven || to.weights[sim] == 0 {
+	if mine&pacedLanes == 0 || !to.uneven || to.weight(sim) == 0 {
 		return mine
 	}
 	var mates []string

@@ -75,6 +75,7 @@ func (p *Pool) used(c *queue.Claimed, when time.Time, quality float64) {
 	p.simMu.Lock()
 	if r := p.sims[key]; r != nil {
 		left = r.left
+		r = p.terms(key)
 		// What is urgent is bound by no pace and moves none: many codes would keep
 		// the rest from ever leaving.
 		if wait := pause(r.pace(), rand.Float64()); wait > 0 && !p.openLimits && pacedLanes.Has(queue.Lane(c.Message.Class)) {
@@ -84,11 +85,11 @@ func (p *Pool) used(c *queue.Claimed, when time.Time, quality float64) {
 	p.simMu.Unlock()
 
 	to := p.rules.Load().routeOf(c.Message.Bucket)
-	if to == nil || to.weights[key] == 0 {
+	if to == nil || to.weight(key) == 0 {
 		p.wear.use(allTraffic, key, 1, left*quality, useOf(c))
 		return
 	}
-	p.wear.use(to.ID, key, to.weights[key], left*quality, useOf(c))
+	p.wear.use(to.ID, key, to.weight(key), left*quality, useOf(c))
 	if to.uneven {
 		p.kick() // another may have waited for this one's turn
 	}
@@ -109,7 +110,7 @@ func useOf(c *queue.Claimed) use {
 func (p *Pool) paced(key string) bool {
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
-	r := p.sims[key]
+	r := p.terms(key)
 	return r != nil && time.Now().Before(r.pacedUntil)
 }
 

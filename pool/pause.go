@@ -91,6 +91,7 @@ func (p *Pool) PauseSIM(ctx context.Context, iccid string, paused bool) error {
 	if !p.known(iccid) {
 		return ErrNoSIM
 	}
+	iccid = queue.Contract(iccid)
 	set := func() {
 		p.simMu.Lock()
 		if r := p.sims[iccid]; r != nil {
@@ -231,7 +232,7 @@ func (p *Pool) shutFor(key string, c queue.Class) bool {
 	}
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
-	r := p.sims[key]
+	r := p.terms(key)
 	return r != nil && r.row.Paused
 }
 

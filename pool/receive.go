@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"recado/modem"
@@ -21,7 +22,7 @@ func (s sink) Store(ctx context.Context, r modem.Received) error {
 	}
 	l.weigh(r)
 	me := l.queueLine()
-	if key := leftBehind(r, l.said().SIM); key != "" {
+	if key := l.p.named(leftBehind(r, l.said().SIM)); key != "" {
 		me.ICCID, me.IMSI, me.Number = key, r.IMSI, l.p.numberOf(key, "")
 	}
 	l.p.canaries.arrived(me.ICCID, r.PDU.Kind == pdu.KindStatusReport)
@@ -47,7 +48,7 @@ func leftBehind(r modem.Received, now modem.SIM) string {
 	case r.ICCID != "" && r.ICCID != now.ICCID:
 		return r.ICCID
 	case r.ICCID == "" && r.IMSI != "" && r.IMSI != now.IMSI:
-		return "imsi-" + r.IMSI // as rawKey has it
+		return ofIMSI + r.IMSI // as rawKey has it
 	}
 	return ""
 }
@@ -95,6 +96,9 @@ func (l *line) follow(ctx context.Context) {
 		if now := l.simRow(key, s); key != "" && now != row {
 			row = now
 			err := l.p.saw(ctx, now)
+			if err == nil {
+				err = l.adopt(ctx, key, now.IMSI)
+			}
 			if own := standIn(l.port.Name); err == nil && key != own {
 				err = l.p.store.AdoptReports(ctx, own, key)
 			}
@@ -102,7 +106,9 @@ func (l *line) follow(ctx context.Context) {
 				err = l.p.store.SawPort(ctx, l.port.Name, s.ID, key)
 			}
 			if err != nil && ctx.Err() == nil {
-				l.p.quietly("noting the SIM of "+l.port.Name, err)
+				if !errors.Is(err, queue.ErrInHand) {
+					l.p.quietly("noting the SIM of "+l.port.Name, err)
+				}
 				// Nothing leaves on a SIM without its row, and no change may come.
 				row, again = queue.SIMRow{}, time.After(sawAgain)
 			} else {

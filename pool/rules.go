@@ -34,6 +34,15 @@ type route struct {
 	uneven  bool           // the weights differ
 }
 
+// weight of a SIM on the route, 0: it is not on it. One that seems to be in two modems
+// is, in both.
+func (r *route) weight(sim string) int {
+	if w := r.weights[sim]; w > 0 {
+		return w
+	}
+	return r.weights[queue.Contract(sim)]
+}
+
 // routeOf is the route of a bucket; nil: any SIM may send what is in it.
 func (r *rules) routeOf(id int64) *route {
 	for i := range r.buckets {

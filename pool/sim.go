@@ -106,7 +106,7 @@ func (p *Pool) loadSIMs(ctx context.Context) error {
 func (p *Pool) enabled(key string) bool {
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
-	r := p.sims[key]
+	r := p.terms(key)
 	return r == nil || r.row.Enabled
 }
 
@@ -114,8 +114,17 @@ func (p *Pool) enabled(key string) bool {
 func (p *Pool) inUse(key string) bool {
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
-	r := p.sims[key]
+	r := p.terms(key)
 	return r == nil || r.row.Enabled && !r.row.Paused
+}
+
+// terms is the record with the settings that hold for a SIM: its contract's. simMu
+// is held.
+func (p *Pool) terms(key string) *simRecord {
+	if r := p.sims[queue.Contract(key)]; r != nil {
+		return r
+	}
+	return p.sims[key]
 }
 
 // numberOf is the number a person entered for the SIM, else own.
@@ -180,26 +189,37 @@ func (p *Pool) saw(ctx context.Context, row queue.SIMRow) error {
 	if err := p.store.SawSIM(ctx, row); err != nil {
 		return err
 	}
-	defer p.readLimits(ctx) // of a new one its pace, before it sends anything
+	if p.noted(row) {
+		p.recognise()
+	}
+	p.readLimits(ctx) // of a new one its pace, before it sends anything
+	return nil
+}
+
+// noted keeps what a modem says of its SIM in memory; true when it was not known
+// that there is one with this IMSI.
+func (p *Pool) noted(row queue.SIMRow) (news bool) {
 	p.simMu.Lock()
 	defer p.simMu.Unlock()
-	r := p.sims[row.ICCID]
-	if r == nil {
-		row.Enabled = true
-		row.FirstSeen = p.clock.Now()
-		row.Window.From = -1
-		p.sims[row.ICCID] = &simRecord{row: row, left: 1}
-		return nil
+	for _, key := range []string{queue.Contract(row.ICCID), row.ICCID} {
+		if p.sims[key] == nil {
+			fresh := row
+			fresh.ICCID, fresh.Enabled, fresh.FirstSeen, fresh.Window.From = key, true, p.clock.Now(), -1
+			p.sims[key] = &simRecord{row: fresh, left: 1}
+			news = true
+		}
 	}
-	r.row.IMSI, r.row.Emulated = row.IMSI, row.Emulated
+	r := p.sims[row.ICCID]
+	news = (news || row.IMSI != "" && row.IMSI != r.row.IMSI) && row.IMSI != "" && !makeshift(queue.Contract(row.ICCID))
+	r.row.Emulated = row.Emulated
 	for _, f := range []struct{ kept, said *string }{
-		{&r.row.OwnNumber, &row.OwnNumber}, {&r.row.Operator, &row.Operator}, {&r.row.SMSC, &row.SMSC},
+		{&r.row.IMSI, &row.IMSI}, {&r.row.OwnNumber, &row.OwnNumber}, {&r.row.Operator, &row.Operator}, {&r.row.SMSC, &row.SMSC},
 	} {
 		if *f.said != "" {
 			*f.kept = *f.said
 		}
 	}
-	return nil
+	return news
 }
 
 // simState is the state of the line's SIM, and in plain words why.
@@ -257,13 +277,15 @@ func (p *Pool) withheld(key string) (state, why string) {
 		return SIMLimitReached, limitWords[r.tight]
 	case r.capped:
 		return SIMLimitReached, "it has written to as many different people as it may; those are still written to"
-	case p.openLimits, r.row.Window.None():
+	}
+	window := p.terms(key).row.Window
+	if p.openLimits || window.None() {
 		return "", ""
 	}
 	if !p.clock.Trusted() {
 		return SIMUnavailable, "the time of day is not certain: in case these are not the hours in which it may send, only codes and alerts leave on it"
 	}
-	if open, change := windowUntil(r.row.Window, p.clock.Now(), p.home); !open {
+	if open, change := windowUntil(window, p.clock.Now(), p.home); !open {
 		why = "outside the hours in which it may send"
 		if !change.IsZero() {
 			why += "; they begin on " + change.In(p.home).Format(Moment)
@@ -330,7 +352,7 @@ func (p *Pool) SIMs(ctx context.Context) ([]SIM, error) {
 		s := &list[i]
 		s.Limits, s.Routes = limits[s.ICCID], []int64{}
 		for id, to := range rules.routes {
-			if to.weights[s.ICCID] > 0 {
+			if to.weight(s.ICCID) > 0 {
 				s.Routes = append(s.Routes, id)
 			}
 		}
@@ -358,6 +380,9 @@ func (p *Pool) liveSIM(l *line, key string, s modem.Snapshot) SIM {
 	p.simMu.Lock()
 	if r := p.sims[key]; r != nil {
 		sim = r.sim()
+		its := p.terms(key).sim()
+		sim.Enabled, sim.Paused, sim.Pace, sim.PerMinute, sim.Window = its.Enabled, its.Paused, its.Pace, its.PerMinute, its.Window
+		sim.Number = cmp.Or(sim.Number, its.Number)
 	}
 	p.simMu.Unlock()
 	sim.State, sim.Reason, sim.Modem = state, reason, s.ID
@@ -404,6 +429,15 @@ func (p *Pool) SIM(ctx context.Context, iccidOrName string) (SIM, error) {
 // UpdateSIM changes what a person may change. A SIM that is switched off
 // finishes the submission it has open.
 func (p *Pool) UpdateSIM(ctx context.Context, iccid string, patch queue.SIMPatch) (SIM, error) {
+	if contract := queue.Contract(iccid); contract != iccid && p.known(iccid) {
+		its := queue.SIMPatch{Enabled: patch.Enabled, Pace: patch.Pace, Window: patch.Window, Paused: patch.Paused}
+		if its != (queue.SIMPatch{}) {
+			if _, err := p.UpdateSIM(ctx, contract, its); err != nil {
+				return SIM{}, err
+			}
+		}
+		patch = queue.SIMPatch{Name: patch.Name, Number: patch.Number}
+	}
 	if patch.Paused != nil {
 		if err := p.PauseSIM(ctx, iccid, *patch.Paused); err != nil {
 			return SIM{}, err

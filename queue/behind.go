@@ -18,11 +18,11 @@ const deepRows = `SELECT seq, recipient, avoid_sim, segments, next, error_code F
 	WHERE sim = ?1 AND bucket = ?3 AND lane = ?4 AND seq > ?11 AND ` + ready + ` AND ` + alive + ` AND avoid_sim <> ?5 ORDER BY seq LIMIT +?10`
 
 // deepSQL are those of them that the SIM may send. ?6 and ?8: only to whom it has
-// texted in a day, a month that began then, or then (?7, ?9).
+// texted (its contract is ?12) in a day, a month that began then, or then (?7, ?9).
 const deepSQL = `
 SELECT seq, recipient, avoid_sim, segments, next, error_code FROM (` + deepRows + `) m
-WHERE (?6 IS NULL OR EXISTS (SELECT 1 FROM usage_recipient u WHERE u.iccid = ?5 AND u.window = 'day' AND u.start IN (?6, ?7) AND u.recipient = m.recipient))
-  AND (?8 IS NULL OR EXISTS (SELECT 1 FROM usage_recipient u WHERE u.iccid = ?5 AND u.window = 'month' AND u.start IN (?8, ?9) AND u.recipient = m.recipient))
+WHERE (?6 IS NULL OR EXISTS (SELECT 1 FROM usage_recipient u WHERE u.iccid = ?12 AND u.window = 'day' AND u.start IN (?6, ?7) AND u.recipient = m.recipient))
+  AND (?8 IS NULL OR EXISTS (SELECT 1 FROM usage_recipient u WHERE u.iccid = ?12 AND u.window = 'month' AND u.start IN (?8, ?9) AND u.recipient = m.recipient))
 ORDER BY seq`
 
 // deepEnd says how far they go.
@@ -73,7 +73,7 @@ func (s *Store) behind(tx *sqlite.Tx, v *view, i int, first *head, n instant) (*
 	if n.trusted {
 		now = ms(n.now)
 	}
-	args := []any{first.sim, now, first.bucket, first.lane, v.ICCID, by.starts[0], by.starts[1], by.starts[2], by.starts[3], deepest, from}
+	args := []any{first.sim, now, first.bucket, first.lane, v.ICCID, by.starts[0], by.starts[1], by.starts[2], by.starts[3], deepest, from, Contract(v.ICCID)}
 	h, err := s.deep(tx, v, i, first, n, args)
 	if err != nil || v.meter == nil {
 		return h, err

@@ -112,6 +112,7 @@ func (s *Store) Room(ctx context.Context, iccid string) (Room, error) {
 
 // Limits of a SIM and what is used of them; ErrNoSIM.
 func (s *Store) Limits(ctx context.Context, iccid string) (SIMLimits, error) {
+	iccid = Contract(iccid)
 	var l SIMLimits
 	var n instant
 	found, err := s.loaded(ctx, iccid, func(m *meter, now instant) { l, n = m.limits(now), now })

@@ -22,7 +22,7 @@ func (s *Store) SetLimits(ctx context.Context, iccid string, p LimitsPatch) erro
 	if err := p.check(); err != nil {
 		return err
 	}
-	err := s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error { return s.changeLimits(tx, iccid, p) })
+	err := s.db.Write(ctx, sqlite.Urgent, func(tx *sqlite.Tx) error { return s.changeLimits(tx, Contract(iccid), p) })
 	if err != nil {
 		return fmt.Errorf("set the SIM's limits: %w", err)
 	}

@@ -115,13 +115,18 @@ func (w *slide) rewind(now int64) {
 // them.
 func (w *slide) answered(attempt, now int64) {
 	for i := len(w.entries) - 1; i >= 0; i-- {
-		switch e := &w.entries[i]; {
-		case e.attempt == attempt:
-			e.at = now
-			return
-		default:
+		e := w.entries[i]
+		if e.attempt != attempt {
 			now = min(now, e.at)
+			continue
 		}
+		e.at = now
+		// What another line of the contract has on its way since before comes after.
+		for ; i > 0 && w.entries[i-1].at == noAnswer; i-- {
+			w.entries[i] = w.entries[i-1]
+		}
+		w.entries[i] = e
+		return
 	}
 }
 

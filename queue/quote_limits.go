@@ -91,7 +91,7 @@ func (s *Store) KnownTo(ctx context.Context, iccid string, a Allowance, numbers 
 			continue
 		}
 		err := s.db.Read().QueryRowContext(ctx, `SELECT count(*) FROM json_each(?4) j WHERE EXISTS (SELECT 1 FROM usage_recipient r
-			WHERE r.iccid = ?1 AND r.window = ?2 AND r.start = ?3 AND r.recipient = j.value)`, iccid, string(w), a.starts[i], string(list)).Scan(&known[i])
+			WHERE r.iccid = ?1 AND r.window = ?2 AND r.start = ?3 AND r.recipient = j.value)`, Contract(iccid), string(w), a.starts[i], string(list)).Scan(&known[i])
 		if err != nil {
 			return known, fmt.Errorf("look whom the SIM has texted: %w", err)
 		}

@@ -88,6 +88,10 @@ func (s *Store) SawSIM(ctx context.Context, r SIMRow) error {
 				operator = CASE WHEN ?4 <> '' THEN ?4 ELSE operator END,
 				smsc = CASE WHEN ?5 <> '' THEN ?5 ELSE smsc END`,
 			r.ICCID, r.IMSI, r.OwnNumber, r.Operator, r.SMSC, r.Emulated, now)
+		if contract := Contract(r.ICCID); err == nil && contract != r.ICCID { // it has the limits
+			_, err = tx.Exec(`INSERT INTO sim (iccid, imsi, emulated, first_seen, last_seen) VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT (iccid) DO NOTHING`,
+				contract, r.IMSI, r.Emulated, now)
+		}
 		tx.AfterCommit(func() { s.usage.saw(r.ICCID, r.Emulated); s.changed() })
 		return err
 	})

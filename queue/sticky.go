@@ -302,7 +302,7 @@ func (s *Store) countsIn(ctx context.Context, iccid string, lane int, to string)
 			continue
 		}
 		err := s.db.Read().QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM usage_recipient WHERE iccid = ?1 AND window = ?2 AND start IN (?3, ?4) AND recipient = ?5)`,
-			iccid, string(Windows[w]), starts[w][0], starts[w][1], to).Scan(&known)
+			Contract(iccid), string(Windows[w]), starts[w][0], starts[w][1], to).Scan(&known)
 		if err != nil {
 			return false, err
 		}

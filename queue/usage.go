@@ -52,7 +52,7 @@ func (u *usage) forget(iccids ...string) {
 		clear(u.sims)
 	}
 	for _, iccid := range iccids {
-		delete(u.sims, iccid)
+		delete(u.sims, Contract(iccid))
 	}
 }
 
@@ -80,10 +80,11 @@ func (u *usage) current(tx *sqlite.Tx) error {
 	return nil
 }
 
-// meter of a SIM, in the writer's transaction; nil when the SIM was never seen.
+// meter of a SIM's contract, in the writer's transaction; nil when it was never seen.
 // What was sent while nobody knew the day, or by a clock that was far ahead, becomes
 // part of the present one.
 func (s *Store) meter(tx *sqlite.Tx, iccid string, n instant) (*meter, error) {
+	iccid = Contract(iccid)
 	s.usage.mu.Lock()
 	m := s.usage.sims[iccid]
 	if m != nil {
@@ -188,6 +189,7 @@ const recountSQL = `UPDATE usage_period SET recipients = (SELECT count(*) FROM u
 // charge counts a segment that is about to leave, or errs with ErrLimit: then
 // nothing of the transaction may stay.
 func (s *Store) charge(tx *sqlite.Tx, iccid string, attempt int64, recipient string, class Class, n instant) error {
+	iccid = Contract(iccid)
 	m, err := s.meter(tx, iccid, n)
 	if err != nil {
 		return err
@@ -236,7 +238,7 @@ func (s *Store) charge(tx *sqlite.Tx, iccid string, attempt int64, recipient str
 
 func knownIn(tx *sqlite.Tx, iccid string, w int, start, recipient string) (known bool, err error) {
 	err = tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM usage_recipient WHERE iccid = ? AND window = ? AND start = ? AND recipient = ?)`,
-		iccid, string(Windows[w]), start, recipient).Scan(&known)
+		Contract(iccid), string(Windows[w]), start, recipient).Scan(&known)
 	return known, err
 }
 
@@ -368,6 +370,7 @@ func (s *Store) warmed(tx *sqlite.Tx, iccid string, m *meter, warm int, n instan
 // loaded gives a SIM's meter to f, which must be quick, read anew if need be; false
 // when the SIM was never seen.
 func (s *Store) loaded(ctx context.Context, iccid string, f func(*meter, instant)) (found bool, err error) {
+	iccid = Contract(iccid)
 	n := s.instant()
 	s.usage.mu.Lock()
 	m := s.usage.sims[iccid]

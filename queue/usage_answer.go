@@ -12,6 +12,7 @@ import (
 // come or never will: the network's own count lies before it. After midnight that is
 // in the new day, and in a new month.
 func (s *Store) dateByAnswer(tx *sqlite.Tx, iccid string, attempt int64) error {
+	iccid = Contract(iccid)
 	n := s.instant()
 	m, err := s.meter(tx, iccid, n)
 	if err != nil {
@@ -116,6 +117,7 @@ func uncount(tx *sqlite.Tx, iccid string, window Window, start, recipient string
 // refund gives back what was counted for an attempt of which certainly nothing has
 // left.
 func (s *Store) refund(tx *sqlite.Tx, iccid string, attempt int64) error {
+	iccid = Contract(iccid)
 	var recipient, day, month string
 	err := tx.QueryRow(`DELETE FROM usage WHERE iccid = ? AND attempt = ? RETURNING recipient, day, month`, iccid, attempt).Scan(&recipient, &day, &month)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -1,10 +1,11 @@
 package queue
 
 import (
-	"database/sql"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"recado/queue/sqlite"
 )
@@ -121,9 +122,13 @@ func (m *meter) loadPeriods(tx *sqlite.Tx, iccid string) (torn bool, err error) 
 	return torn, rows.Err()
 }
 
+// answersLate is how much later than the next one, at most, the answer to a gate of
+// the same contract may come that another line opened.
+const answersLate = 10 * time.Minute
+
 // loadSlides reads the gates of the last hour, newest first: none was answered
-// after the one that followed it, nor after now, whatever a clock that was set back
-// says.
+// after the one that followed it on the same line, nor after now, whatever a clock
+// that was set back says.
 func (m *meter) loadSlides(tx *sqlite.Tx, iccid string, u *usage, n instant) (torn bool, err error) {
 	most := int64(0)
 	for w := range m.slides {
@@ -137,26 +142,26 @@ func (m *meter) loadSlides(tx *sqlite.Tx, iccid string, u *usage, n instant) (to
 	if most == 0 {
 		return false, nil
 	}
-	var open int64
-	err = tx.QueryRow(`SELECT id FROM attempt INDEXED BY attempt_open_sim WHERE iccid = ? AND phase = 'prepared'`, iccid).Scan(&open)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return false, err
-	}
-	rows, err := tx.Query(`SELECT attempt, at, recipient FROM usage WHERE iccid = +? ORDER BY attempt DESC`, iccid)
+	rows, err := tx.Query(`SELECT u.attempt, u.at, u.recipient, coalesce(a.iccid, ''), coalesce(a.phase, '') FROM usage u LEFT JOIN attempt a ON a.id = u.attempt
+		WHERE u.iccid = +? ORDER BY u.attempt DESC`, iccid)
 	if err != nil {
 		return false, err
 	}
 	defer rows.Close()
-	for last := n.steady; rows.Next(); {
+	for last := map[string]int64{}; rows.Next(); {
 		var e entry
-		var recipient string
-		if torn, err = Scanned(rows, &e.attempt, &e.at, &recipient); torn || err != nil {
+		var recipient, line, phase string
+		if torn, err = Scanned(rows, &e.attempt, &e.at, &recipient, &line, &phase); torn || err != nil {
 			return torn, err
 		}
-		e.at, e.who = min(e.at, last), u.who(recipient)
-		if last = e.at; e.attempt == open {
+		before, follows := last[line]
+		if !follows {
+			before = n.steady
+		}
+		e.at, e.who = min(e.at, before), u.who(recipient)
+		if last[line] = e.at; phase == "prepared" {
 			e.at = noAnswer
-		} else if n.steady-e.at > most {
+		} else if n.steady-e.at > most+answersLate.Milliseconds() {
 			break
 		}
 		for w := range m.slides {
@@ -167,6 +172,7 @@ func (m *meter) loadSlides(tx *sqlite.Tx, iccid string, u *usage, n instant) (to
 	}
 	for w := range m.slides {
 		slices.Reverse(m.slides[w].entries)
+		slices.SortStableFunc(m.slides[w].entries, func(a, b entry) int { return cmp.Compare(a.at, b.at) })
 		if people := m.slides[w].people; people != nil {
 			for _, e := range m.slides[w].entries {
 				people[e.who]++
