@@ -186,6 +186,9 @@ func (l *line) adopt(ctx context.Context, key, imsi string) error {
 func (p *Pool) adoptSIM(ctx context.Context, name, iccid string) error {
 	p.pausing.Lock()
 	defer p.pausing.Unlock()
+	if err := p.rename(ctx, name, iccid); err != nil {
+		return err
+	}
 	if err := p.store.AdoptSIM(ctx, name, iccid); err != nil {
 		return err
 	}
@@ -210,6 +213,30 @@ func (p *Pool) adoptSIM(ctx context.Context, name, iccid string) error {
 	}
 	delete(p.sims, name)
 	p.log.Info("a SIM is known by its ICCID now", "before", name, "iccid", iccid)
+	return nil
+}
+
+// rename puts a SIM in the place of another name of it in the routes.
+func (p *Pool) rename(ctx context.Context, name, iccid string) error {
+	routes, err := p.store.Routes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range routes {
+		i := slices.IndexFunc(r.SIMs, func(s queue.RouteSIM) bool { return s.ICCID == name })
+		if i < 0 {
+			continue
+		}
+		r.SIMs = slices.Clone(r.SIMs)
+		if slices.ContainsFunc(r.SIMs, func(s queue.RouteSIM) bool { return s.ICCID == iccid }) {
+			r.SIMs = slices.Delete(r.SIMs, i, i+1)
+		} else {
+			r.SIMs[i].ICCID = iccid
+		}
+		if _, err := p.store.UpdateRoute(ctx, r); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -127,7 +128,7 @@ func testICCIDNotTold(t *testing.T, paused bool) {
 // TestICCIDComesLate: what was sent, set and paused while only the IMSI of a new SIM
 // was known is the SIM's when the ICCID comes; also when that comes in another modem.
 func TestICCIDComesLate(t *testing.T) {
-	for _, name := range []string{"in the same modem", "in another modem", "in another modem, while it seems to be in the first"} {
+	for _, name := range []string{"in the same modem", "nothing was told", "in another modem", "in another modem, while it seems to be in the first"} {
 		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { testICCIDComesLate(t, name) }) })
 	}
 }
@@ -135,20 +136,31 @@ func TestICCIDComesLate(t *testing.T) {
 func testICCIDComesLate(t *testing.T, how string) {
 	r := emptyRig(t, emulator.NetworkOptions{})
 	a := r.net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond})
-	for _, on := range tellsICCID {
+	silent := tellsICCID
+	if how == "nothing was told" {
+		silent = append([]string{"+CIMI", "+CSIM"}, silent...)
+	}
+	for _, on := range silent {
 		a.Inject(emulator.Fault{Kind: emulator.FaultError, On: on, Count: -1})
 	}
 	require.NoError(t, r.pool.Add(pool.Port{Name: "tcp:127.0.0.1:1", Open: a.Open}))
 	r.ready(1)
 	iccid, imsi, number := a.ICCID(), r.pool.Modems()[0].SIM.IMSI, a.Number()
 	standIn := "imsi-" + imsi
+	if how == "nothing was told" {
+		standIn = "port-tcp:127.0.0.1:1"
+	}
 	require.Equal(t, []string{standIn}, r.keys())
 	r.daily(standIn, 2)
+	_, err := r.store.AddRoute(t.Context(), queue.Route{Name: "one", Prefixes: []string{"+34600"}, SIMs: []queue.RouteSIM{{ICCID: standIn, Weight: 3}}, Fallback: queue.FallbackWait})
+	require.NoError(t, err)
 	r.alerts(6)
 	pinned := r.submit(queue.Request{To: []string{"+34600999999"}, Text: "x", SIM: standIn})[0]
 	time.Sleep(time.Minute)
 	require.Len(t, r.accepted(), 2)
 	switch {
+	case how == "nothing was told":
+		a.ClearFaults() // it is asked again
 	case how == "in the same modem":
 		a.ClearFaults()
 		require.NoError(t, r.pool.Restart(t.Context(), r.pool.Modems()[0].ID))
@@ -169,7 +181,43 @@ func testICCIDComesLate(t *testing.T, how string) {
 	require.NoError(t, err)
 	day := limits.Limits[2]
 	require.Equal(t, [2]int{2, 2}, [2]int{day.UsedSegments, day.MaxSegments})
+	routes, err := r.store.Routes(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []queue.RouteSIM{{ICCID: iccid, Weight: 3}}, routes[0].SIMs)
 	r.daily(iccid, 20)
 	r.until("what waits leaves", func() bool { return len(r.accepted()) == 7 })
 	require.Equal(t, iccid, r.reaches(pinned.ID, queue.Delivered).SIM, "what was for the SIM leaves on it")
+}
+
+// TestSIMsThatShareAnIMSI: programs that emulate modems often give them all the same
+// one. Those that tell no ICCID work as well.
+func TestSIMsThatShareAnIMSI(t *testing.T) {
+	for name, told := range map[string]int{"no ICCID at all": 0, "one ICCID": 1, "two ICCIDs": 2} {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { testSharedIMSI(t, told) }) })
+	}
+}
+
+func testSharedIMSI(t *testing.T, told int) {
+	r := emptyRig(t, emulator.NetworkOptions{Latency: time.Second})
+	for i := range 4 {
+		m := r.net.AddModem(emulator.ModemOptions{BootTime: time.Millisecond})
+		iccid, number := m.ICCID(), m.Number()
+		m.RemoveSIM()
+		for _, on := range tellsICCID {
+			if i >= told {
+				m.Inject(emulator.Fault{Kind: emulator.FaultError, On: on, Count: -1})
+			}
+		}
+		m.InsertSIM(emulator.SIMOptions{ICCID: iccid, IMSI: "001010123456789", Number: number})
+		r.modems = append(r.modems, m)
+		require.NoError(t, r.pool.Add(pool.Port{Name: fmt.Sprintf("tcp:127.0.0.1:%d", i), Open: m.Open, Emulated: true}))
+	}
+	r.ready(4)
+	r.alerts(40)
+	r.until("all of it leaves", func() bool { return len(r.accepted()) == 40 })
+	by := map[string]int{}
+	for _, e := range r.accepted() {
+		by[e.Modem]++
+	}
+	require.Len(t, by, 4, "all took their part")
 }

@@ -18,15 +18,15 @@ func Contract(iccid string) string {
 	return sim
 }
 
-// ErrInHand: an attempt of the SIM is open.
-var ErrInHand = errors.New("the SIM has a submission open")
+// ErrInHand: a message is in the hands of the SIM's line.
+var ErrInHand = errors.New("the SIM has a message in hand")
 
 // AdoptSIM says which SIM a name stood for that was given before its ICCID was
 // known, or while it seemed to be in two modems. What was sent under that name
 // counts as the SIM's; what a person has set there holds where nothing was set for
 // the SIM, a kill switch in any case; what waits for it waits for the SIM, and its
-// row goes. Nobody may use the name any more: ErrInHand while an attempt under it is
-// open. Of a name that was never seen nothing is done. ErrNoSIM.
+// row goes. Nobody may use the name any more: ErrInHand while a message is claimed
+// under it. Of a name that was never seen nothing is done. ErrNoSIM.
 func (s *Store) AdoptSIM(ctx context.Context, standIn, iccid string) error {
 	err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error { return s.adopt(tx, standIn, iccid) })
 	if err == nil {
@@ -41,7 +41,8 @@ func (s *Store) AdoptSIM(ctx context.Context, standIn, iccid string) error {
 func (s *Store) adopt(tx *sqlite.Tx, standIn, iccid string) error {
 	var known, open bool
 	err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM sim WHERE iccid = ?1),
-		EXISTS (SELECT 1 FROM attempt INDEXED BY attempt_open_sim WHERE iccid = ?1 AND phase = 'prepared')`, standIn).Scan(&known, &open)
+		EXISTS (SELECT 1 FROM attempt INDEXED BY attempt_open_sim WHERE iccid = ?1 AND phase = 'prepared')
+			OR EXISTS (SELECT 1 FROM message INDEXED BY message_claim WHERE claimed_by = ?1 AND claimed_by <> '')`, standIn).Scan(&known, &open)
 	switch {
 	case err != nil || !known || standIn == iccid:
 		return err
@@ -159,7 +160,7 @@ func adoptRow(tx *sqlite.Tx, standIn, iccid string) error {
 	if err := tx.QueryRow(`SELECT name FROM sim WHERE iccid = ?`, standIn).Scan(&name); err != nil {
 		return fmt.Errorf("take over the SIM's name: %w", err)
 	}
-	const mine = `UPDATE message SET sim = ?2, wish = iif(wish = ?1, ?2, wish) WHERE sim = ?1 AND claimed_by = '' AND `
+	const mine = `UPDATE message SET sim = ?2, wish = iif(wish = ?1, ?2, wish) WHERE sim = ?1 AND `
 	for _, query := range []string{
 		`UPDATE sim SET paused = max(sim.paused, s.paused), enabled = min(sim.enabled, s.enabled),
 			number = iif(sim.number = '', s.number, sim.number),
@@ -169,7 +170,7 @@ func adoptRow(tx *sqlite.Tx, standIn, iccid string) error {
 			window_from = iif(sim.window_from < 0, s.window_from, sim.window_from), window_to = iif(sim.window_from < 0, s.window_to, sim.window_to),
 			window_days = iif(sim.window_from < 0, s.window_days, sim.window_days)
 			FROM (SELECT * FROM sim WHERE iccid = ?1) s WHERE sim.iccid = ?2`,
-		mine + `state IN ('queued','sending') AND not_before = 0`,
+		mine + `state IN ('queued','sending') AND claimed_by = '' AND not_before = 0`,
 		mine + `state IN ('queued','sending') AND not_before > 0`,
 		mine + `state = 'scheduled' AND not_before > 0`,
 		mine + `state = 'held'`,

@@ -80,8 +80,9 @@ func (s *Store) SawSIM(ctx context.Context, r SIMRow) error {
 	}
 	now := ms(s.clock.Now())
 	err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
-		_, err := tx.Exec(`INSERT INTO sim (iccid, imsi, own_number, operator, smsc, emulated, first_seen, last_seen)
-			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+		// Limits that are there were chosen, also when the SIM's row has been lost.
+		_, err := tx.Exec(`INSERT INTO sim (iccid, imsi, own_number, operator, smsc, emulated, first_seen, last_seen, limits_set)
+			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, EXISTS (SELECT 1 FROM sim_limit WHERE iccid = ?1))
 			ON CONFLICT (iccid) DO UPDATE SET last_seen = ?7, emulated = ?6,
 				imsi = CASE WHEN ?2 <> '' THEN ?2 ELSE imsi END,
 				own_number = CASE WHEN ?3 <> '' THEN ?3 ELSE own_number END,
