@@ -394,8 +394,26 @@ func TestLimitsAreExact(t *testing.T) {
 	})
 }
 
+// sinceItBegan counts all that was sent since the clock was first seen in the window that
+// a day is in, or after it: it may never have left it, whatever it said since.
+func sinceItBegan(gates []spent, today string, w Window) (segments, people int) {
+	first := func(d string) string { // of its window
+		if w == WindowMonth {
+			return d[:len("2006-01")]
+		}
+		return d
+	}
+	begun := slices.IndexFunc(gates, func(g spent) bool { return g.day != unknownDay && first(g.day) >= first(today) })
+	who := map[string]bool{}
+	for _, g := range gates[begun:] {
+		who[g.recipient] = true
+	}
+	return len(gates) - begun, len(who)
+}
+
 // TestLimitsHoldWhateverTheClock jumps the time of day to and fro: what slides is
-// exact by the steady clock, and no day by the clock that is trusted has one too many.
+// exact by the steady clock, and no day or month has one too many since the trusted clock
+// was first in it, wherever it has been meanwhile.
 func TestLimitsHoldWhateverTheClock(t *testing.T) {
 	zone(t, time.UTC)
 	fresh := copies(t)
@@ -413,52 +431,64 @@ func TestLimitsHoldWhateverTheClock(t *testing.T) {
 		base, offset := c.now, time.Duration(0)
 		moved := func() { c.now = base.Add(c.steady.Sub(time.Unix(1e9, 0)) + offset) }
 		unknown := 0 // since the last time that the day was known
+		send := func(t *rapid.T) {
+			for range 3 {
+				b.submit(Request{To: []string{fmt.Sprintf("+3460011100%d", rapid.IntRange(0, 3).Draw(t, "to"))}, Class: OTP, ValidFor: maxValid})
+			}
+			m, err := b.Claim(context.Background(), l)
+			require.NoError(t, err)
+			if m == nil {
+				b.raw(`DELETE FROM message WHERE state = 'queued'`)
+				return
+			}
+			a, err := b.Gate(context.Background(), m.Line, m.Message.Seq, 1)
+			b.raw(`DELETE FROM message WHERE state = 'queued' AND claimed_by = ''`)
+			if err != nil {
+				require.True(t, errors.Is(err, ErrLimit), err)
+				return
+			}
+			b.outcome(a, Outcome{Verdict: Accepted, MR: 0, At: c.now})
+			g := spent{attempt: a, at: c.steady, day: unknownDay, recipient: m.Message.To}
+			if c.firms {
+				g.day = day(c.now)
+			} else {
+				unknown++
+			}
+			gates = append(gates, g)
+			sliding := 0
+			for _, o := range gates {
+				if c.steady.Sub(o.at) <= time.Minute {
+					sliding++
+				}
+			}
+			require.LessOrEqual(t, sliding, limits[0].MaxSegments)
+			if c.firms {
+				for _, l := range limits[1:] {
+					used, people := sinceItBegan(gates, g.day, l.Window)
+					require.LessOrEqual(t, used, l.MaxSegments, l.Window)
+					require.LessOrEqual(t, people, l.MaxRecipients, l.Window)
+				}
+			}
+			require.LessOrEqual(t, unknown, limits[1].MaxSegments, "while nobody knows the day, all of it is one")
+		}
+		set := func(hours int) {
+			offset = time.Duration(hours) * time.Hour
+			moved()
+		}
 		t.Repeat(map[string]func(*rapid.T){
-			"send": func(t *rapid.T) {
-				for range 3 {
-					b.submit(Request{To: []string{fmt.Sprintf("+3460011100%d", rapid.IntRange(0, 3).Draw(t, "to"))}, Class: OTP, ValidFor: maxValid})
-				}
-				m, err := b.Claim(context.Background(), l)
-				require.NoError(t, err)
-				if m == nil {
-					b.raw(`DELETE FROM message WHERE state = 'queued'`)
-					return
-				}
-				a, err := b.Gate(context.Background(), m.Line, m.Message.Seq, 1)
-				b.raw(`DELETE FROM message WHERE state = 'queued' AND claimed_by = ''`)
-				if err != nil {
-					require.True(t, errors.Is(err, ErrLimit), err)
-					return
-				}
-				b.outcome(a, Outcome{Verdict: Accepted, MR: 0, At: c.now})
-				g := spent{attempt: a, at: c.steady, day: unknownDay, recipient: m.Message.To}
-				if c.firms {
-					g.day = day(c.now)
-				} else {
-					unknown++
-				}
-				gates = append(gates, g)
-				sliding, today, people := 0, 0, map[string]bool{}
-				for _, o := range gates {
-					if c.steady.Sub(o.at) <= time.Minute {
-						sliding++
-					}
-					if o.day == g.day {
-						today++
-						people[o.recipient] = true
+			"send": send,
+			"a day back and again": func(t *rapid.T) {
+				for _, hours := range []int{0, -24, 0} {
+					set(hours)
+					for range 3 {
+						send(t)
+						c.pass(time.Minute + 2*time.Second)
 					}
 				}
-				require.LessOrEqual(t, sliding, limits[0].MaxSegments)
-				if c.firms {
-					require.LessOrEqual(t, today, limits[1].MaxSegments)
-					require.LessOrEqual(t, len(people), 2)
-				}
-				require.LessOrEqual(t, unknown, limits[1].MaxSegments, "while nobody knows the day, all of it is one")
 			},
 			"seconds": func(t *rapid.T) { c.pass(time.Duration(rapid.IntRange(1, 61_000).Draw(t, "ms")) * time.Millisecond) },
 			"set": func(t *rapid.T) {
-				offset = time.Duration(rapid.IntRange(-24, 24).Draw(t, "hours")) * time.Hour
-				moved()
+				set(rapid.IntRange(-24, 24).Draw(t, "hours"))
 			},
 			"hours": func(t *rapid.T) { c.pass(time.Duration(rapid.IntRange(1, 30).Draw(t, "hours")) * time.Hour) },
 			"doubt": func(t *rapid.T) {

@@ -171,7 +171,7 @@ func setResetDay(tx *sqlite.Tx, iccid string, m *meter, reset int, n instant) er
 			step{`UPDATE usage_period SET segments = 0, recipients = 0 WHERE iccid = ? AND window = 'month' AND start = ?`, []any{iccid, old}})
 	}
 	steps = append(steps, step{`INSERT OR REPLACE INTO usage_period (iccid, window, start, segments, recipients) VALUES (?, 'month', ?, ?, 0)`, []any{iccid, start, segments}},
-		step{recountSQL, []any{iccid, "month", start}},
+		step{recountSQL, []any{iccid, "month", start, 0}},
 		step{`UPDATE usage SET month = ? WHERE iccid = ?`, []any{start, iccid}})
 	for _, step := range steps {
 		if _, err := tx.Exec(step.query, step.args...); err != nil {

@@ -81,7 +81,7 @@ func (b *box) to(class Class, numbers ...string) {
 	}
 }
 
-const ana, bea, cid = "+34600111001", "+34600111002", "+34600111003"
+const ana, bea, cid, dan = "+34600111001", "+34600111002", "+34600111003", "+34600111009"
 
 func TestDefaultLimits(t *testing.T) {
 	b := newBox(t)

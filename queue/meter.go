@@ -187,12 +187,20 @@ func (m *meter) start(w int, n instant) string {
 	return last
 }
 
-// label is where a gate counts now.
+// label is where a gate counts now: while the clock is before what was counted
+// already, in the latest window that it was counted in, and so in all from the present
+// one to that. Nobody can say which of them it is.
 func (m *meter) label(w int, n instant) string {
 	if !n.dated {
 		return unknownDay
 	}
-	return m.start(w, n)
+	start, list := m.start(w, n), m.periods[w-daily]
+	for i := len(list) - 1; i >= 0 && list[i].start > start; i-- {
+		if list[i].start <= horizon(w, n) {
+			return list[i].start
+		}
+	}
+	return start
 }
 
 // month is the first day of the billing month that t is in, which begins on a day

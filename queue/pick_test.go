@@ -208,7 +208,6 @@ func TestWhatIsBehindIsLookedAtOnce(t *testing.T) {
 	b.to(Bulk, bea, cid)
 	require.Equal(t, 1, b.sends(l, 1), "three of four are all that bulk may have")
 	b.raw(`UPDATE message SET state = 'cancelled' WHERE state = 'queued'`)
-	const dan = "+34600111009"
 	b.to(Bulk, dan, dan)
 	require.Nil(t, b.claimed(l))
 	b.to(Normal, dan)

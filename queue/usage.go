@@ -149,8 +149,11 @@ func (m *meter) astray(n instant) bool {
 // mergePeriods counts in the present day and month what was counted far ahead.
 func mergePeriods(tx *sqlite.Tx, iccid string, m *meter, n instant) error {
 	for w := daily; w <= monthly; w++ {
-		start, beyond, window := m.start(w, n), horizon(w, n), string(Windows[w])
-		segments := 0
+		start, beyond, window := m.label(w, n), horizon(w, n), string(Windows[w])
+		segments, lost := 0, 0
+		if err := tx.QueryRow(lostSQL, iccid, window, start, beyond).Scan(&lost); err != nil {
+			return err
+		}
 		for _, p := range m.periods[w-daily] {
 			if p.start > beyond {
 				segments += p.segments
@@ -167,7 +170,7 @@ func mergePeriods(tx *sqlite.Tx, iccid string, m *meter, n instant) error {
 			{`DELETE FROM usage_period WHERE iccid = ? AND window = ? AND start > ?`, []any{iccid, window, beyond}},
 			{`INSERT INTO usage_period (iccid, window, start, segments, recipients) VALUES (?1, ?2, ?3, ?4, 0)
 				ON CONFLICT (iccid, window, start) DO UPDATE SET segments = segments + excluded.segments`, []any{iccid, window, start, segments}},
-			{recountSQL, []any{iccid, window, start}},
+			{recountSQL, []any{iccid, window, start, lost}},
 		} {
 			if _, err := tx.Exec(step.query, step.args...); err != nil {
 				return err
@@ -183,7 +186,14 @@ func mergePeriods(tx *sqlite.Tx, iccid string, m *meter, n instant) error {
 	return err
 }
 
-const recountSQL = `UPDATE usage_period SET recipients = (SELECT count(*) FROM usage_recipient r WHERE r.iccid = ?1 AND r.window = ?2 AND r.start = ?3)
+// lostSQL is how many recipients of a day or month (?3), and of those far ahead (?4), are
+// counted and not known any more: tidied away when it seemed to be over.
+const lostSQL = `SELECT coalesce(sum(max(p.recipients - (SELECT count(*) FROM usage_recipient r
+		WHERE r.iccid = p.iccid AND r.window = p.window AND r.start = p.start), 0)), 0)
+	FROM usage_period p WHERE p.iccid = ?1 AND p.window = ?2 AND (p.start = ?3 OR p.start > ?4)`
+
+// recountSQL counts the recipients that are known, and so many more (?4).
+const recountSQL = `UPDATE usage_period SET recipients = ?4 + (SELECT count(*) FROM usage_recipient r WHERE r.iccid = ?1 AND r.window = ?2 AND r.start = ?3)
 	WHERE iccid = ?1 AND window = ?2 AND start = ?3`
 
 // charge counts a segment that is about to leave, or errs with ErrLimit: then
@@ -222,8 +232,8 @@ func (s *Store) charge(tx *sqlite.Tx, iccid string, attempt int64, recipient str
 		if !full[w] || !fresh[w-daily] {
 			continue
 		}
-		// Also in the window that goes on while nobody knows the day.
-		if n.dated {
+		// Also in the window that goes on while nobody knows the day, or the clock is back.
+		if started[w-daily] == [2]string{days, months}[w-daily] {
 			return ErrLimit
 		}
 		if before, err := knownIn(tx, iccid, w, started[w-daily], recipient); err != nil || !before {

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -227,13 +228,13 @@ func TestAClockThatIsSetBackFreesNothing(t *testing.T) {
 	require.Zero(t, b.sends(l, 5))
 	got := b.limitsOf(l)
 	require.Equal(t, 3, got.Limits[daily].UsedSegments)
-	require.Equal(t, 2, got.Limits[daily].UsedRecipients)
+	require.Equal(t, 3, got.Limits[daily].UsedRecipients, "of the second nobody can say on which of both days it was, so it counts on both, to be sure")
 	require.Equal(t, 2, got.Limits[minute].UsedSegments, "what had left the window stays away")
 	b.restart()
 	b.clock.forward(2 * time.Minute)
 	require.Zero(t, b.sends(l, 5), "the day is full")
 	b.clock.forward(2 * time.Hour)
-	require.Equal(t, 2, b.sends(l, 5), "and tomorrow has one already")
+	require.Equal(t, 1, b.sends(l, 5), "and tomorrow has those already that may have been sent on it")
 }
 
 func TestTheBillingMonthIsMoved(t *testing.T) {
@@ -291,8 +292,8 @@ func TestUsageIsKeptAsLongAsItCounts(t *testing.T) {
 	require.LessOrEqual(t, b.count(`SELECT count(*) FROM usage`), 2)
 	require.Equal(t, keepDays+1, b.count(`SELECT count(*) FROM usage_period WHERE window = 'day' AND iccid = ?`, l.ICCID)+1)
 	require.Equal(t, 4, b.count(`SELECT count(*) FROM usage_period WHERE window = 'month' AND iccid = ?`, l.ICCID))
-	require.Equal(t, 2, b.count(`SELECT count(*) FROM usage_recipient WHERE window = 'day' AND iccid = ?`, l.ICCID))
-	require.Equal(t, 4, b.count(`SELECT count(*) FROM usage_recipient WHERE window = 'month' AND iccid = ?`, l.ICCID))
+	require.Equal(t, 2*keepDaysRecipients, b.count(`SELECT count(*) FROM usage_recipient WHERE window = 'day' AND iccid = ?`, l.ICCID))
+	require.Equal(t, 2*keepMonthsRecipients, b.count(`SELECT count(*) FROM usage_recipient WHERE window = 'month' AND iccid = ?`, l.ICCID))
 	require.Equal(t, 2, b.count(`SELECT count(*) FROM usage_recipient WHERE iccid = ?`, other.ICCID), "the last ones of a SIM that rests stay")
 	require.Zero(t, b.count(`SELECT count(*) FROM usage WHERE iccid = ?`, other.ICCID))
 	require.Equal(t, "2026-04-01", b.text(`SELECT max(start) FROM usage_period WHERE window = 'month'`))
@@ -364,4 +365,102 @@ func TestUsageIsKeptWhileAnAnswerIsAwaited(t *testing.T) {
 	b.wake()
 	b.outcome(a, Outcome{Verdict: NotSent, MR: -1, Retry: true})
 	require.Zero(t, b.limitsOf(l).Limits[monthly].UsedSegments)
+}
+
+// A day, or a month, goes on while the clock is before it: what is sent then counts
+// in it, and it has no more when the clock comes back.
+func TestAClockThatIsBackForAWhileFreesNothing(t *testing.T) {
+	zone(t, time.UTC)
+	for _, c := range []struct {
+		window Window
+		now    time.Time
+	}{{WindowDay, time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, {WindowMonth, time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)}} {
+		t.Run(string(c.window), func(t *testing.T) {
+			b := newBox(t)
+			clock := &calendarClock{now: c.now, steady: time.Unix(1e9, 0), trusted: true, firms: true}
+			b.by(clock)
+			l := line(1)
+			b.known(l)
+			b.limit(l, Limit{c.window, 10, 0})
+			b.waitsFor(60)
+			require.Equal(t, 6, b.sends(l, 6))
+			clock.now = clock.now.AddDate(0, 0, -1)
+			require.Equal(t, 4, b.sends(l, 20), "the one before has had none")
+			clock.now = clock.now.AddDate(0, 0, 1)
+			require.Zero(t, b.sends(l, 20), "but it may be that this one went on")
+			clock.now = clock.now.AddDate(0, 0, -1)
+			require.Zero(t, b.sends(l, 20))
+			b.restart()
+			require.Zero(t, b.sends(l, 20))
+			clock.now = clock.now.AddDate(0, 0, 33)
+			require.Equal(t, 10, b.sends(l, 20))
+		})
+	}
+}
+
+// Nor does what was sent while nobody knew the day, if the clock is back when that
+// is known.
+func TestWhatWasSentWithoutTheDayCountsInTheLatestOne(t *testing.T) {
+	zone(t, time.UTC)
+	b := newBox(t)
+	c := &calendarClock{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), steady: time.Unix(1e9, 0), trusted: true, firms: true}
+	b.by(c)
+	l := line(1)
+	b.known(l)
+	b.limit(l, Limit{WindowDay, 10, 3})
+	b.to(Alert, ana)
+	require.Equal(t, 1, b.sends(l, 1))
+	c.trusted, c.firms = false, false
+	b.to(Alert, bea)
+	require.Equal(t, 1, b.sends(l, 1))
+	c.trusted, c.firms, c.now = true, true, c.now.AddDate(0, 0, -1)
+	b.to(Alert, cid)
+	require.Equal(t, 1, b.sends(l, 1))
+	c.now = c.now.AddDate(0, 0, 1)
+	require.Equal(t, LimitUse{Limit: Limit{WindowDay, 10, 3}, UsedSegments: 3, UsedRecipients: 3, ResetsAt: b.limitsOf(l).Limits[daily].ResetsAt}, b.limitsOf(l).Limits[daily])
+	b.to(Alert, dan)
+	require.Zero(t, b.sends(l, 1))
+	c.now = c.now.AddDate(0, 0, -1)
+	require.Zero(t, b.sends(l, 1), "of the day before, too, nobody can say that it has room")
+	b.to(Alert, ana, cid)
+	require.Equal(t, 2, b.sends(l, 5), "whom it has texted")
+}
+
+// What is tidied away while the clock is days ahead still counts when it is right.
+func TestAClockThatWasDaysAheadForgetsNobody(t *testing.T) {
+	zone(t, time.UTC)
+	for _, window := range []Window{WindowDay, WindowMonth} {
+		t.Run(string(window), func(t *testing.T) {
+			b := newBox(t)
+			c := &calendarClock{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), steady: time.Unix(1e9, 0), trusted: true, firms: true}
+			b.by(c)
+			l := line(1)
+			b.known(l)
+			b.limit(l, Limit{window, 0, 2})
+			right := c.now
+			b.to(Alert, ana, bea)
+			require.Equal(t, 2, b.sends(l, 2))
+			for i := range 4 { // that many wrong ones: even the recipients are not kept
+				ahead := right.AddDate(0, i+2, 0)
+				if window == WindowDay {
+					ahead = right.AddDate(0, 0, i+4)
+				}
+				c.now, c.steady = ahead, c.steady.Add(2*time.Hour)
+				b.to(Alert, cid)
+				require.Equal(t, 1, b.sends(l, 1))
+				b.wake()
+				b.restart()
+				b.wake()
+				c.now = right
+				b.to(Alert, dan)
+				require.Zero(t, b.sends(l, 1), "%d", i)
+				b.raw(`DELETE FROM message WHERE state = 'queued'`)
+				if i == 0 {
+					b.to(Alert, ana, cid)
+					require.Equal(t, 2, b.sends(l, 2), "whom it has texted it knows")
+				}
+			}
+			require.GreaterOrEqual(t, b.limitsOf(l).Limits[slices.Index(Windows, window)].UsedRecipients, 3)
+		})
+	}
 }

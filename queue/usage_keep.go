@@ -11,10 +11,11 @@ import (
 )
 
 // How many days and billing months of a SIM's usage are kept, and of how many of
-// them the recipients: a new billing month may share days with the last one.
+// them the recipients: a new billing month may share days with the last one, and the
+// clock may have been ahead for a while.
 const (
 	keepDays, keepMonths                     = 62, 25
-	keepDaysRecipients, keepMonthsRecipients = 1, 2
+	keepDaysRecipients, keepMonthsRecipients = 3, 4
 )
 
 // tidyUsage are the statements that delete, in portions, what no limit looks at
