@@ -138,10 +138,21 @@ func TestSimulateInPortions(t *testing.T) {
 func TestSimulateStrandsNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSituation(t, true)
-		// Not what expires, nor what a day may have no room for once others have gone.
+		// Not what expires, nor what a day or month has no room for once others have gone.
+		for i := range s.Lines {
+			l := &s.Lines[i]
+			l.Limits[windowDay], l.Limits[windowMonth], l.Warm = SimLimit{}, SimLimit{}, 0
+		}
 		s.Work[0].Expires, s.Work[0].Segments = 0, s.Work[0].Messages
 		for i := range s.Ahead {
 			s.Ahead[i].Expires, s.Ahead[i].Segments = 0, s.Ahead[i].Messages
+		}
+		for _, list := range [][]Batch{s.Ahead, s.Work} {
+			for i := range list {
+				if list[i].LetGo { // what prefers a SIM does so for a while
+					list[i].Later = time.Minute
+				}
+			}
 		}
 		well := Simulate(context.Background(), s)
 		for i := range s.Lines {
