@@ -21,3 +21,9 @@ func (p *Pool) GoOn(ctx context.Context, then func(early func(queue.Claimed)) (*
 	c, _, err := p.all()[0].goOn(ctx, "", then, alone)
 	return c, err
 }
+
+// Health says whether a SIM's line could send, and whether something speaks against it.
+func (p *Pool) Health(iccid string) (able, doubtful bool) {
+	l := p.lineOfSIM(iccid)
+	return l != nil && l.able(), l != nil && l.doubt(time.Now()) > 0
+}
