@@ -275,7 +275,7 @@ func (s *Store) moveThese(ctx context.Context, on *routing, wrong []waiting, nex
 			return nil
 		}
 		var same bool
-		err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) (err error) {
+		err := s.db.Write(ctx, sqlite.LaneOf(len(some)), func(tx *sqlite.Tx) (err error) {
 			same = false
 			if s.routes.now.Load().gen != on.gen {
 				return nil

@@ -160,7 +160,7 @@ func (s *Store) StartCanary(ctx context.Context, from, to, number, who string) (
 	}
 	o := &out[0]
 	var id int64
-	err = s.db.WriteNew(ctx, false, func(tx *sqlite.Tx) error {
+	err = s.db.WriteNew(ctx, sqlite.Ordinary, false, func(tx *sqlite.Tx) error {
 		var live int
 		if err := tx.QueryRow(`SELECT count(*) FROM canary WHERE ended_at = 0 AND from_iccid = ? AND to_iccid = ?`, from, to).Scan(&live); err != nil {
 			return err

@@ -62,7 +62,7 @@ func (s *Store) keepCodes(ctx context.Context, n instant) error {
 		} {
 			seqs, err := s.seqs(ctx, job.query, job.until, keepBatch)
 			if err == nil && len(seqs) > 0 {
-				err = s.db.Write(ctx, sqlite.Ordinary, sqlite.Secure(func(tx *sqlite.Tx) error { return job.do(tx, seqs) }))
+				err = s.db.Write(ctx, sqlite.LaneOf(len(seqs)), sqlite.Secure(func(tx *sqlite.Tx) error { return job.do(tx, seqs) }))
 				worked = true
 			}
 			if err != nil {

@@ -42,7 +42,7 @@ func (s *Store) EraseNumber(ctx context.Context, forms []string) (e ErasedOut, e
 	for {
 		var n ErasedOut
 		left := 0
-		err := s.db.Write(ctx, sqlite.Ordinary, sqlite.Secure(func(tx *sqlite.Tx) (err error) {
+		err := s.db.Write(ctx, sqlite.Lengthy, sqlite.Secure(func(tx *sqlite.Tx) (err error) {
 			n, left, err = s.eraseSome(tx, string(list))
 			return err
 		}))
@@ -149,7 +149,7 @@ func (s *Store) eraseSome(tx *sqlite.Tx, forms string) (n ErasedOut, left int, e
 // eraseOrphans deletes the number's reports that found no message: TP-RA comes
 // in whatever form the network likes.
 func (s *Store) eraseOrphans(ctx context.Context, forms []string) (n int, err error) {
-	err = s.db.Write(ctx, sqlite.Ordinary, sqlite.Secure(func(tx *sqlite.Tx) error {
+	err = s.db.Write(ctx, sqlite.Lengthy, sqlite.Secure(func(tx *sqlite.Tx) error {
 		n = 0
 		rows, err := tx.Query(`SELECT id, recipient FROM report WHERE message IS NULL`)
 		if err != nil {
@@ -208,7 +208,7 @@ func (s *Store) EraseMentions(ctx context.Context, words []string) (events, answ
 			}
 		}
 		for part := range slices.Chunk(gone, eraseBatch) {
-			err := s.db.Write(ctx, sqlite.Ordinary, sqlite.Secure(func(tx *sqlite.Tx) error {
+			err := s.db.Write(ctx, sqlite.LaneOf(len(part)), sqlite.Secure(func(tx *sqlite.Tx) error {
 				for _, seq := range part {
 					if _, err := tx.Exec(`DELETE FROM event WHERE seq = ?`, seq); err != nil {
 						return err
@@ -262,7 +262,7 @@ func (s *Store) eraseAnswers(ctx context.Context, named map[string]bool) (n int,
 		words = append(words, w)
 	}
 	for part := range slices.Chunk(edit, eraseBatch) {
-		if err := s.db.Write(ctx, sqlite.Ordinary, sqlite.Secure(func(tx *sqlite.Tx) error {
+		if err := s.db.Write(ctx, sqlite.LaneOf(len(part)), sqlite.Secure(func(tx *sqlite.Tx) error {
 			for _, k := range part {
 				if err := k.edit(tx, func(v any) any { return without(v, false, words) }); err != nil {
 					return err
@@ -274,7 +274,7 @@ func (s *Store) eraseAnswers(ctx context.Context, named map[string]bool) (n int,
 		}
 	}
 	for part := range slices.Chunk(hide, eraseBatch) {
-		if err := s.db.Write(ctx, sqlite.Ordinary, sqlite.Secure(func(tx *sqlite.Tx) error {
+		if err := s.db.Write(ctx, sqlite.LaneOf(len(part)), sqlite.Secure(func(tx *sqlite.Tx) error {
 			for _, k := range part {
 				// The request that comes again is still not sent again.
 				if _, err := tx.Exec(`UPDATE OR REPLACE idempotency SET key = ? WHERE scope = ? AND key = ?`, k.hashed(), k.scope, k.key); err != nil {

@@ -91,7 +91,7 @@ func (s *Store) hold(ctx context.Context, reason string, upTo int64, finish func
 		last := int64(0)
 		for {
 			b := batch{reason: reason, from: from, after: last, upTo: upTo, tell: heldEvents - told}
-			err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+			err := s.db.Write(ctx, sqlite.Lengthy, func(tx *sqlite.Tx) error {
 				return s.holdNext(tx, &b)
 			})
 			if err != nil {

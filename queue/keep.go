@@ -105,7 +105,7 @@ func (s *Store) keepFor(ctx context.Context, ret Retention, now time.Time, span 
 				if job.secure {
 					write = sqlite.Secure(write)
 				}
-				if err := s.db.Write(ctx, sqlite.Ordinary, write); err != nil {
+				if err := s.db.Write(ctx, sqlite.LaneOf(len(seqs)), write); err != nil {
 					return false, err
 				}
 			}
@@ -129,7 +129,7 @@ func (s *Store) stamp(ctx context.Context, now time.Time) (bool, error) {
 	if err != nil || len(seqs) == 0 {
 		return false, err
 	}
-	return true, s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+	return true, s.db.Write(ctx, sqlite.LaneOf(len(seqs)), func(tx *sqlite.Tx) error {
 		begun := time.Now()
 		for _, seq := range seqs {
 			if _, err := tx.Exec(`UPDATE message SET ended_at = ? WHERE seq = ? AND ended_at = -1`, ms(now), seq); err != nil {

@@ -71,7 +71,7 @@ func (s *Store) redate(ctx context.Context, n instant) (done bool, err error) {
 		if !first && over() {
 			return false, nil
 		}
-		err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+		err := s.db.Write(ctx, sqlite.Lengthy, func(tx *sqlite.Tx) error {
 			seqs, err := numbersOf(tx, `SELECT seq FROM message INDEXED BY message_doubt WHERE clock_doubt = 1 LIMIT ?`, redateBatch)
 			if err != nil {
 				return err
@@ -149,7 +149,7 @@ func (s *Store) followClock(ctx context.Context, n instant, over func() bool) (d
 	for f := &s.following; same && f.state < len(redated); {
 		seqs, last, err := s.otherwiseDated(ctx, redated[f.state], f.after, now)
 		if err == nil && len(seqs) > 0 {
-			err = s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error { return redateAll(tx, n, seqs) })
+			err = s.db.Write(ctx, sqlite.LaneOf(len(seqs)), func(tx *sqlite.Tx) error { return redateAll(tx, n, seqs) })
 		}
 		if err != nil {
 			return false, fmt.Errorf("put times right: %w", err)

@@ -57,7 +57,7 @@ func (s *Store) decideHeld(ctx context.Context, f HeldFilter, who, event string,
 	for first := true; ; first = false {
 		var seqs []int64
 		next, last := parts, after
-		err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) (err error) {
+		err := s.db.Write(ctx, sqlite.Lengthy, func(tx *sqlite.Tx) (err error) {
 			next, last, seqs = parts, after, nil
 			if first {
 				if from, upTo, err = heldRange(tx, f.ID); err != nil {

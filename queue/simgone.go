@@ -30,7 +30,7 @@ func (s *Store) SIMGone(ctx context.Context, iccid string) error {
 			return nil
 		}
 		moved := 0
-		err = s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+		err = s.db.Write(ctx, sqlite.LaneOf(len(seqs)), func(tx *sqlite.Tx) error {
 			moved = 0
 			for _, seq := range seqs {
 				ok := false

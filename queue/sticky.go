@@ -351,7 +351,7 @@ func (s *Store) letGoThese(ctx context.Context, seqs []int64) error {
 	if err != nil {
 		return err
 	}
-	return s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+	return s.db.Write(ctx, sqlite.LaneOf(len(seqs)), func(tx *sqlite.Tx) error {
 		tx.AfterCommit(s.readied)
 		_, err := tx.Exec(`UPDATE message SET sim = wish, prefer_until = 0 WHERE prefer_until > 0 AND seq IN (SELECT value FROM json_each(?))`, string(list))
 		return err

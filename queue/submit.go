@@ -59,7 +59,7 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 		return Result{}, err
 	}
 	var res Result
-	err = s.db.WriteNew(ctx, d.Class == Alert, func(tx *sqlite.Tx) error {
+	err = s.db.WriteNew(ctx, d.laneOf(len(out)), d.Class == Alert, func(tx *sqlite.Tx) error {
 		res = Result{Rejected: rejected}
 		d.preferred = queues{}
 		if key != nil {
@@ -108,6 +108,16 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 	failpoint.Hit(failpoint.SubmitCommitted)
 	s.metrics.accepted(r.Class, len(res.Messages))
 	return res, nil
+}
+
+// laneOf is the writer's lane for so many messages: a code or an alert is not accepted
+// behind a campaign.
+func (d *draft) laneOf(n int) sqlite.Lane {
+	lane := sqlite.LaneOf(n)
+	if lane == sqlite.Ordinary && (d.Class == OTP || d.Class == Alert) {
+		return sqlite.Prompt
+	}
+	return lane
 }
 
 // Kept is the answer that was given to a request with this key; nil when the key is

@@ -97,7 +97,7 @@ func (s *Store) endDamaged(ctx context.Context, seqs []int64) error {
 	if len(seqs) == 0 {
 		return nil
 	}
-	return s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+	return s.db.Write(ctx, sqlite.LaneOf(len(seqs)), func(tx *sqlite.Tx) error {
 		for _, seq := range seqs {
 			r, err := load(tx, seq)
 			if errors.Is(err, ErrNotFound) {

@@ -141,7 +141,7 @@ func (s *Store) wake(ctx context.Context, n instant, timely bool, what due, do f
 
 // wakeThese does one kind of work for some messages, all or none.
 func (s *Store) wakeThese(ctx context.Context, n instant, seqs []int64, do func(*sqlite.Tx, *record, instant) error) error {
-	return s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+	return s.db.Write(ctx, sqlite.LaneOf(len(seqs)), func(tx *sqlite.Tx) error {
 		for _, seq := range seqs {
 			r, err := load(tx, seq)
 			switch {
@@ -303,7 +303,7 @@ func (s *Store) tidy(ctx context.Context, n instant) (more bool, err error) {
 			if time.Since(begun) > tidyBudget {
 				return true, nil
 			}
-			err := s.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+			err := s.db.Write(ctx, sqlite.Lengthy, func(tx *sqlite.Tx) error {
 				done, err := tx.Exec(d.query, d.args...)
 				if err == nil {
 					changed, err = done.RowsAffected()

@@ -84,7 +84,7 @@ func (s *Store) eraseReceived(ctx context.Context, forms []string, e *Erased) (i
 	now := s.clock.Now()
 	for {
 		var got []string
-		err := s.db.Write(ctx, sqlite.Ordinary, sqlite.Secure(func(tx *sqlite.Tx) (err error) {
+		err := s.db.Write(ctx, sqlite.Lengthy, sqlite.Secure(func(tx *sqlite.Tx) (err error) {
 			got, err = s.eraseSome(tx, string(list), now)
 			return err
 		}))
@@ -183,7 +183,7 @@ func (s *Store) eraseRaw(ctx context.Context, forms []string, e *Erased) error {
 		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return err
 		}
-		err = s.db.Write(ctx, sqlite.Ordinary, sqlite.Secure(func(tx *sqlite.Tx) error {
+		err = s.db.Write(ctx, sqlite.LaneOf(len(gone)), sqlite.Secure(func(tx *sqlite.Tx) error {
 			for _, id := range gone {
 				if err := s.forgetRaw(tx, id, now); err != nil {
 					return err
@@ -210,7 +210,7 @@ func (s *Store) eraseAudit(ctx context.Context, forms []string, who string, e *E
 			name = f
 		}
 	}
-	return s.db.Write(ctx, sqlite.Ordinary, sqlite.Secure(func(tx *sqlite.Tx) error {
+	return s.db.Write(ctx, sqlite.Lengthy, sqlite.Secure(func(tx *sqlite.Tx) error {
 		e.Audit = 0
 		rows, err := tx.Query(`SELECT id, who, object, detail FROM audit`)
 		if err != nil {

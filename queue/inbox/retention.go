@@ -103,7 +103,7 @@ func (s *Store) keepFor(ctx context.Context, k queue.Keep, now time.Time, span t
 			if job.secure {
 				write = sqlite.Secure(write)
 			}
-			if err := s.db.Write(ctx, sqlite.Ordinary, write); err != nil {
+			if err := s.db.Write(ctx, sqlite.LaneOf(len(list)), write); err != nil {
 				return err
 			}
 		}

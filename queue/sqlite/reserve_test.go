@@ -116,7 +116,7 @@ func TestNewWorkIsRefusedBeforeTheReserveIsUsed(t *testing.T) {
 	n := 0
 	try := func(urgent bool) error {
 		n++
-		return db.WriteNew(t.Context(), urgent, func(tx *Tx) error { return put(tx, fmt.Sprint(n)) })
+		return db.WriteNew(t.Context(), Ordinary, urgent, func(tx *Tx) error { return put(tx, fmt.Sprint(n)) })
 	}
 	require.NoError(t, try(false))
 	require.Equal(t, HealthOK, db.Health().State)
@@ -140,7 +140,7 @@ func TestNewWorkIsRefusedBeforeTheReserveIsUsed(t *testing.T) {
 	_, free := hold(t, db)
 	got := make(chan error)
 	go func() {
-		got <- db.WriteNew(context.Background(), false, func(tx *Tx) error { return put(tx, "late") })
+		got <- db.WriteNew(context.Background(), Ordinary, false, func(tx *Tx) error { return put(tx, "late") })
 	}()
 	queued(t, db, Ordinary, 1)
 	d.free.Store(0)
@@ -164,11 +164,11 @@ func TestWithoutRoomForTheReserveNothingNewIsTaken(t *testing.T) {
 	d.free.Store(5 << 20)
 	db := openOn(t, filepath.Join(t.TempDir(), "recado.db"), &d)
 	require.Equal(t, HealthFull, eventually(t, db, HealthFull))
-	require.ErrorIs(t, db.WriteNew(t.Context(), true, func(*Tx) error { return nil }), ErrFull)
+	require.ErrorIs(t, db.WriteNew(t.Context(), Ordinary, true, func(*Tx) error { return nil }), ErrFull)
 	d.free.Store(40 << 20)
 	require.Equal(t, HealthOK, eventually(t, db, HealthOK))
 	whole(t, db)
-	require.NoError(t, db.WriteNew(t.Context(), false, func(*Tx) error { return nil }))
+	require.NoError(t, db.WriteNew(t.Context(), Ordinary, false, func(*Tx) error { return nil }))
 }
 
 func eventually(t *testing.T, db *DB, state string) string {

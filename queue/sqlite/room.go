@@ -147,16 +147,16 @@ func (c *condition) admits(urgent bool) error {
 	return nil
 }
 
-// WriteNew is Write on the Ordinary lane for new work: what nobody is waiting
-// for yet and a client can bring again. It errs with ErrFull, and nothing of the
-// reserve is used, when there is too little room on the disk; urgent work is
-// refused only when there is almost none.
-func (db *DB) WriteNew(ctx context.Context, urgent bool, fn func(*Tx) error) error {
-	if err := db.cond.admits(urgent); err != nil {
+// WriteNew is Write for new work: what nobody is waiting for yet and a client can
+// bring again. It errs with ErrFull, and nothing of the reserve is used, when there is
+// too little room on the disk; what is needed is refused only when there is almost
+// none.
+func (db *DB) WriteNew(ctx context.Context, lane Lane, needed bool, fn func(*Tx) error) error {
+	if err := db.cond.admits(needed); err != nil {
 		return err
 	}
-	err := db.Write(ctx, Ordinary, func(tx *Tx) error {
-		if err := db.cond.admits(urgent); err != nil { // the room may have gone while it waited
+	err := db.Write(ctx, lane, func(tx *Tx) error {
+		if err := db.cond.admits(needed); err != nil { // the room may have gone while it waited
 			return err
 		}
 		return fn(tx)

@@ -14,34 +14,12 @@ import (
 	sqlite3 "github.com/mattn/go-sqlite3"
 )
 
-// Lane says who goes first.
-type Lane uint8
-
-const (
-	// Urgent is what a modem or the network waits for: gate, outcome, inbound.
-	Urgent Lane = iota
-	// Ordinary is everything else: enqueue, settings.
-	Ordinary
-	// Unhurried is what only has to be on disk before it is acknowledged: status
-	// reports. It waits up to patience for a transaction of others that it can share,
-	// since each costs a look at the disk.
-	Unhurried
-	// hooks is what OnReopen's functions write, before anybody else.
-	hooks
-	lanes
-)
-
 const (
 	// maxBatch functions share a commit, or as many as fit in the time of longest, so
 	// that a gate never waits long behind a bulk enqueue.
 	maxBatch               = 256
 	maxHold                = 25 * time.Millisecond
 	leastHold, leastUrgent = 5 * time.Millisecond, 2 * time.Millisecond
-	// maxWaiting functions of a lane; beyond, Write gives ErrOverloaded.
-	maxWaiting = 8192
-	// patience is how long what is Unhurried waits for others, unless crowd of it do.
-	patience = 100 * time.Millisecond
-	crowd    = 16
 	// idleProof is how often an idle writer shows that it is alive.
 	idleProof = time.Second
 )
@@ -56,6 +34,7 @@ const (
 type job struct {
 	fn    func(*Tx) error
 	lane  Lane
+	given time.Time
 	state atomic.Int32
 	done  chan error
 	err   error
@@ -77,8 +56,7 @@ type writer struct {
 	mu      sync.Mutex
 	waiting [lanes][]*job
 	closing bool
-	// hurried: what is Unhurried has waited long enough, or others came with whom it
-	// can share a transaction.
+	// hurried: what is Unhurried has waited long enough, or is enough to go by itself.
 	hurried bool
 	// hooking: OnReopen's functions run, and only they are served.
 	hooking bool
@@ -86,6 +64,8 @@ type writer struct {
 
 	wake chan struct{} // capacity 1
 	done chan struct{} // the goroutine has ended
+	// served is when each lane's last job had run; the goroutine's own.
+	served [lanes]time.Time
 	// commitTook is about what a commit takes on this disk.
 	commitTook time.Duration
 	// ran are the statements since the WAL's length was asked for; it is asked for
@@ -142,7 +122,7 @@ func (db *DB) Write(ctx context.Context, lane Lane, fn func(*Tx) error) error {
 	if ctx.Value(hookKey{}) == db {
 		lane = hooks
 	}
-	j := &job{fn: fn, lane: lane, done: make(chan error, 1)}
+	j := &job{fn: fn, lane: lane, given: time.Now(), done: make(chan error, 1)}
 	if err := db.w.put(lane, j); err != nil {
 		return err
 	}
@@ -161,67 +141,12 @@ func (db *DB) Write(ctx context.Context, lane Lane, fn func(*Tx) error) error {
 	}
 }
 
-func (w *writer) put(lane Lane, j *job) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err := w.over.Load(); err != nil {
-		return *err
-	}
-	if w.closing && lane != hooks {
-		return ErrClosed
-	}
-	if len(w.waiting[lane]) >= maxWaiting {
-		return ErrOverloaded
-	}
-	w.waiting[lane] = append(w.waiting[lane], j)
-	if lane != Unhurried || len(w.waiting[lane]) >= crowd {
-		w.hurryLocked()
-		w.nudge()
-	}
-	return nil
-}
-
-// hurry lets what is Unhurried wait no longer for others.
-func (w *writer) hurry() {
-	w.mu.Lock()
-	w.hurryLocked()
-	w.mu.Unlock()
-	w.nudge()
-}
-
-func (w *writer) hurryLocked() { w.hurried = w.hurried || len(w.waiting[Unhurried]) > 0 }
-
-// take gives the next job that its caller still wants; nil when none waits. What is
-// Unhurried comes last, and only with others or when it has waited.
-func (w *writer) take() *job {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, lane := range [...]Lane{hooks, Urgent, Ordinary, Unhurried} {
-		if w.hooking && lane != hooks || lane == Unhurried && !w.hurried {
-			break
-		}
-		q := w.waiting[lane]
-		for len(q) > 0 {
-			j := q[0]
-			q[0] = nil
-			q = q[1:]
-			if j.state.CompareAndSwap(jobWaiting, jobTaken) {
-				w.waiting[lane] = q
-				return j
-			}
-		}
-		w.waiting[lane] = nil // lets the grown array go
-		w.hurried = w.hurried && lane != Unhurried
-	}
-	return nil
-}
-
 func (w *writer) run() {
 	defer close(w.done)
 	proof := time.NewTicker(idleProof)
 	defer proof.Stop()
 	for {
-		j := w.take()
+		j := w.first()
 		if j != nil {
 			w.batch(j)
 		}
@@ -271,21 +196,6 @@ func (w *writer) nudge() {
 	}
 }
 
-// busy says that a job waits.
-func (w *writer) busy() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.hooking {
-		return len(w.waiting[hooks]) > 0
-	}
-	for lane := range w.waiting {
-		if len(w.waiting[lane]) > 0 && (Lane(lane) != Unhurried || w.hurried) {
-			return true
-		}
-	}
-	return false
-}
-
 func (w *writer) ending() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -295,16 +205,19 @@ func (w *writer) ending() bool {
 // batch runs first and what else waits in one transaction, then answers all.
 func (w *writer) batch(first *job) {
 	begun := time.Now()
-	urgent := false
+	urgent, lengthy := false, true
 	var kept, all []*job
 	if err := w.begin(); err != nil {
 		w.answer([]*job{first}, w.failing(err))
 		return
 	}
-	for j := first; j != nil; j = w.take() {
+	for j := first; j != nil; j = w.join(lengthy) {
 		all = append(all, j)
-		urgent = urgent || j.lane != Ordinary
+		urgent = urgent || j.lane < Ordinary || j.lane == hooks
+		lengthy = lengthy && j.lane == Lengthy
 		j.err = w.failing(w.apply(j, len(kept) > 0))
+		now := time.Now()
+		w.served[j.lane] = now
 		switch {
 		case w.doubt != nil:
 		case j.err == nil:
@@ -320,8 +233,12 @@ func (w *writer) batch(first *job) {
 				return
 			}
 		}
-		if w.doubt != nil || len(all) >= maxBatch || time.Since(begun) > w.longest(urgent) {
+		over := now.Sub(begun) > w.longest(urgent)
+		if w.doubt != nil || len(all) >= maxBatch || over && !lengthy {
 			break
+		}
+		if over { // what came in meanwhile need not wait for a second commit
+			lengthy, begun = false, now
 		}
 	}
 	w.finish(kept)
@@ -475,7 +392,7 @@ func (w *writer) progressAt() time.Time { return *w.progress.Load() }
 func (w *writer) close() error {
 	w.mu.Lock()
 	w.closing = true
-	w.hurryLocked()
+	w.hurried = len(w.waiting[Unhurried]) > 0
 	w.mu.Unlock()
 	w.stop()
 	w.nudge()

@@ -30,7 +30,7 @@ func (o *Outbox) collect(ctx context.Context) (more bool, err error) {
 	last := list[len(list)-1].seq
 	now, wall := o.clock.tick(), o.wall.Now().UnixMilli()
 	made, moved := 0, []*lane{}
-	err = o.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+	err = o.db.Write(ctx, sqlite.LaneOf(len(list)), func(tx *sqlite.Tx) error {
 		made, moved = 0, moved[:0]
 		for _, l := range o.lanes {
 			if l.cursor >= last {

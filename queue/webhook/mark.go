@@ -92,7 +92,7 @@ func (o *Outbox) mark(ctx context.Context, marks []mark) error {
 	if err := failpoint.Err(failpoint.OutboxMark); err != nil {
 		return err
 	}
-	err := o.db.Write(ctx, sqlite.Ordinary, func(tx *sqlite.Tx) error {
+	err := o.db.Write(ctx, sqlite.LaneOf(len(marks)), func(tx *sqlite.Tx) error {
 		touched := map[*lane]bool{}
 		for _, m := range marks {
 			if err := o.markOne(tx, m); err != nil {
