@@ -157,3 +157,35 @@ func TestWhoSharesACommit(t *testing.T) {
 func TestLaneOf(t *testing.T) {
 	require.Equal(t, []Lane{Ordinary, Ordinary, Lengthy}, []Lane{LaneOf(1), LaneOf(few), LaneOf(few + 1)})
 }
+
+// A gate that comes while what is Lengthy runs shares its commit; one that comes
+// during the commit goes before the next of that, though that has waited longer.
+func TestAGateGoesBeforeTheNextThatIsLengthy(t *testing.T) {
+	unhurried(t, func(db *DB) {
+		var order []string
+		noted := func(name string, took time.Duration, end func()) func(*Tx) error {
+			return func(tx *Tx) error {
+				time.Sleep(took)
+				order = append(order, "run "+name)
+				tx.AfterCommit(func() {
+					if order = append(order, "end "+name); end != nil {
+						end()
+					}
+				})
+				return put(tx, name)
+			}
+		}
+		var all sync.WaitGroup
+		give := func(lane Lane, fn func(*Tx) error) {
+			all.Go(func() { _ = db.Write(context.Background(), lane, fn) })
+			synctest.Wait()
+		}
+		late := &job{fn: noted("late gate", 0, nil), lane: Urgent, given: time.Now(), done: make(chan error, 1)}
+		give(Lengthy, noted("first", 2*patience, func() { _ = db.w.put(Urgent, late) }))
+		give(Lengthy, noted("second", 0, nil))
+		give(Urgent, noted("gate", 0, nil))
+		all.Wait()
+		require.NoError(t, <-late.done)
+		require.Equal(t, []string{"run first", "run gate", "end first", "end gate", "run late gate", "end late gate", "run second", "end second"}, order)
+	})
+}
