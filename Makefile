@@ -87,7 +87,7 @@ torture: ## The long proofs of nothing lost and nothing sent twice: an hour or s
 	RECADO_REPORT_SEEDS=40 $(GO) test -count=1 -timeout 1h -v -run '^TestEveryReportFindsItsOwnMessage$$' ./queue
 	RECADO_PROOF_KILLS=2000 RECADO_PROOF_HITS=1,2,3,5,7,13 RECADO_PROOF_ROUNDS=3 $(GO) test -count=1 -timeout 3h -v ./cmd/recado/proof
 	CAMPAIGN=100000 $(GO) test -count=1 -timeout 1h -v -run '^TestACodeInACampaign$$' ./pool
-	CHOICE_RUNS=30 $(GO) test -count=1 -timeout 1h -run '^TestChoiceOfSIM$$' ./pool
+	CHOICE_RUNS=30 $(GO) test -count=1 -timeout 1h -run '^(TestChoiceOfSIM|TestNoIdleSIMKeepsAMessage|TestNothingWaitsBesideAnIdleSIM)$$' ./pool
 	RAPID_CHECKS=5000 $(GO) test -count=1 -timeout 1h -run '^(TestHealthyLinesAreNeverFoundMute|TestAMuteLineIsFound|TestFewFollowWithoutLeave)$$' ./pool
 	RAPID_CHECKS=1000 $(GO) test -count=1 -timeout 2h -run '^(TestLimitsAreExact|TestLimitsHoldWhateverTheClock|TestTheStoreAgreesWithItsModel|TestRetentionTouchesNothingThatIsNotAtItsEnd|TestNothingLeavesOffItsRoute)$$' ./queue
 	RECADO_INBOUND_SEEDS=20 $(GO) test -count=1 -timeout 1h -v -run '^TestNothingReceivedIsLostOrDoubled$$' ./queue/inbox

@@ -21,7 +21,7 @@ import (
 // mutes, dialogues and preferences, what an idle SIM may send and no better one could
 // leaves soon. CHOICE_RUNS sets how many seeds are run.
 func TestNothingWaitsBesideAnIdleSIM(t *testing.T) {
-	runs, err := strconv.Atoi(cmp.Or(os.Getenv("CHOICE_RUNS"), "2"))
+	runs, err := strconv.Atoi(cmp.Or(os.Getenv("CHOICE_RUNS"), "3"))
 	require.NoError(t, err)
 	for seed := range uint64(runs) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
@@ -68,9 +68,9 @@ func testNothingWaits(t *testing.T, random *rand.Rand) {
 	}
 	for _, prefix := range []string{"+34611", "+34612"} {
 		route := queue.Route{Name: "to " + prefix, Enabled: true, Prefixes: []string{prefix}, Fallback: []string{queue.FallbackAny, queue.FallbackWait}[random.IntN(2)]}
-		members := map[string]bool{}
+		members, only := map[string]bool{}, random.IntN(2*sims)-sims
 		for i, sim := range r.iccid {
-			if i == random.IntN(sims) || random.IntN(2) == 0 {
+			if i == only || only < 0 && random.IntN(2) == 0 {
 				route.SIMs = append(route.SIMs, queue.RouteSIM{ICCID: sim, Weight: 1 + random.IntN(50)})
 				members[sim] = true
 			}
@@ -99,7 +99,7 @@ func testNothingWaits(t *testing.T, random *rand.Rand) {
 	}
 	for i := range 120 {
 		q := queue.Request{To: []string{fmt.Sprintf("+3461%d%06d", 1+random.IntN(3), i)}, Text: "x", ValidFor: 24 * time.Hour,
-			Class: []queue.Class{queue.OTP, queue.Alert, queue.Normal, queue.Normal, queue.Bulk, queue.Bulk}[random.IntN(6)]}
+			Class: []queue.Class{queue.OTP, queue.Alert, queue.OTP, queue.Alert, queue.Normal, queue.Bulk}[random.IntN(6)]}
 		if random.IntN(4) == 0 {
 			q.To = []string{number(random.IntN(sims))}
 		}
@@ -109,8 +109,11 @@ func testNothingWaits(t *testing.T, random *rand.Rand) {
 		which := random.IntN(sims)
 		sim := r.iccid[which]
 		switch random.IntN(16) {
-		case 0: // it gets into doubt
-			r.net.AddRule(emulator.Rule{SIM: sim, Effect: emulator.Effect{CMS: []int{38, 42, 500}[random.IntN(3)]}, Count: 1 + random.IntN(2)})
+		case 0, 3, 4, 5: // it gets into doubt
+			r.net.AddRule(emulator.Rule{SIM: sim, Effect: emulator.Effect{CMS: []int{38, 42}[random.IntN(2)]}, Count: 1})
+			m := r.submit(queue.Request{To: []string{number(40 + i)}, Text: "x", SIM: sim, Class: queue.OTP})[0]
+			time.Sleep(time.Second)
+			_, _ = r.store.Cancel(t.Context(), m.ID) // if it was refused: else it would heal it
 		case 1:
 			r.dials[which].Add(1)
 			go func() {
