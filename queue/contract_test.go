@@ -30,6 +30,7 @@ func TestTwoLinesOfOneContractShareItsLimits(t *testing.T) {
 		again := func() {
 			if restarts {
 				b.restart()
+				b.room(l) // it is read now
 			}
 		}
 		_, first := b.gated(l)
