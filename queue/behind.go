@@ -7,8 +7,8 @@ import (
 const (
 	// deepest is how many messages behind one that a SIM may not send are looked at.
 	deepest = 200
-	// deepRest is when somebody looks behind those too, and passedFor when all are
-	// looked at anew, whatever is known (ms).
+	// deepRest is when somebody looks behind those too, so many at a time, and passedFor
+	// when the first are looked at anew, whatever is known (ms).
 	deepRest, passedFor = 1000, 10_000
 )
 
@@ -35,12 +35,27 @@ type passed struct {
 	by   passedBy
 	upTo int64
 	// end: there was nothing more, when so many messages had been accepted (new ones
-	// are behind); else nobody looks further until rest.
-	end       bool
-	joined    int64
-	rest      int64
-	since, at int64 // of the first look, of the last
+	// are behind); deeper: there was, which is for a round.
+	end, deeper bool
+	joined      int64
+	since, at   int64 // of the first look, of the last
 }
+
+// round is how far somebody has come who looks behind all that is passed, for a SIM,
+// and begins again at the end. Nothing that happens meanwhile sends him back, so that
+// what the SIM may send is found in the end, wherever it is.
+type round struct {
+	upTo int64
+	rest int64 // until then nobody goes on
+}
+
+type roundOf struct {
+	iccid string
+	waits
+}
+
+// mostRounds are more than there are SIMs and buckets: those of old ones are forgotten.
+const mostRounds = 4096
 
 // passedBy is what must be as it was.
 type passedBy struct {
@@ -64,7 +79,7 @@ func (s *Store) behind(tx *sqlite.Tx, v *view, i int, first *head, n instant) (*
 			}
 		}
 		if p, ok := v.meter.passed[first.waits]; ok && p.by == by && n.steady >= p.at && n.steady-p.since < passedFor {
-			if p.end && p.joined == joined || n.steady < p.rest {
+			if p.end && p.joined == joined {
 				return nil, nil
 			}
 			from, was = max(from, p.upTo), p
@@ -73,28 +88,67 @@ func (s *Store) behind(tx *sqlite.Tx, v *view, i int, first *head, n instant) (*
 	if n.trusted {
 		now = ms(n.now)
 	}
-	args := []any{first.sim, now, first.bucket, first.lane, v.ICCID, by.starts[0], by.starts[1], by.starts[2], by.starts[3], deepest, from, Contract(v.ICCID)}
-	h, err := s.deep(tx, v, i, first, n, args)
-	if err != nil || v.meter == nil {
-		return h, err
+	look := func(from int64) (h *head, upTo int64, end bool, err error) {
+		args := []any{first.sim, now, first.bucket, first.lane, v.ICCID, by.starts[0], by.starts[1], by.starts[2], by.starts[3], deepest, from, Contract(v.ICCID)}
+		if h, err = s.deep(tx, v, i, first, n, args); err != nil || v.meter == nil {
+			return h, 0, false, err
+		}
+		if h != nil {
+			return h, h.seq - 1, false, nil
+		}
+		var rows, last int64
+		for i := 5; i < 9; i++ {
+			args[i] = nil
+		}
+		err = tx.QueryRow(deepEnd, args[:11]...).Scan(&rows, &last)
+		return nil, max(from, last), rows < deepest, err
+	}
+	var h *head
+	if !was.deeper {
+		var err error
+		if h, was.upTo, was.end, err = look(from); err != nil || v.meter == nil {
+			return h, err
+		}
+		was.deeper = h == nil && !was.end
 	}
 	was.by, was.at, was.joined = by, n.steady, joined
-	if h != nil {
-		was.upTo, was.end, was.rest = h.seq-1, false, 0
-	} else {
-		var rows, last int64
-		if err := tx.QueryRow(deepEnd, args[0], now, args[2], args[3], args[4], nil, nil, nil, nil, deepest, from).Scan(&rows, &last); err != nil {
-			return nil, err
-		}
-		if was.upTo, was.end, was.rest = max(from, last), rows < deepest, 0; !was.end {
-			was.rest = n.steady + deepRest
-		}
-	}
 	tx.AfterCommit(func() { // not before: what this transaction has taken may come back
 		if v.meter.passed == nil {
 			v.meter.passed = map[waits]passed{}
 		}
 		v.meter.passed[first.waits] = was
+	})
+	if !was.deeper {
+		return h, nil
+	}
+	of := roundOf{v.ICCID, first.waits}
+	r, begun := s.rounds[of]
+	switch {
+	case !begun, n.steady < r.rest-deepRest: // the first were looked at just now; or a clock was set back
+		r.rest = n.steady + deepRest
+	case n.steady < r.rest:
+		return nil, nil
+	default:
+		var end bool
+		var err error
+		if h, r.upTo, end, err = look(max(r.upTo, was.upTo)); err != nil {
+			return nil, err
+		}
+		if end {
+			r.upTo = 0
+		}
+		if h == nil {
+			r.rest = n.steady + deepRest
+		}
+	}
+	tx.AfterCommit(func() {
+		if len(s.rounds) >= mostRounds {
+			clear(s.rounds)
+		}
+		if s.rounds == nil {
+			s.rounds = map[roundOf]round{}
+		}
+		s.rounds[of] = r
 	})
 	return h, nil
 }

@@ -235,6 +235,69 @@ func TestWhatIsBehindIsLookedAtOnce(t *testing.T) {
 	require.Equal(t, 1, b.sends(l, 1))
 }
 
+// However deep what a SIM may send lies behind what it may not, and whatever comes back
+// meanwhile, it is found in a time that goes with the depth.
+func TestWhatIsFarBehindIsFoundWhateverHappens(t *testing.T) {
+	ctx := context.Background()
+	strangers := func(b *box, text string, n int) {
+		for begun := 0; begun < n; begun += 500 {
+			var to []string
+			for i := range min(500, n-begun) {
+				to = append(to, fmt.Sprintf("+3460022%04d", begun+i))
+			}
+			_, err := b.Submit(ctx, Request{To: to, Text: text}, nil)
+			require.NoError(t, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		limit     Limit
+		text      string
+		n         int
+		meanwhile func(b *box)
+	}{
+		"nothing happens": {Limit{WindowMonth, 0, 1}, "a", 3000, func(*box) {}},
+		"others give back": {Limit{WindowMonth, 0, 1}, "a", 1000, func(b *box) {
+			c := b.claimed(line(2))
+			require.NotNil(t, c)
+			require.NoError(t, b.Unclaim(ctx, line(2).ICCID, c.Message.Seq, Outcome{}))
+		}},
+		"it cannot be sent at first": {Limit{WindowMonth, 0, 1}, "a", 1000, func(b *box) {
+			b.submit(Request{To: []string{ana}, Class: OTP})
+			c, a := b.gated(line(1))
+			require.Equal(t, OTP, c.Message.Class)
+			b.outcome(a, Outcome{Verdict: NotSent, MR: -1, Reason: "rejected"})
+		}},
+		"too long for the day": {Limit{WindowDay, 2, 0}, longText(200), 1000, func(b *box) {
+			c := b.claimed(line(2))
+			require.NotNil(t, c)
+			require.NoError(t, b.Unclaim(ctx, line(2).ICCID, c.Message.Seq, Outcome{}))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t)
+			l := line(1)
+			b.known(l, line(2))
+			b.unlimited(line(2))
+			b.limit(l, c.limit)
+			b.to(Normal, ana)
+			require.Equal(t, 1, b.sends(l, 1))
+			b.submit(Request{To: []string{bea}, SIM: line(2).ICCID})
+			strangers(b, c.text, c.n)
+			wanted := b.submit(Request{To: []string{ana}})
+			b.raw(`UPDATE message SET sim = wish, prefer_until = 0`)
+			for range 60 {
+				if got := b.claimed(l); got != nil {
+					require.Equal(t, wanted.ID, got.Message.ID)
+					return
+				}
+				b.clock.forward(time.Second)
+				c.meanwhile(b)
+			}
+			t.Fatal("it is not found in a minute")
+		})
+	}
+}
+
 // A line that may not write to new numbers costs nothing while another takes what is
 // first, and nobody looks twice.
 func TestCappedLinesAreNotAskedForWhatAnotherTakes(t *testing.T) {

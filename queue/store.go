@@ -52,9 +52,10 @@ type Store struct {
 	proof   atomic.Pointer[func(attempt int64)]
 	holding atomic.Bool // by HoldAll: nothing is claimed meanwhile
 	// turns and joined count the commits of readied, of accepted; blind has the
-	// ICCIDs of which unseen has told.
+	// ICCIDs of which unseen has told; rounds are of behind, of the writer's goroutine.
 	turns, joined atomic.Int64
 	blind         sync.Map
+	rounds        map[roundOf]round
 
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
