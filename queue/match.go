@@ -102,6 +102,10 @@ func (s *Store) match(tx *sqlite.Tx, rep report) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
+	c := pick(list, rep.scts, when, span, known)
+	if c != nil && (c.gave(rep) || c.away(when) <= learnStep) {
+		return s.learn(tx, rep, c, len(list) == 1)
+	}
 	lost, err := lostAnswers(tx, rep)
 	if err != nil {
 		return found{}, err
@@ -110,8 +114,7 @@ func (s *Store) match(tx *sqlite.Tx, rep report) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	c := pick(list, rep.scts, when, span, known)
-	if c != nil && (c.gave(rep) || c.away(when) <= learnStep || len(open) == 0 && !nearer(lost, c, when, rep.mr, known)) {
+	if c != nil && len(open) == 0 && !nearer(lost, c, when, rep.mr, known) {
 		return s.learn(tx, rep, c, len(list) == 1)
 	}
 	// One whose answer is still awaited may be its own: wait for that.

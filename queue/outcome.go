@@ -165,10 +165,7 @@ func (s *Store) acceptedBy(tx *sqlite.Tx, r *record, a attempt, o Outcome) error
 	if err := a.close(tx, name, o); err != nil {
 		return err
 	}
-	if err := s.countSegment(tx, a.iccid); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(`UPDATE sim SET last_sent_at = ?, last_mr = ? WHERE iccid = ?`, ms(o.At), o.MR, a.iccid); err != nil {
+	if err := s.countSegment(tx, a.iccid, &o); err != nil {
 		return err
 	}
 	r.Failures = 0

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -27,7 +26,8 @@ type record struct {
 	torn                                     bool  // a value of its row could not be read
 	was                                      State // as loaded: the guard of save
 	wasNext                                  int
-	changed                                  []bool // segments to save
+	changed                                  []bool                // segments to save
+	kept                                     [columnGroups]columns // as loaded, or as save wrote them
 }
 
 const messageColumns = `seq, id, recipient, sender, text, class, state, reason, reference, encoding, delivery, report, flash,
@@ -55,7 +55,7 @@ func (r *record) scan(rows *sql.Rows) (err error) {
 	if e != (Error{}) {
 		r.Error = &e
 	}
-	r.was = r.State
+	r.was, r.kept = r.State, r.indexed()
 	return nil
 }
 
@@ -242,67 +242,6 @@ func (r *record) settle(when time.Time) {
 			r.claimedBy = ""
 		}
 	}
-}
-
-// save writes what changed, guarded by the state it was in, and with a change
-// of state its event, its count and its hint.
-func (s *Store) save(tx *sqlite.Tx, r *record) error {
-	for i, changed := range r.changed {
-		if !changed {
-			continue
-		}
-		g := r.Segments[i]
-		if _, err := tx.Exec(`UPDATE segment SET state = ?, mr = ?, sent_at = ?, report_at = ?, report_status = ? WHERE message = ? AND n = ?`,
-			string(g.State), g.MR, ms(g.SentAt), ms(g.ReportAt), g.ReportStatus, r.Seq, g.N); err != nil {
-			return fmt.Errorf("save segment: %w", err)
-		}
-		r.changed[i] = false
-	}
-	r.underHold()
-	r.unsendable()
-	s.ended(r)
-	if r.State.final() {
-		r.claimedBy, r.notBefore, r.decideAt = "", 0, 0
-		r.avoidSIM, r.avoidUntil = "", 0
-		if r.Preferred {
-			r.letGo()
-		}
-	}
-	if err := s.rebucket(tx, r); err != nil {
-		return err
-	}
-	var e Error
-	if r.Error != nil {
-		e = *r.Error
-	}
-	res, err := tx.Exec(`UPDATE message SET state = ?, reason = ?, sim = ?, next = ?, attempts = ?, ambiguous = ?, edition = ?, ambiguous_before = ?, failures = ?, possible_duplicate = ?,
-			claimed_by = ?, bucket = ?, prefer_until = ?, hold = ?, not_before = ?, avoid_sim = ?, avoid_until = ?, decide_at = ?, expires_at = ?, sent_at = ?, delivered_at = ?, ended_at = ?,
-			error_code = ?, error_class = ?, error_detail = ?
-		WHERE seq = ? AND state = ?`,
-		string(r.State), r.Reason, r.SIM, r.next(), r.Attempts, r.lost, r.edition, r.lostBefore, r.Failures, r.PossibleDuplicate,
-		r.claimedBy, r.Bucket, r.preferUntil, r.hold, r.notBefore, r.avoidSIM, r.avoidUntil, r.decideAt, ms(r.ExpiresAt), ms(r.SentAt), ms(r.DeliveredAt), r.endedAt,
-		e.Code, e.Class, e.Detail, r.Seq, string(r.was))
-	if err != nil {
-		return fmt.Errorf("save message: %w", err)
-	}
-	if n, err := res.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(fmt.Errorf("save message: it is no longer %s", r.was), err)
-	}
-	if err := s.canaryStep(tx, r); err != nil {
-		return err
-	}
-	switch {
-	case (r.State == Queued || r.State == Sending) && r.claimedBy == "" && r.notBefore == 0:
-		tx.AfterCommit(s.readied)
-	default:
-		tx.AfterCommit(s.changed)
-	}
-	if r.State == r.was {
-		return nil
-	}
-	was := r.was
-	r.was = r.State
-	return s.entered(tx, r, was)
 }
 
 // note keeps a line of the message's history.

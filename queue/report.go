@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -61,19 +62,33 @@ func (s *Store) Report(ctx context.Context, in ReportIn) error {
 			result = "repeated"
 			return nil
 		}
-		err = tx.QueryRow(`INSERT INTO report (hash, iccid, imsi, modem, raw, mr, recipient, status, scts, dt, received_at, seen_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-			hash, in.ICCID, in.IMSI, in.Modem, in.PDU.Raw, rep.mr, rep.recipient, rep.status, rep.scts, rep.dt, rep.arrive, rep.arrive).
-			Scan(&rep.id)
-		if err != nil {
-			return err
-		}
 		if twin != nil {
 			result = "matched"
+			if err := keep(tx, in, hash, rep, twin); err != nil {
+				return err
+			}
 			return s.placed(tx, rep, twin, false)
 		}
 		var f found // none when a damaged row hinders it: then it is an orphan
-		if err := s.aside(tx, "find a report's message", func() (err error) { f = found{}; f, err = s.place(tx, rep); return err }); err != nil {
+		err = s.aside(tx, "find a report's message", func() (err error) {
+			f = found{}
+			m, err := s.match(tx, rep)
+			if err != nil || m.attempt == nil {
+				return err
+			}
+			if err := keep(tx, in, hash, rep, m.attempt); err != nil {
+				return err
+			}
+			if err := s.placed(tx, rep, m.attempt, m.other); err != nil {
+				return err
+			}
+			f = m
+			return nil
+		})
+		if err == nil && f.attempt == nil {
+			err = keep(tx, in, hash, rep, nil)
+		}
+		if err != nil {
 			return err
 		}
 		result = "orphan"
@@ -95,6 +110,19 @@ func (s *Store) Report(ctx context.Context, in ReportIn) error {
 	return nil
 }
 
+// keep stores a report with the attempt that it is of; nil: an orphan.
+func keep(tx *sqlite.Tx, in ReportIn, hash []byte, rep report, a *attempt) error {
+	var message sql.NullInt64
+	n := 0
+	if a != nil {
+		message, n = sql.NullInt64{Int64: a.message, Valid: true}, a.n
+	}
+	_, err := tx.Exec(`INSERT INTO report (hash, iccid, imsi, modem, raw, mr, recipient, status, scts, dt, received_at, seen_at, message, n)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		hash, in.ICCID, in.IMSI, in.Modem, in.PDU.Raw, rep.mr, rep.recipient, rep.status, rep.scts, rep.dt, rep.arrive, rep.arrive, message, n)
+	return err
+}
+
 // reportHash tells a report read again from another one: the SIM's name in the
 // pool and the octets. Not the IMSI alone: emulated modems of other programs
 // share theirs.
@@ -109,20 +137,20 @@ func reportHash(in ReportIn) []byte {
 	return h.Sum(nil)
 }
 
-// place finds the report's segment, if there is one, and applies it.
-func (s *Store) place(tx *sqlite.Tx, rep report) (found, error) {
+// place finds an orphan's segment, if there is one, and applies it.
+func (s *Store) place(tx *sqlite.Tx, rep report) error {
 	f, err := s.match(tx, rep)
 	if err != nil || f.attempt == nil {
-		return found{}, err
-	}
-	return f, s.placed(tx, rep, f.attempt, f.other)
-}
-
-// placed ties a report to the attempt that it is of, and applies it.
-func (s *Store) placed(tx *sqlite.Tx, rep report, a *attempt, other bool) error {
-	if _, err := tx.Exec(`UPDATE report SET message = ?, n = ? WHERE id = ?`, a.message, a.n, rep.id); err != nil {
 		return err
 	}
+	if _, err := tx.Exec(`UPDATE report SET message = ?, n = ? WHERE id = ?`, f.message, f.n, rep.id); err != nil {
+		return err
+	}
+	return s.placed(tx, rep, f.attempt, f.other)
+}
+
+// placed applies a report to the attempt that it is of.
+func (s *Store) placed(tx *sqlite.Tx, rep report, a *attempt, other bool) error {
 	if other {
 		if err := s.note(tx, a.message, "report_other_sim", rep.iccid); err != nil {
 			return err
@@ -158,7 +186,7 @@ func (s *Store) matchOrphans(tx *sqlite.Tx, iccid string) error {
 		return err
 	}
 	for i := len(list) - 1; i >= 0; i-- { // in the order they came
-		if _, err := s.place(tx, list[i]); err != nil {
+		if err := s.place(tx, list[i]); err != nil {
 			return err
 		}
 	}
@@ -277,7 +305,7 @@ func (s *Store) proved(tx *sqlite.Tx, r *record, a *attempt, rep report) error {
 	if _, err := tx.Exec(`UPDATE attempt SET outcome = ?, mr = ? WHERE id = ?`, name, rep.mr, a.id); err != nil {
 		return err
 	}
-	if err := s.countSegment(tx, a.iccid); err != nil {
+	if err := s.countSegment(tx, a.iccid, nil); err != nil {
 		return err
 	}
 	// Its MR is the SIM's last, unless a later attempt has told another.

@@ -162,10 +162,15 @@ func (s *Store) UpdateSIM(ctx context.Context, iccid string, p SIMPatch) error {
 	return nil
 }
 
-// countSegment counts a segment that the network has accepted from a SIM.
-func (s *Store) countSegment(tx *sqlite.Tx, iccid string) error {
-	_, err := tx.Exec(`UPDATE sim SET sent_total = sent_total + 1, sent_day = CASE WHEN sent_on = ?1 THEN sent_day + 1 ELSE 1 END, sent_on = ?1
-		WHERE iccid = ?2`, day(s.clock.Now()), iccid)
+// countSegment counts a segment that the network has accepted from a SIM; o, unless
+// nil, is the answer that said so just now.
+func (s *Store) countSegment(tx *sqlite.Tx, iccid string, o *Outcome) (err error) {
+	const count = `UPDATE sim SET sent_total = sent_total + 1, sent_day = CASE WHEN sent_on = ?1 THEN sent_day + 1 ELSE 1 END, sent_on = ?1`
+	if today := day(s.clock.Now()); o != nil {
+		_, err = tx.Exec(count+`, last_sent_at = ?3, last_mr = ?4 WHERE iccid = ?2`, today, iccid, ms(o.At), o.MR)
+	} else {
+		_, err = tx.Exec(count+` WHERE iccid = ?2`, today, iccid)
+	}
 	if err != nil {
 		return fmt.Errorf("count the SIM's segments: %w", err)
 	}

@@ -102,7 +102,7 @@ func (s *Store) answeredBefore(tx *sqlite.Tx, r *record, a attempt, o Outcome) e
 		if name, err = acceptedName(tx, a); err != nil {
 			return err
 		}
-		if err := s.countSegment(tx, a.iccid); err != nil {
+		if err := s.countSegment(tx, a.iccid, nil); err != nil {
 			return err
 		}
 	} else {
