@@ -66,7 +66,7 @@ func (w *writer) sizes() (s sizes, err error) {
 }
 
 func (w *writer) one(query string, into ...any) error {
-	tx := Tx{conn: w.conn, stmts: w.stmts}
+	tx := Tx{statements: w.stmts}
 	return tx.QueryRow(query).Scan(into...)
 }
 

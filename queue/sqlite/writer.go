@@ -48,7 +48,7 @@ type writer struct {
 	log   *slog.Logger
 	conn  *sql.Conn
 	raw   *sqlite3.SQLiteConn // the same connection, to ask whether it is in a transaction
-	stmts map[string]*sql.Stmt
+	stmts *statements
 	cond  *condition
 	reserve
 	renewal
@@ -82,9 +82,9 @@ func (w *writer) attach(ctx context.Context, db *sql.DB) (err error) {
 		return err
 	}
 	w.conn = conn
-	w.stmts = map[string]*sql.Stmt{}
 	w.capped = false
 	err = w.conn.Raw(func(c any) error { w.raw = c.(*sqlite3.SQLiteConn); return nil })
+	w.stmts = newStatements(conn, w.raw)
 	if err == nil {
 		err = w.one("PRAGMA page_size", &w.page)
 	}
@@ -99,11 +99,7 @@ func (w *writer) attach(ctx context.Context, db *sql.DB) (err error) {
 
 // detach frees the connection.
 func (w *writer) detach() error {
-	var errs []error
-	for _, s := range w.stmts {
-		errs = append(errs, s.Close())
-	}
-	w.stmts = nil
+	errs := []error{w.stmts.close()}
 	if err := w.conn.Close(); err != nil && !errors.Is(err, sql.ErrConnDone) {
 		errs = append(errs, err)
 	}
@@ -307,7 +303,7 @@ func (w *writer) apply(j *job, shared bool) error {
 			return named(err)
 		}
 	}
-	tx := &Tx{conn: w.conn, stmts: w.stmts}
+	tx := &Tx{statements: w.stmts}
 	err := named(call(j.fn, tx, w.log))
 	j.after = tx.after
 	w.ran += tx.ran
@@ -376,7 +372,7 @@ func (w *writer) exec(query string) error {
 	if w.doubt != nil && query != "ROLLBACK" {
 		return w.doubt
 	}
-	tx := Tx{conn: w.conn, stmts: w.stmts}
+	tx := Tx{statements: w.stmts}
 	_, err := tx.Exec(query)
 	return err
 }
