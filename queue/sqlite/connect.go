@@ -51,7 +51,7 @@ func (c connector) Connect(context.Context) (driver.Conn, error) {
 		lock = "deferred" // the other is a write, and refused
 	}
 	logged := hasLog(c.path)
-	raw, err := (&sqlite3.SQLiteDriver{}).Open(u.String() + "?_busy_timeout=5000&_txlock=" + lock)
+	raw, err := (&sqlite3.SQLiteDriver{}).Open(u.String() + "?_busy_timeout=5000&_mutex=no&_txlock=" + lock)
 	if err != nil {
 		if logged && !hasLog(c.path) {
 			err = errors.Join(err, logMovedByClosing(c.path))
