@@ -168,6 +168,10 @@ func (s *Store) StartCanary(ctx context.Context, from, to, number, who string) (
 		if live > 0 {
 			return ErrCanaryRunning
 		}
+		var err error
+		if o.Seq, err = nextSeq(tx); err != nil {
+			return err
+		}
 		if err := s.insert(tx, d, o); err != nil {
 			return err
 		}
@@ -175,7 +179,7 @@ func (s *Store) StartCanary(ctx context.Context, from, to, number, who string) (
 		if _, err := tx.Exec(`UPDATE message SET bucket = 0 WHERE seq = ?`, o.Seq); err != nil {
 			return err
 		}
-		err := tx.QueryRow(`INSERT INTO canary (token, from_iccid, to_iccid, message, asked_by, started_at, state) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		err = tx.QueryRow(`INSERT INTO canary (token, from_iccid, to_iccid, message, asked_by, started_at, state) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
 			token, from, to, o.ID, who, d.steady, string(CanaryWaiting)).Scan(&id)
 		seq := o.Seq
 		tx.AfterCommit(func() {

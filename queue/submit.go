@@ -72,8 +72,13 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 		if len(out) == 0 {
 			return ErrAllRejected
 		}
+		seq, err := nextSeq(tx)
+		if err != nil {
+			return fmt.Errorf("number messages: %w", err)
+		}
 		res.Messages = make([]Message, len(out))
 		for i := range out {
+			out[i].Seq = seq + int64(i)
 			if err := s.insert(tx, d, &out[i]); err != nil {
 				return fmt.Errorf("store message: %w", err)
 			}
@@ -83,7 +88,7 @@ func (s *Store) Submit(ctx context.Context, r Request, key *Idempotency) (Result
 		if key == nil {
 			return failpoint.Err(failpoint.SubmitBefore)
 		}
-		_, err := tx.Exec(`INSERT INTO idempotency (scope, key, hash, answer, created_at, first_seq, last_seq) VALUES (?, ?, ?, ?, ?, ?, ?)
+		_, err = tx.Exec(`INSERT INTO idempotency (scope, key, hash, answer, created_at, first_seq, last_seq) VALUES (?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (scope, key) DO UPDATE SET hash = excluded.hash, answer = excluded.answer, created_at = excluded.created_at,
 				first_seq = excluded.first_seq, last_seq = excluded.last_seq`,
 			key.Scope, key.Key, key.Hash, key.Answer(res), d.steady, res.Messages[0].Seq, res.Messages[len(res.Messages)-1].Seq)
@@ -359,7 +364,7 @@ func nextSeq(tx *sqlite.Tx) (seq int64, err error) {
 	return seq, err
 }
 
-// insert stores one message with its segments.
+// insert stores one message, which has its number, with its segments.
 func (s *Store) insert(tx *sqlite.Tx, d *draft, o *outgoing) error {
 	if len(o.Segments) > 1 {
 		ref, err := drawRef(tx, o.To, o.ref)
@@ -374,10 +379,6 @@ func (s *Store) insert(tx *sqlite.Tx, d *draft, o *outgoing) error {
 		}
 	}
 	notBefore := ms(d.sendAt) // Wake readies it then; 0: ready
-	var err error
-	if o.Seq, err = nextSeq(tx); err != nil {
-		return err
-	}
 	preferUntil, err := s.seat(tx, d, o)
 	if err != nil {
 		return err
