@@ -224,7 +224,7 @@ func (r *besides) waitingBeside() map[string]beside {
 				continue
 			}
 			if w.lane < queue.LaneNormal {
-				h.most = 6 * time.Second // when nobody has been told, it is looked for every five
+				h.most = time.Second
 				if h.flaw > 0 {          // a better one may have room again within so long
 					h.most = 11 * time.Second
 				}

@@ -73,6 +73,26 @@ func (p *Pool) leftOf(key string) float64 {
 	return 1
 }
 
+// waitsForRoom says that what a SIM has just sent has it wait for more room sooner than
+// the dispatcher, who looked before, knows. The store tells only that a limit is
+// reached, once: not that it is again, nor that bulk's part of it is.
+func (p *Pool) waitsForRoom(ctx context.Context, key string) bool {
+	was := p.moreAt(key)
+	p.look(ctx, key)
+	is := p.moreAt(key)
+	return !is.IsZero() && (is.Before(was) || !was.After(time.Now()))
+}
+
+// moreAt is when a SIM has more room, as far as one knew; zero: it waits for none.
+func (p *Pool) moreAt(key string) time.Time {
+	p.simMu.Lock()
+	defer p.simMu.Unlock()
+	if r := p.sims[key]; r != nil {
+		return r.moreAt
+	}
+	return time.Time{}
+}
+
 // look notes what a SIM may send by its limits now.
 func (p *Pool) look(ctx context.Context, key string) {
 	room, err := p.store.Room(ctx, key)

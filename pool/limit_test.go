@@ -179,3 +179,39 @@ func TestAMinuteIsOneAsTheNetworkCounts(t *testing.T) {
 		}
 	})
 }
+
+// TestEachLeavesWhenTheLimitHasRoom: a minute that is full, of which somebody has been
+// told, has room for one message after the other, and each leaves at once.
+func TestEachLeavesWhenTheLimitHasRoom(t *testing.T) {
+	for name, c := range map[string]struct {
+		class   queue.Class
+		limit   queue.Limit
+		reserve int
+	}{
+		"its minute":           {queue.OTP, queue.Limit{Window: queue.WindowMinute, MaxSegments: 2}, 0},
+		"people in its minute": {queue.Alert, queue.Limit{Window: queue.WindowMinute, MaxRecipients: 2}, 0},
+		"bulk's part of it":    {queue.Bulk, queue.Limit{Window: queue.WindowMinute, MaxSegments: 8}, 75},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const most = 2
+				r := newRig(t, 1, emulator.NetworkOptions{Latency: 200 * time.Millisecond})
+				r.ready(1)
+				limits := []queue.Limit{c.limit}
+				require.NoError(t, r.pool.SetLimits(t.Context(), r.modems[0].ICCID(), queue.LimitsPatch{Limits: &limits, ReservePercent: &c.reserve}))
+				for i := range 8 {
+					r.submit(queue.Request{To: []string{number(i)}, Text: "x", Class: c.class})
+					if i < most {
+						time.Sleep(1500 * time.Millisecond)
+					}
+				}
+				time.Sleep(5 * time.Minute)
+				at := r.accepted()
+				require.Len(t, at, 8)
+				for i := range at[most:] {
+					require.Less(t, at[i+most].Time.Sub(at[i].Time), 61300*time.Millisecond, "the %d. and the %d.", i, i+most)
+				}
+			})
+		})
+	}
+}

@@ -213,8 +213,10 @@ func (l *line) serve(ctx context.Context) {
 			for b := (*begun)(nil); c != nil; {
 				c, b = l.send(ctx, c, b)
 			}
-			// Something came after the last look, or waits for the SIM's next turn.
-			if l.rest() || l.p.paced(l.simKey()) {
+			// Something came after the last look, or waits for the SIM's next turn, or for
+			// room in its limits.
+			key := l.simKey()
+			if l.rest() || l.p.paced(key) || l.p.waitsForRoom(ctx, key) {
 				l.p.kick()
 			}
 		}
