@@ -148,7 +148,7 @@ func TestHotQueriesUseTheirIndexes(t *testing.T) {
 	require.Contains(t, claim, "SEARCH m USING INTEGER PRIMARY KEY")
 	require.NotContains(t, claim, "SCAN m")
 	require.NotContains(t, claim, "TEMP B-TREE")
-	behind := plan(deepSQL, "x", 0, 0, 0, "y", nil, nil, nil, nil, 1, 0)
+	behind := plan(deepSQL, "x", 0, 0, 0, "y", nil, nil, nil, nil, 1, 0, "y")
 	require.Contains(t, behind, "SEARCH message USING INDEX message_ready (sim=? AND bucket=? AND lane=? AND seq>?)")
 	require.Contains(t, plan(deepEnd, "x", 0, 0, 0, "y", nil, nil, nil, nil, 1, 0), "SEARCH message USING INDEX message_ready (sim=? AND bucket=? AND lane=? AND seq>?)")
 	require.NotContains(t, behind, "TEMP B-TREE")

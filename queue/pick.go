@@ -20,7 +20,9 @@ const alive = `(expires_at > ?2 OR clock_doubt = 1)`
 // headsSQL gives, of what is for some SIMs (?1, a JSON array; ” is anybody's), the
 // first message of each bucket and lane. It steps from one to the next in the index,
 // whatever lies between them, so that its cost does not grow with the queue.
-const headsSQL = `
+const headsSQL = placesSQL + firstSQL + ` ORDER BY seq LIMIT 1)`
+
+const placesSQL = `
 WITH RECURSIVE g(sim, k) AS (
   SELECT j.value, (SELECT bucket * 4 + lane FROM message INDEXED BY message_ready
     WHERE sim = j.value AND ` + ready + ` ORDER BY bucket, lane LIMIT 1) FROM json_each(?1) j
@@ -29,10 +31,12 @@ WITH RECURSIVE g(sim, k) AS (
     (SELECT bucket * 4 + lane FROM message INDEXED BY message_ready
       WHERE sim = g.sim AND bucket = g.k >> 2 AND lane > g.k & 3 AND ` + ready + ` ORDER BY lane LIMIT 1),
     (SELECT bucket * 4 + lane FROM message INDEXED BY message_ready
-      WHERE sim = g.sim AND bucket > g.k >> 2 AND ` + ready + ` ORDER BY bucket, lane LIMIT 1)) FROM g WHERE g.k IS NOT NULL)
+      WHERE sim = g.sim AND bucket > g.k >> 2 AND ` + ready + ` ORDER BY bucket, lane LIMIT 1)) FROM g WHERE g.k IS NOT NULL)`
+
+const firstSQL = `
 SELECT g.sim, g.k >> 2, g.k & 3, m.seq, m.recipient, m.avoid_sim, m.segments, m.next, m.error_code
 FROM g CROSS JOIN message m ON m.seq = (SELECT seq FROM message INDEXED BY message_ready
-  WHERE sim = g.sim AND bucket = g.k >> 2 AND lane = g.k & 3 AND ` + ready + ` AND ` + alive + ` ORDER BY seq LIMIT 1)`
+  WHERE sim = g.sim AND bucket = g.k >> 2 AND lane = g.k & 3 AND ` + ready + ` AND ` + alive
 
 // waits is where a message waits.
 type waits struct {
@@ -230,7 +234,15 @@ func (s *Store) heads(tx *sqlite.Tx, views []view, sims []string, n instant) (he
 	if n.trusted {
 		now = ms(n.now)
 	}
-	rows, err := tx.Query(headsSQL, string(list), now)
+	query, args := headsSQL, []any{string(list), now}
+	past, err := s.pastOver(tx, string(list), now, n)
+	if err != nil {
+		return nil, err
+	}
+	if past != nil {
+		query, args = headsPastSQL, append(args, past.list)
+	}
+	rows, err := tx.Query(query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -240,6 +252,7 @@ func (s *Store) heads(tx *sqlite.Tx, views []view, sims []string, n instant) (he
 		if h.torn, err = Scanned(rows, &h.sim, &h.bucket, &h.lane, &h.seq, &h.recipient, &h.avoid, &h.segments, &h.next, &h.code); err != nil {
 			return nil, err
 		}
+		past.found(h)
 		h.rank = 2 * laneCount
 		for i := range views {
 			if v := &views[i]; v.open(h.waits, n) {
@@ -251,7 +264,10 @@ func (s *Store) heads(tx *sqlite.Tx, views []view, sims []string, n instant) (he
 			heads = append(heads, h)
 		}
 	}
-	return heads, rows.Err()
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, err
+	}
+	return heads, past.learn(tx, s, string(list))
 }
 
 // rank of a lane for a line: it may be another one's turn.

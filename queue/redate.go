@@ -82,7 +82,7 @@ func (s *Store) redate(ctx context.Context, n instant) (done bool, err error) {
 					return err
 				}
 			}
-			return redateAll(tx, n, seqs)
+			return s.redateAll(tx, n, seqs)
 		})
 		if err != nil {
 			return false, fmt.Errorf("put times right: %w", err)
@@ -116,11 +116,12 @@ func redateAttempts(tx *sqlite.Tx, n instant, seq int64) error {
 	return nil
 }
 
-func redateAll(tx *sqlite.Tx, n instant, seqs []int64) error {
+func (s *Store) redateAll(tx *sqlite.Tx, n instant, seqs []int64) error {
 	for _, seq := range seqs {
 		if _, err := tx.Exec(redateSQL, n.line(), n.boot, ms(n.now), seq); err != nil {
 			return err
 		}
+		s.returned(seq) // it may be over no more
 	}
 	return nil
 }
@@ -149,7 +150,7 @@ func (s *Store) followClock(ctx context.Context, n instant, over func() bool) (d
 	for f := &s.following; same && f.state < len(redated); {
 		seqs, last, err := s.otherwiseDated(ctx, redated[f.state], f.after, now)
 		if err == nil && len(seqs) > 0 {
-			err = s.db.Write(ctx, sqlite.LaneOf(len(seqs)), func(tx *sqlite.Tx) error { return redateAll(tx, n, seqs) })
+			err = s.db.Write(ctx, sqlite.LaneOf(len(seqs)), func(tx *sqlite.Tx) error { return s.redateAll(tx, n, seqs) })
 		}
 		if err != nil {
 			return false, fmt.Errorf("put times right: %w", err)

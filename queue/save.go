@@ -88,7 +88,8 @@ func (s *Store) save(tx *sqlite.Tx, r *record) error {
 	}
 	switch {
 	case (r.State == Queued || r.State == Sending) && r.claimedBy == "" && r.notBefore == 0:
-		tx.AfterCommit(s.readied)
+		s.returned(r.Seq)
+		tx.AfterCommit(s.cameBack)
 	default:
 		tx.AfterCommit(s.changed)
 	}

@@ -56,6 +56,8 @@ type Store struct {
 	turns, joined atomic.Int64
 	blind         sync.Map
 	rounds        map[roundOf]round
+	moves         atomic.Int64 // the turns that name no message
+	over          over
 
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
@@ -183,6 +185,12 @@ func (s *Store) changed() {
 // readied is called after commits that let a message come back, or that change who
 // may send one.
 func (s *Store) readied() {
+	s.moves.Add(1)
+	s.cameBack()
+}
+
+// cameBack is readied for a message of which returned knows.
+func (s *Store) cameBack() {
 	s.turns.Add(1)
 	s.kick()
 }
