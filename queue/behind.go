@@ -75,7 +75,8 @@ func (s *Store) behind(tx *sqlite.Tx, v *view, i int, first *head, n instant) (*
 		by.full, _ = v.meter.crowded(first.lane, n)
 		for w := daily; w <= monthly; w++ {
 			if by.full[w] {
-				by.starts[2*(w-daily)], by.starts[2*(w-daily)+1] = v.meter.start(w, n), v.meter.label(w, n)
+				in := v.meter.knowing(w, first.lane, n)
+				by.starts[2*(w-daily)], by.starts[2*(w-daily)+1] = in[0], in[1]
 			}
 		}
 		if p, ok := v.meter.passed[first.waits]; ok && p.by == by && n.steady >= p.at && n.steady-p.since < passedFor {

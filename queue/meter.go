@@ -203,6 +203,25 @@ func (m *meter) label(w int, n instant) string {
 	return start
 }
 
+// knowing are the labels of which a recipient must be in one when the window is crowded
+// on a lane. Who counts in a later one by its label must not crowd that.
+func (m *meter) knowing(w, lane int, n instant) [2]string {
+	start, label := m.start(w, n), m.label(w, n)
+	if !n.dated || start == label {
+		return [2]string{start, label}
+	}
+	used := 0
+	for _, p := range m.periods[w-daily] {
+		if p.start >= label {
+			used += p.recipients
+		}
+	}
+	if _, most, _, has := m.maxima(m.limit(w, n), lane); has && used+1 > most {
+		start = label
+	}
+	return [2]string{start, label}
+}
+
 // month is the first day of the billing month that t is in, which begins on a day
 // of the calendar month, or on the last of one that is shorter.
 func month(t time.Time, reset int) string {

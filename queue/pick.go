@@ -147,7 +147,7 @@ func (s *Store) fits(tx *sqlite.Tx, v *view, h *head, n instant) (bool, error) {
 			}
 		default:
 			known := false
-			for _, start := range []string{v.meter.start(w, n), v.meter.label(w, n)} {
+			for _, start := range v.meter.knowing(w, h.lane, n) {
 				is, err := knownIn(tx, v.ICCID, w, start, h.recipient)
 				if err != nil {
 					return false, err

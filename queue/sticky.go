@@ -291,7 +291,7 @@ func (s *Store) countsIn(ctx context.Context, iccid string, lane int, to string)
 			case w < daily:
 				known = known && m.slides[w].knows(who, spans[w], n.steady)
 			default:
-				starts[w] = [2]string{m.start(w, n), m.label(w, n)}
+				starts[w] = m.knowing(w, lane, n)
 			}
 		}
 	}); err != nil {

@@ -213,7 +213,7 @@ func (s *Store) charge(tx *sqlite.Tx, iccid string, attempt int64, recipient str
 	fits := m.fits(lane, 1, false, n)
 	full, _ := m.crowded(lane, n)
 	days, months := m.label(daily, n), m.label(monthly, n)
-	started := [2]string{m.start(daily, n), m.start(monthly, n)}
+	knowing := [2][2]string{m.knowing(daily, lane, n), m.knowing(monthly, lane, n)}
 	who := s.usage.who(recipient)
 	for w := range m.slides {
 		if full[w] && m.slides[w].knows(who, spans[w], n.steady) {
@@ -233,10 +233,11 @@ func (s *Store) charge(tx *sqlite.Tx, iccid string, attempt int64, recipient str
 			continue
 		}
 		// Also in the window that goes on while nobody knows the day, or the clock is back.
-		if started[w-daily] == [2]string{days, months}[w-daily] {
+		in := knowing[w-daily]
+		if in[0] == in[1] {
 			return ErrLimit
 		}
-		if before, err := knownIn(tx, iccid, w, started[w-daily], recipient); err != nil || !before {
+		if before, err := knownIn(tx, iccid, w, in[0], recipient); err != nil || !before {
 			return errors.Join(err, ErrLimit)
 		}
 	}
