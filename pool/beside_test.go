@@ -225,7 +225,10 @@ func (r *besides) waitingBeside() map[string]beside {
 			}
 			if w.lane < queue.LaneNormal {
 				h.most = time.Second
-				if h.flaw > 0 {          // a better one may have room again within so long
+				if w.sim != "" && w.sim != sim && !r.mutes[w.sim] && !r.shut[w.sim] { // an alert has some patience with one that comes back
+					h.most = 6 * time.Second
+				}
+				if h.flaw > 0 { // a better one may have room again within so long
 					h.most = 11 * time.Second
 				}
 			}

@@ -219,7 +219,13 @@ func TestSimulateFallbackWhenTheRouteIsFull(t *testing.T) {
 
 	b = batch(queue.Normal, 10, 1)
 	b.Only, b.Later, b.LetGo = []int{0}, 60*sec, true
-	require.Equal(t, map[string]int{"sim0": 5, "sim1": 5}, shares(Simulate(context.Background(), situation(lines, b))))
+	for _, b.Later = range []time.Duration{60 * sec, never} {
+		for _, lines[1].Rank = range []float64{1, -1} { // whichever looks first
+			f = Simulate(context.Background(), situation(lines, b))
+			require.Equal(t, map[string]int{"sim0": 5, "sim1": 5}, shares(f))
+			require.LessOrEqual(t, f.ETA, 11*sec, "what only prefers a SIM goes as soon as that is full")
+		}
+	}
 	lines[0].Out = WaitSIMPaused
 	require.Equal(t, 10*sec, Simulate(context.Background(), situation(lines, b)).ETA, "what only prefers a SIM that cannot goes at once")
 }

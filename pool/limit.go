@@ -184,13 +184,14 @@ func (p *Pool) letGo(ctx context.Context, lines []*line, told bool, next *due) {
 				shut.Lanes = queue.AllLanes
 			}
 		}
+		r.unfreed = !shut.None() && (r.unfreed || told || shut != r.refused)
 		switch due := r.freed.Add(letGoRound); {
 		case shut.None():
 			r.refused = shut
 		case !now.Before(due):
-			r.freed, r.refused = now, shut
+			r.freed, r.refused, r.unfreed = now, shut, false
 			free[key] = shut
-		case told || shut != r.refused:
+		case r.unfreed:
 			next.by(due)
 		}
 	}

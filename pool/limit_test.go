@@ -159,6 +159,31 @@ func testWhatPrefersASIMLeavesWithoutIt(t *testing.T) {
 	require.Less(t, got.SentAt.Sub(got.CreatedAt), time.Second)
 }
 
+// TestWhatIsToBeLetGoIsNotForgotten: what comes to prefer a SIM that cannot send it, a
+// moment after that was looked for, leaves in a quarter of a second, though the
+// dispatcher goes round for something else before.
+func TestWhatIsToBeLetGoIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3, emulator.NetworkOptions{Latency: 200 * time.Millisecond, ReportDelay: time.Second})
+		r.ready(3)
+		its, full, other := r.modems[0].ICCID(), r.modems[1].ICCID(), r.modems[2].ICCID()
+		r.writes(number(77), its)
+		r.shutWindow(its)
+		r.limit(full, queue.Limit{Window: queue.WindowMinute, MaxSegments: 1})
+		r.reaches(r.submit(queue.Request{To: []string{number(1)}, Text: "x", SIM: full})[0].ID, queue.Sent)
+		limits, err := r.store.Limits(t.Context(), full)
+		require.NoError(t, err)
+		room := limits.Limits[0].ResetsAt
+		time.Sleep(room.Sub(r.clock.Now()) - 150*time.Millisecond)
+		r.limit(other) // it is looked for
+		time.Sleep(50 * time.Millisecond)
+		m := r.submit(queue.Request{To: []string{number(77)}, Text: "x", Class: queue.Alert})[0]
+		require.Equal(t, its, m.SIM)
+		time.Sleep(300 * time.Millisecond)
+		require.Zero(t, r.waiting([]string{m.ID}))
+	})
+}
+
 // TestAMinuteIsOneAsTheNetworkCounts: between the gate and the network's count lie
 // seconds, now more and now fewer; in no 60 seconds of the network's are there more
 // than the limit allows.

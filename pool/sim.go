@@ -85,9 +85,10 @@ type simRecord struct {
 	// closed those that its send window keeps away.
 	strangers, closed queue.Lanes
 	// fled is since when its line cannot send; zero: it can. freed is when that was let
-	// go last which prefers it and which it refused.
+	// go last which prefers it and which it refused; unfreed: it has to be again.
 	fled, freed time.Time
 	refused     queue.Refusal
+	unfreed     bool
 }
 
 func (p *Pool) loadSIMs(ctx context.Context) error {
