@@ -300,7 +300,7 @@ func (m *simulation) hindered(l *simLine, b *simBatch, t time.Duration) (why str
 		if free := m.elsewhere(b, t); free > t {
 			if b.LetGo { // it leaves that to those, while they can send it
 				l.leaves = true
-				free = min(free, m.lookAgain(t))
+				free = min(free, lookAgain(t))
 			}
 			return WaitLine, free
 		}
@@ -322,7 +322,7 @@ func (m *simulation) hindered(l *simLine, b *simBatch, t time.Duration) (why str
 	}
 	if m.leaves(l, b, t) {
 		l.leaves = true
-		again := m.lookAgain(t)
+		again := lookAgain(t)
 		if l.DoubtedUntil > t {
 			again = min(again, l.DoubtedUntil)
 		}
@@ -340,9 +340,9 @@ func (m *simulation) hindered(l *simLine, b *simBatch, t time.Duration) (why str
 	return "", when
 }
 
-// lookAgain is when a line that leaves something to others looks whether they can still
-// send it, should none of them have had it look before.
-func (m *simulation) lookAgain(t time.Duration) time.Duration { return t + max(turnLook, t/50) }
+// lookAgain is when a line looks whether others have taken what it could not, or can
+// still send what it leaves to them, should none of them have had it look before.
+func lookAgain(t time.Duration) time.Duration { return t + max(turnLook, t/50) }
 
 // elsewhere is when lines beyond those that a batch is for may take it; later
 // than t: look again then.

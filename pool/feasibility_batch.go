@@ -26,6 +26,9 @@ func (b *simBatch) upTo(n int) int { return share(b.total, n, b.Messages) }
 // size is how many segments its next n messages have.
 func (b *simBatch) size(n int) int { return b.upTo(b.taken+n) - b.upTo(b.taken) }
 
+// least is how many segments the shortest of its messages has.
+func (b *simBatch) least() int { return b.total / b.Messages }
+
 // fitting is how many of its next messages have no more than that many segments.
 func (b *simBatch) fitting(segments int) int {
 	if segments <= 0 {

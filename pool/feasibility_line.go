@@ -224,6 +224,9 @@ func (l *simLine) freeAt(b *simBatch, w, kind int, t time.Duration, segments, re
 		if segments <= 0 {
 			return never
 		}
+		if used+b.least() <= segments { // the next may be shorter, when another has this one
+			return min(l.ends[w].ends, lookAgain(t))
+		}
 	default:
 		if fresh := l.fresh(b, w); fresh == 0 || l.used[w].recipients+fresh <= float64(recipients)+1e-6 {
 			return t

@@ -230,6 +230,19 @@ func TestSimulateFallbackWhenTheRouteIsFull(t *testing.T) {
 	require.Equal(t, 10*sec, Simulate(context.Background(), situation(lines, b)).ETA, "what only prefers a SIM that cannot goes at once")
 }
 
+// TestSimulateLooksForShorterOnes: a day with room for the shorter messages only takes
+// those, though a longer one was the next when its line looked: others have that.
+func TestSimulateLooksForShorterOnes(t *testing.T) {
+	lines := idleLines(100*time.Millisecond, 2*sec)
+	lines[0].Limits[windowDay] = SimLimit{Segments: 6, UsedSegments: 2}
+	b := Batch{Class: queue.Normal, Messages: 20, Segments: 50, First: 1, Last: 20, Later: never, Only: []int{0}, LetGo: true}
+	for _, fine := range []int{0, unlimited} {
+		f := simulate(context.Background(), situation(lines, b), fine)
+		require.Zero(t, f.Unsent)
+		require.LessOrEqual(t, f.ETA, 95*sec)
+	}
+}
+
 func TestSimulateWeights(t *testing.T) {
 	lines := idleLines(sec, sec)
 	b := batch(queue.Normal, 400, 1)
