@@ -2,11 +2,14 @@ package webui
 
 import (
 	"context"
+	"html"
+	"net/url"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"recado/queue/sqlite"
+	"recado/webui/auth"
 )
 
 // TestWhoStopsSendingNeedNotWait: who throws a kill switch and closes the page has
@@ -42,6 +45,22 @@ func TestAKillSwitchThatIsNotStoredHolds(t *testing.T) {
 	require.Contains(t, p.Detail, "it is stopped")
 	require.Equal(t, true, b.do("GET", v1+"/status", nil).json(t)["sending"].(map[string]any)["paused"])
 	require.Equal(t, []string{"sending.pause  "}, b.trail(1))
+	admin := b.cookie(auth.RoleAdmin)
+	for lang, words := range map[string][]string{
+		"en": {"It is stopped, but that could not be stored", "a restart would undo it. It is tried again by itself", "look at the disk"},
+		"es": {"Está parado, pero no se ha podido guardar", "si el aparato se reinicia, volverá a enviar. Se intenta de nuevo solo", "mirar el disco"},
+	} {
+		page := b.browse("POST", "/sending/pause", admin+"; "+cookieLang+"="+lang, url.Values{"class": {"bulk"}})
+		require.Equal(t, 503, page.StatusCode)
+		require.NotContains(t, string(page.body), `"/sending/pause"`, "that is no page")
+		for _, w := range words {
+			require.Contains(t, html.UnescapeString(string(page.body)), w)
+		}
+	}
+	require.Equal(t, []string{"sending.pause class bulk "}, b.trail(1))
+	page := b.do("POST", "/sending/pause", "class=bulk", "Authorization", "", "Accept", "text/html", "Sec-Fetch-Site", "same-origin",
+		"Cookie", admin, "Content-Type", "application/x-www-form-urlencoded", "Referer", b.http.URL+"/lines?all=1")
+	require.Contains(t, string(page.body), `name="next" value="/lines?all=1"`, "who lets it send again is led back")
 	require.Equal(t, 500, b.do("POST", v1+"/sending/resume", nil).StatusCode)
-	require.Equal(t, []string{"sending.pause  "}, b.trail(1), "that did not happen")
+	require.Equal(t, []string{"sending.pause class bulk "}, b.trail(1), "that did not happen")
 }

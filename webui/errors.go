@@ -34,6 +34,8 @@ type Problem struct {
 
 	// RetryAfter becomes the header of that name; 0 none.
 	RetryAfter time.Duration `json:"-"`
+	// words are those that a page has for it; empty: those of its status.
+	words string
 }
 
 // ProblemError is one thing that is wrong with a request.
@@ -165,6 +167,7 @@ func (s *Server) problem(ctx context.Context, err error) *Problem {
 	case errors.Is(err, pool.ErrUnkept):
 		p = newProblem(503, "it is stopped, but that could not be stored, and a restart would undo it: it is tried again by itself; look at the disk")
 		p.name("storage_failed", "The storage failed")
+		p.words = "unkept"
 		return p
 	case errors.Is(err, sqlite.ErrFull):
 		return newProblem(507, "")
@@ -172,10 +175,12 @@ func (s *Server) problem(ctx context.Context, err error) *Problem {
 		p = newProblem(503, "the disk failed, and nothing can be stored any more: what is there can be read; check or replace the disk, then restart Recado")
 		p.name("storage_read_only", "The storage is read-only")
 		p.RetryAfter = time.Minute
+		p.words = "read_only"
 		return p
 	case errors.Is(err, sqlite.ErrFailed):
 		p = newProblem(503, "the disk failed to store this, and it was undone; send it again, with the same Idempotency-Key")
 		p.name("storage_failed", "The storage failed")
+		p.words = "not_stored"
 		return p
 	case errors.Is(err, sqlite.ErrOverloaded), errors.Is(err, sqlite.ErrClosed):
 		return newProblem(503, "")

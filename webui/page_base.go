@@ -36,7 +36,7 @@ func (s *Server) view(c echo.Context, nav string, it any) view {
 	p := s.person(c)
 	lang := languageOf(r, p.Language)
 	v := view{
-		Lang: lang, Theme: themeOf(r), Nav: nav, Path: cleanPath(r.URL), It: it, Version: s.version,
+		Lang: lang, Theme: themeOf(r), Nav: nav, Path: cleanPath(s.pageOf(r)), It: it, Version: s.version,
 		Emulated: s.emulator != nil, Insecure: r.TLS == nil && !s.ownBox(r), now: s.clock.Now(),
 		locale: s.pages.locales[lang], zone: zoneOf(r),
 	}
@@ -132,18 +132,24 @@ func (s *Server) toDoor(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, "/setup")
 	}
 	to := "/login"
-	here := c.Request().URL
-	if c.Request().Method != http.MethodGet { // a form: back to the page that it was on
-		page, err := url.Parse(c.Request().Referer())
-		if err != nil || page.Host != c.Request().Host || !s.isPage(page.Path) {
-			page = &url.URL{Path: "/"}
-		}
-		here = page
-	}
+	here := s.pageOf(c.Request())
 	if here.Path != "/" && here.Path != "" {
 		to += "?next=" + url.QueryEscape(cleanPath(here))
 	}
 	return c.Redirect(http.StatusSeeOther, to)
+}
+
+// pageOf is the address of the page that a request is for; of a form: that of the page
+// that it was on, as far as one knows.
+func (s *Server) pageOf(r *http.Request) *url.URL {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return r.URL
+	}
+	page, err := url.Parse(r.Referer())
+	if err != nil || page.Host != r.Host || !s.isPage(page.Path) {
+		return &url.URL{Path: "/"}
+	}
+	return page
 }
 
 // isPage tells what a browser can ask for from an address that takes forms only.
@@ -160,20 +166,21 @@ var pathParts = regexp.MustCompile(`\{[^}]*\}`)
 // errorPage is what error.html shows.
 type errorPage struct {
 	Status            int
-	Key               string // of the words: "404", …
+	Key               string // of the words: "404", … or "unkept", …
 	Detail, RequestID string
 }
 
 // pageProblem tells a person of an error.
 func (s *Server) pageProblem(c echo.Context, p *Problem) error {
-	e := errorPage{Status: p.Status, RequestID: requestID(c)}
-	switch p.Status {
-	case 403, 404, 409, 413, 421, 422, 429, 500, 503, 507:
-		e.Key = strconv.Itoa(p.Status)
-	case 401:
+	e := errorPage{Status: p.Status, Key: p.words, RequestID: requestID(c)}
+	switch {
+	case p.Status == 401:
 		return s.toDoor(c)
-	case 405:
+	case e.Key != "":
+	case p.Status == 405:
 		e.Key = "404"
+	case slices.Contains([]int{403, 404, 409, 413, 421, 422, 429, 500, 503, 507}, p.Status):
+		e.Key = strconv.Itoa(p.Status)
 	default:
 		e.Key = "500"
 	}

@@ -3,8 +3,10 @@ package webui
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"html"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"recado/queue"
+	"recado/queue/sqlite"
 	"recado/webui/auth"
 )
 
@@ -304,6 +307,14 @@ func TestErrorPagesSpeakTheReadersLanguage(t *testing.T) {
 	require.Equal(t, 404, b.browse("GET", "/lines/none", cookie, nil).StatusCode)
 	require.Equal(t, 404, b.browse("GET", "/modems/none", cookie, nil).StatusCode)
 	require.Equal(t, 404, b.browse("POST", "/training/inbound", cookie, url.Values{}).StatusCode, "no emulated modems run")
+	for err, word := range map[error]string{
+		sqlite.ErrReadOnly: "El disco ha fallado", sqlite.ErrFailed: "El disco no lo ha guardado", sqlite.ErrOverloaded: "Demasiado trabajo ahora",
+	} {
+		c := b.request("POST", "/write", "Accept", "text/html")
+		b.s.failed(fmt.Errorf("write: %w", err), c)
+		require.Equal(t, 503, c.Response().Status)
+		require.Contains(t, c.Response().Writer.(*httptest.ResponseRecorder).Body.String(), word)
+	}
 	require.NoError(t, b.db.Close())
 	a = b.browse("GET", "/messages", cookie, nil)
 	require.GreaterOrEqual(t, a.StatusCode, 500)

@@ -157,7 +157,7 @@ func made() map[string][]string {
 	for n := range notices {
 		many["notice."] = append(many["notice."], n)
 	}
-	for _, status := range []string{"403", "404", "409", "413", "421", "422", "429", "500", "503", "507"} {
+	for _, status := range []string{"403", "404", "409", "413", "421", "422", "429", "500", "503", "507", "unkept", "not_stored", "read_only"} {
 		many["error."] = append(many["error."], status+"_title", status+"_text")
 	}
 	return many
