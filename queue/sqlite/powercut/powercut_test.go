@@ -54,6 +54,13 @@ func record(t *testing.T, rounds int) (log []shim.Record, opened int) {
 	require.Greater(t, opened, 0)
 	require.True(t, slices.ContainsFunc(log[opened:], func(r shim.Record) bool { return r.Kind == shim.Sync && fileOf(r) == fileDB }),
 		"the WAL was never brought back into the file")
+	sent := 0
+	for _, r := range log {
+		if r.Kind == shim.Marker && bytes.Contains(r.Data, []byte(`"`+saidCtrlZ+`"`)) {
+			sent++
+		}
+	}
+	require.Greater(t, sent, rounds, "two send, so many times each: else there is hardly a gate to cut the power at")
 	return log, opened
 }
 
