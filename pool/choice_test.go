@@ -286,6 +286,32 @@ func TestDueWaitsForWhoSends(t *testing.T) {
 	})
 }
 
+// TestALongTurnIsWaitedFor: a message of many segments that another sends at its turn
+// is one turn, however long it takes; awaitMost after its last segment nobody waits.
+func TestALongTurnIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w wear
+		sims, weights := []string{"heavy", "light"}, map[string]int{"heavy": 30, "light": 1}
+		w.present(sims)
+		due := func() bool { return w.due(7, "light", sims[:1], queue.LaneNormal, time.Now()) }
+		for _, sim := range []string{"heavy", "light", "light"} {
+			w.use(7, sim, weights[sim], 1, w.begins())
+		}
+		require.False(t, due())
+		long := w.begins()
+		w.use(7, "heavy", 30, 1, long)
+		for range 8 {
+			time.Sleep(awaitMost - time.Second)
+			require.False(t, due(), "it is being sent")
+			w.use(7, "heavy", 30, 1, use{message: long.message})
+		}
+		time.Sleep(awaitMost - time.Millisecond)
+		require.False(t, due())
+		time.Sleep(time.Millisecond)
+		require.True(t, due())
+	})
+}
+
 // TestWhatIsNobodysTurn: what a SIM sends out of its turn is made up for as far as
 // debtMost turns, and keeps nobody waiting for its turn.
 func TestWhatIsNobodysTurn(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 )
 
 // TestNoIdleSIMKeepsAMessage: whatever the weights, limits, reserves, loads and
-// speeds, what an idle SIM of its route may send leaves within ten seconds, and at
-// once when it is urgent. CHOICE_RUNS sets how many seeds are run.
+// speeds, what an idle SIM of its route may send, all of one segment, leaves within ten
+// seconds, and at once when it is urgent. CHOICE_RUNS sets how many seeds are run.
 func TestNoIdleSIMKeepsAMessage(t *testing.T) {
 	runs, err := strconv.Atoi(cmp.Or(os.Getenv("CHOICE_RUNS"), "2"))
 	require.NoError(t, err)
