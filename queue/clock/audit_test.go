@@ -24,7 +24,7 @@ func mayAsk() map[string]string {
 	return map[string]string{
 		"queue/store.go": none, "queue/inbox/store.go": none, "queue/sqlite/sqlite.go": none + "; " + intervals,
 		"queue/release.go": intervals, "queue/redate.go": intervals, "queue/held.go": intervals, "queue/wake.go": intervals, "queue/keep.go": intervals, "queue/codes.go": intervals, "queue/sweep.go": intervals, "queue/inbox/retention.go": intervals,
-		"queue/sqlite/salvage_load.go": log, "queue/sqlite/renew.go": intervals, "queue/sqlite/reserve.go": intervals, "queue/sqlite/writer.go": intervals, "queue/sqlite/boot.go": intervals, "queue/sqlite/migrate.go": intervals,
+		"queue/sqlite/salvage_load.go": log, "queue/sqlite/renew.go": intervals, "queue/sqlite/reserve.go": intervals, "queue/sqlite/writer.go": intervals, "queue/sqlite/lane.go": intervals, "queue/sqlite/boot.go": intervals, "queue/sqlite/migrate.go": intervals,
 		"queue/webhook/outbox.go": intervals, "queue/webhook/post.go": intervals,
 		"webui/api_modems.go": deadlines, "webui/page_modem.go": deadlines, "webui/page_sim.go": deadlines, "webui/events.go": deadlines,
 		"webui/page_care.go": deadlines, "webui/api_credit.go": deadlines, "webui/page_sim_pool.go": deadlines, "webui/api_ussd.go": intervals + "; " + deadlines, "webui/gate.go": intervals,
